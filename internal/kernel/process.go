@@ -1,0 +1,102 @@
+package kernel
+
+import "time"
+
+// Process is a program to be run in a node: all that a supervisor needs to know.
+type Process struct {
+	Project string `json:"project"`
+	Node    string `json:"node"`
+	// Container: with file system, PID, IPC and cgroup namespaces of its own, by an
+	// OCI runtime. Otherwise only in its network namespace, with mount and UTS
+	// namespaces of its own.
+	Container bool `json:"container,omitempty"`
+	// Netns is the name in /run/netns; "" is the host's own namespace.
+	Netns string `json:"netns,omitempty"`
+
+	Argv     []string          `json:"argv"`
+	Env      []string          `json:"env,omitempty"`      // KEY=VALUE, sorted by key: what the file states, over Docker's or the host's base
+	Dir      string            `json:"dir,omitempty"`      // "" = /
+	User     string            `json:"user,omitempty"`     // "", "NAME", "UID", "USER:GROUP"
+	Hostname string            `json:"hostname,omitempty"` // "" leaves the host's own
+	Mounts   []Mount           `json:"mounts,omitempty"`
+	Labels   map[string]string `json:"labels,omitempty"`
+
+	// Hosts and Resolv are files bound over /etc/hosts and /etc/resolv.conf; "" leaves the host's.
+	Hosts  string `json:"hosts,omitempty"`
+	Resolv string `json:"resolv,omitempty"`
+
+	StopSignal string        `json:"stop_signal,omitempty"` // "SIGTERM"
+	StopGrace  time.Duration `json:"stop_grace"`            // then SIGKILL
+	Init       bool          `json:"init,omitempty"`        // an init as PID 1 that reaps and passes signals on
+	ReadOnly   bool          `json:"read_only,omitempty"`   // root file system
+	Privileged bool          `json:"privileged,omitempty"`
+	// SecurityOpt as in Compose: "no-new-privileges[:bool]", "seccomp=unconfined", "seccomp=FILE" (absolute).
+	SecurityOpt []string     `json:"security_opt,omitempty"`
+	Health      *Healthcheck `json:"health,omitempty"`
+}
+
+// Mount is a bind mount.
+type Mount struct {
+	Source      string `json:"source"` // absolute, on the host
+	Target      string `json:"target"` // absolute, in the node
+	ReadOnly    bool   `json:"read_only,omitempty"`
+	Propagation string `json:"propagation,omitempty"` // "rprivate" when empty
+	// CreateSource makes a missing source directory, as Compose's short form does.
+	CreateSource bool `json:"create_source,omitempty"`
+}
+
+// Healthcheck says how to tell that a process does its work. Zero durations never occur: defaults
+// (30s, 30s, 0s, 5s; 3 retries) are filled in when the file is read.
+type Healthcheck struct {
+	// Argv is run in the node; exit code 0 is healthy. CMD-SHELL has become ["/bin/sh", "-c", …].
+	Argv          []string      `json:"argv"`
+	Interval      time.Duration `json:"interval"`
+	Timeout       time.Duration `json:"timeout"`
+	StartPeriod   time.Duration `json:"start_period,omitempty"`
+	StartInterval time.Duration `json:"start_interval"`
+	Retries       int           `json:"retries"`
+}
+
+// Status is where a process is in its life.
+type Status string
+
+// The statuses of a process.
+const (
+	Running Status = "running"
+	Exited  Status = "exited"
+	// Lost: it ran, it is gone, and nobody was there to see its end.
+	Lost Status = "lost"
+)
+
+// Health is what the health check says.
+type Health string
+
+// The healths. A process without a health check has none ("").
+const (
+	Starting  Health = "starting"
+	Healthy   Health = "healthy"
+	Unhealthy Health = "unhealthy"
+)
+
+// ProcessState is a process as found on the machine.
+type ProcessState struct {
+	Process    Process   `json:"process"` // as it was started
+	Status     Status    `json:"status"`
+	PID        int       `json:"pid,omitempty"`   // in the host's PID namespace; 0 when it does not run
+	ExitCode   int       `json:"exit_code"`       // of an exited one; 128+n when killed by signal n
+	Error      string    `json:"error,omitempty"` // why it could not be started
+	Health     Health    `json:"health,omitempty"`
+	HealthLog  string    `json:"health_log,omitempty"` // output of the last check
+	StartedAt  time.Time `json:"started_at"`
+	FinishedAt time.Time `json:"finished_at"`
+}
+
+// Condition is what a dependent waits for (depends_on of compose-spec).
+type Condition string
+
+// The conditions of depends_on.
+const (
+	ServiceStarted   Condition = "service_started"
+	ServiceHealthy   Condition = "service_healthy"
+	ServiceCompleted Condition = "service_completed_successfully"
+)

@@ -1,0 +1,193 @@
+package kernel
+
+import (
+	"net/netip"
+	"time"
+)
+
+// Family is an address family, by the name that users type.
+type Family string
+
+// The two families.
+const (
+	IPv4 Family = "ipv4"
+	IPv6 Family = "ipv6"
+)
+
+// FamilyOf tells the family of an address.
+func FamilyOf(a netip.Addr) Family {
+	if a.Is4() || a.Is4In6() {
+		return IPv4
+	}
+	return IPv6
+}
+
+// A Query says which facts a caller needs beyond those that are always read.
+type Query struct {
+	Project string
+	// Sysctls are read from these namespaces, where those exist.
+	Sysctls []SysctlKey
+	// Listeners asks for the listening sockets of the host, with their holders.
+	Listeners bool
+}
+
+// A SysctlKey is a kernel parameter of one network namespace.
+type SysctlKey struct {
+	Netns string // "" = the host's own
+	Key   string // "net.ipv4.ip_forward"; with slashes where a name has a dot: "net/ipv4/conf/em1.101/forwarding"
+}
+
+// Snapshot is what one reading of a host found. Slices are sorted, so that the
+// same host gives the same value.
+type Snapshot struct {
+	// HostID tells machines apart (/etc/machine-id); it is mixed into generated
+	// MAC addresses, so that two machines with the same file on one wire differ.
+	HostID string
+	// Hostname is the host's own name.
+	Hostname string
+
+	Host  Netns   // the host's own namespace: Name is ""
+	Netns []Netns // those in /run/netns, by name; contents only of Query.Project's own
+
+	Chains []Chain // of all iptables tables that exist, built-in chains too
+	Rules  []Rule  // in the order of their chains
+	// IptablesError says why rules of a family could not be read
+	// (no iptables installed); nil entries are absent.
+	IptablesError map[Family]string
+
+	Sysctls  map[SysctlKey]string // those asked for, and those in Records
+	Records  []SysctlRecord       // values that topo changed and will put back
+	Forwards []Forwarding         // one a family
+	Files    []File               // under /etc/netns, those with a mark of topo's
+
+	Supervisor Supervisor
+	Processes  []ProcessState // of Query.Project, by node
+
+	Listeners []Listener
+	// Neighbours is net.ipv4.neigh.default.gc_thresh3: the most neighbours that the whole machine keeps.
+	Neighbours int
+}
+
+// Netns is a network namespace and what is in it.
+type Netns struct {
+	Name string // in /run/netns; "" = the host's own
+	// Mark is the alias of lo, zero for a namespace that is not topo's.
+	Mark Mark
+	// Unfinished: an empty regular file stands at /run/netns/NAME and no
+	// namespace is mounted on it; what a crash before the mount leaves.
+	Unfinished bool
+	Group      uint32 // of lo
+	Links      []Link
+	Addrs      []Addr
+	Routes     []Route
+}
+
+// Link is a network interface.
+type Link struct {
+	Name  string
+	Index int
+	Kind  string // as in ip -d link: "veth", "bridge", "loopback" for lo, "" for hardware
+	MTU   int
+	MAC   string // lower case, colons
+	Up    bool   // administratively (IFF_UP)
+	Oper  string // operational state, RFC 2863: "up", "down", "lowerlayerdown", "unknown"…
+	Group uint32
+	Alias string
+	// Master is the name of the bridge that the link is a port of.
+	Master string
+	// Peer is the other end of a veth, where it is in a namespace that was read.
+	Peer End
+	// Bridge is set for bridges, Port for ports of a bridge.
+	Bridge *BridgeAttrs
+	Port   *PortAttrs
+}
+
+// End names an interface. The zero End is none.
+type End struct {
+	Netns string // "" = the host's own
+	Name  string
+}
+
+// BridgeAttrs are the parameters of a bridge that a topology can state.
+type BridgeAttrs struct {
+	STP          bool
+	ForwardDelay time.Duration // in hundredths of a second on the wire
+}
+
+// PortAttrs are the parameters of a bridge port that a topology can state, and its state.
+type PortAttrs struct {
+	Isolated bool
+	State    string // "disabled", "listening", "learning", "forwarding", "blocking"
+}
+
+// Addr is an address of an interface.
+type Addr struct {
+	Link   string
+	Prefix netip.Prefix // address and length, not masked
+	// Kernel: put there by the kernel itself (127.0.0.1, ::1, link-local, router advertisement).
+	Kernel    bool
+	Tentative bool // duplicate address detection is still under way
+}
+
+// Route is an entry of a routing table.
+type Route struct {
+	Dst    netip.Prefix // masked; 0.0.0.0/0 and ::/0 for the default
+	Via    netip.Addr   // invalid: directly on the link
+	Link   string
+	Metric int // IPv6: 1024 is what the kernel makes of none
+	Table  int // 254: main
+	// Protocol says who made it (/etc/iproute2/rt_protos): 2 kernel, 3 boot (by
+	// hand), 4 static, 9 router advertisement, 11 zebra, … [Protocol] for topo.
+	Protocol int
+	Type     string // "unicast", "local", "broadcast", "blackhole"…
+}
+
+// Protocol is the number that topo's own routes carry (rtm_protocol, "t"); rtnetlink(7)
+// leaves the numbers above 4 (RTPROT_STATIC) to user space.
+const Protocol = 116
+
+// TableMain is the number of the main routing table.
+const TableMain = 254
+
+// Chain is an iptables chain.
+type Chain struct {
+	Family Family
+	Table  string // "filter", "nat", "raw", "mangle"
+	Name   string
+	Policy string // of a built-in chain: "ACCEPT", "DROP"; "" for a user-defined one
+}
+
+// SysctlRecord is a kernel parameter that topo changed, with the value from before.
+type SysctlRecord struct {
+	SysctlKey
+	Project string
+	Before  string
+}
+
+// Forwarding is whether the host forwards packets of a family.
+type Forwarding struct {
+	Family Family
+	On     bool
+	// Recorded: topo turned it on, and remembers each interface's value from before.
+	Recorded bool
+}
+
+// File is a file that topo writes for a namespace: /etc/netns/NETNS/hosts or resolv.conf (ip-netns(8)).
+type File struct {
+	Path    string
+	Mark    Mark // its first line, "# topo:…"
+	Content string
+}
+
+// Listener is a socket of the host that holds a port.
+type Listener struct {
+	Protocol string // "tcp", "udp", "sctp"
+	Addr     netip.AddrPort
+	PID      int    // 0: not known
+	Command  string // the holder's name (/proc/PID/comm)
+}
+
+// Supervisor is a project's supervisor process.
+type Supervisor struct {
+	PID int // 0: none runs
+}

@@ -1,0 +1,72 @@
+package planner
+
+import "topo/internal/kernel"
+
+// Action is what a change does, the rune that stands before it in a plan.
+type Action string
+
+// The actions.
+const (
+	Create  Action = "create"  // +
+	Update  Action = "update"  // ~
+	Replace Action = "replace" // ±
+	Delete  Action = "delete"  // -
+)
+
+// Rune is the sign of the action in a printed plan.
+func (a Action) Rune() rune {
+	switch a {
+	case Create:
+		return '+'
+	case Update:
+		return '~'
+	case Replace:
+		return '±'
+	default:
+		return '-'
+	}
+}
+
+// Reason says why a change is needed, in the words of the printed plan.
+type Reason string
+
+// The reasons. Replaced ones read "X is replaced".
+const (
+	Missing   Reason = "missing"
+	Edited    Reason = "edited"
+	Drifted   Reason = "changed outside topo"
+	NotInFile Reason = "not in the file"
+)
+
+// Change is one difference between what is wanted and what is there.
+type Change struct {
+	Action Action
+	ID     ID
+	Have   Resource // nil for Create
+	Want   Resource // nil for Delete
+	Reason Reason
+}
+
+// Plan is a list of changes, in the order in which they are carried out, and the steps that do it.
+type Plan struct {
+	Project string
+	Changes []Change
+	Steps   []Step
+}
+
+// Empty reports whether there is nothing to do.
+func (p *Plan) Empty() bool { return len(p.Changes) == 0 }
+
+// Step is edits that are carried out in a row. A change has one; a replacement may have two,
+// the removal and the creation, so that others come between.
+type Step struct {
+	Change int // index in Plan.Changes
+	Ops    []kernel.Op
+	After  []int // indices of steps that must be done first; all less than the step's own
+	// Unit names steps that are carried out as one: their ops go, in order, into one call of Do.
+	// Rules of one iptables table are, and so become one transaction. Steps of a unit stand next to each other.
+	Unit string
+	// Shared: the step touches what all projects share (forwarding, built-in chains, the host's
+	// addresses); the host lock is held until the last such step is done.
+	Shared bool
+}

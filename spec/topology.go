@@ -1,0 +1,225 @@
+package spec
+
+import (
+	"net/netip"
+	"time"
+)
+
+// Topology is a file that was read, checked and completed: every default that
+// does not depend on the machine is filled in. What the file leaves to
+// allocation (subnets, addresses) is left out here and chosen by the planner.
+type Topology struct {
+	Name   string
+	Prefix string
+	Dir    string // folder that relative paths start from; absolute
+
+	Bridges []Bridge // in the file's order
+	Nodes   []Node   // in the file's order, namespaces before containers
+	Links   []Link   // in the file's order
+}
+
+// Pos is a place in a file. The zero Pos is none.
+type Pos struct {
+	File         string
+	Line, Column int // from 1
+}
+
+// Bridge is a Linux bridge in the host's namespace.
+type Bridge struct {
+	Pos        Pos
+	Name       string // in the file
+	Interface  string // kernel name, at most 15 bytes
+	External   bool   // made by somebody else: only ports are added
+	Plain      bool   // subnet: none
+	Subnets    []Subnet
+	Masquerade bool
+	Internal   bool
+	ICC        bool
+	Names      bool
+	MTU        int    // bytes; 1500 when not stated
+	MAC        string // "" = derived from project and name
+	STP        bool
+	// ForwardDelay is 15 s when not stated, the kernel's default.
+	ForwardDelay time.Duration
+}
+
+// Subnet is a range of addresses on a bridge. A bridge whose subnet is left to allocation
+// has one with an invalid Prefix.
+type Subnet struct {
+	Pos     Pos
+	Prefix  netip.Prefix // masked
+	Gateway netip.Addr   // the bridge's own address; invalid: gateway: none (or not yet allocated)
+	// NoGateway is gateway: none.
+	NoGateway bool
+}
+
+// Node is a network namespace with what runs in it.
+type Node struct {
+	Pos       Pos
+	Name      string
+	Container bool
+	// Netns is the name under /run/netns; "" for network_mode host. For node:NAME it is that node's.
+	Netns string
+	// Network says where the node's namespace comes from.
+	Network NetworkMode
+	// Shares is the node whose namespace is used, for NetworkNode.
+	Shares string
+
+	Attachments []Attachment
+	Ports       []Port
+	OneWay      []OneWayLink
+	Routes      []Route
+	Sysctls     []Sysctl // sorted by key
+	ExtraHosts  []HostEntry
+	DNS         []netip.Addr
+	DNSSearch   []string
+	Hostname    string // what the node calls itself: hostname, or its name
+
+	// Process is what runs in the node; nil when nothing does.
+	Process   *Process
+	DependsOn []Dependency
+	Labels    map[string]string
+}
+
+// NetworkMode is where a node's network namespace comes from.
+type NetworkMode string
+
+// The network modes. NetworkOwn is any node with bridges or links, or none stated.
+const (
+	NetworkOwn  NetworkMode = ""
+	NetworkNone NetworkMode = "none" // its own, with nothing but lo
+	NetworkHost NetworkMode = "host" // the host's
+	NetworkNode NetworkMode = "node" // another node's
+)
+
+// Attachment joins a node to a bridge, by a veth.
+type Attachment struct {
+	Pos           Pos
+	Bridge        string         // name in the file
+	Interface     string         // in the node: eth0, eth1…, in order
+	HostInterface string         // the host's end; derived from project, node and interface when not stated
+	Addresses     []netip.Prefix // stated ones, with the subnet's length unless stated; none: one of each subnet is allocated
+	MAC           string         // "" = derived
+	MTU           int            // the bridge's when not stated
+	Aliases       []string
+	DefaultRoute  bool // gets the default route(s), by its bridge's gateway
+}
+
+// Port is one published port.
+type Port struct {
+	Pos      Pos
+	HostIP   netip.Addr // invalid: all addresses, of the families that the node has
+	HostPort uint16     // with network_mode host, the port that is listened on
+	NodePort uint16
+	Protocol string // "tcp", "udp", "sctp"
+}
+
+// OneWayLink is a name that only this node learns (docker run --link).
+type OneWayLink struct {
+	Pos   Pos
+	Node  string
+	Alias string
+}
+
+// HostEntry is a line of a hosts file.
+type HostEntry struct {
+	Name string
+	Addr netip.Addr // invalid: "host-gateway", the gateway of the node's first bridge
+}
+
+// Route is a stated route of a node.
+type Route struct {
+	Pos       Pos
+	Dst       netip.Prefix // masked; /0 for the default
+	Via       netip.Addr   // invalid: directly on the interface
+	Interface string       // "" = that which reaches Via
+	Metric    int
+	Table     int // 254 (main) when not stated
+}
+
+// Sysctl is a kernel parameter of a node's namespace.
+type Sysctl struct {
+	Pos   Pos
+	Key   string // "net.ipv4.ip_forward"
+	Value string
+}
+
+// Dependency is one entry of depends_on.
+type Dependency struct {
+	Pos       Pos
+	Node      string
+	Condition Condition
+	Required  bool
+	// Restart: this node's process is restarted when the one that it depends on is replaced.
+	Restart bool
+}
+
+// Condition is what a dependent waits for (compose-spec, depends_on).
+type Condition string
+
+// The conditions of depends_on.
+const (
+	Started   Condition = "service_started"
+	IsHealthy Condition = "service_healthy"
+	Completed Condition = "service_completed_successfully"
+)
+
+// Process is a program to be run in a node.
+type Process struct {
+	Pos         Pos
+	Argv        []string // entrypoint and command
+	Env         []string // KEY=VALUE, sorted by key; env_file first, environment over it
+	Dir         string   // "" = /
+	User        string   // "", NAME, UID, USER:GROUP
+	Mounts      []Mount
+	StopSignal  string        // "SIGTERM" when not stated
+	StopGrace   time.Duration // 10 s when not stated
+	Init        bool
+	ReadOnly    bool
+	Privileged  bool
+	SecurityOpt []string
+	Health      *Healthcheck // nil: none, or disabled
+}
+
+// Mount is a bind mount of a container.
+type Mount struct {
+	Pos         Pos
+	Source      string // absolute
+	Target      string // absolute
+	ReadOnly    bool
+	Propagation string // "" = rprivate
+	// CreateSource makes a missing source folder: the short form, and bind.create_host_path.
+	CreateSource bool
+}
+
+// Healthcheck says how to tell that a process does its work; Compose's defaults are filled in
+// (interval 30 s, timeout 30 s, start_period 0, start_interval 5 s, retries 3).
+type Healthcheck struct {
+	Argv          []string // CMD's words; CMD-SHELL has become ["/bin/sh", "-c", …]
+	Interval      time.Duration
+	Timeout       time.Duration
+	StartPeriod   time.Duration
+	StartInterval time.Duration
+	Retries       int
+}
+
+// Link is a point-to-point veth.
+type Link struct {
+	Pos  Pos
+	Ends [2]Endpoint
+}
+
+// Endpoint is one end of a link.
+type Endpoint struct {
+	Pos       Pos
+	Node      string // a node, "host", or a bridge
+	Bridge    bool   // Node is a bridge; Interface is the port's name
+	Interface string
+	Addresses []netip.Prefix
+	MAC       string // "" = derived
+	MTU       int    // 1500 when not stated
+	Up        bool
+}
+
+// Host is the reserved name of the host's own namespace.
+const Host = "host"
