@@ -16,10 +16,12 @@ type Rule struct {
 
 // Mark is the ownership mark in the rule's comment, zero when it has none.
 func (r Rule) Mark() Mark {
-	for _, o := range parseSpec(r.Spec) {
-		if o.name == "--comment" && len(o.values) == 1 {
-			m, _ := ParseMark(o.values[0])
-			return m
+	for _, g := range parseSpec(r.Spec).matches {
+		for _, o := range g.options {
+			if o.name == "--comment" && len(o.values) == 1 {
+				m, _ := ParseMark(o.values[0])
+				return m
+			}
 		}
 	}
 	return Mark{}
@@ -29,25 +31,31 @@ func (r Rule) Mark() Mark {
 // in which equal rules are equal strings. iptables reorders and rewrites what it is given: -s and -d move
 // to the front, /32 appears, -p tcp brings -m tcp, states are listed in an order of its own.
 //
-// The form: options sorted by name, the target last; -m left out where the match has options that imply
-// it; /32 and /128 removed; lists of states sorted.
+// The form is itself a rule that iptables takes: addresses, interfaces and protocol sorted by option; the
+// protocol's own options (its -m left out, -p implies it); the other matches sorted by name, with their
+// options sorted; the target. /32 and /128 are removed, lists of states sorted.
 func Canonical(spec string) string {
-	opts := parseSpec(spec)
-	var b strings.Builder
-	for i, o := range opts {
-		if i > 0 {
-			b.WriteByte(' ')
-		}
-		if o.not {
-			b.WriteString("! ")
-		}
-		b.WriteString(o.name)
-		for _, v := range o.values {
-			b.WriteByte(' ')
-			b.WriteString(quoteRule(v))
+	p := parseSpec(spec)
+	var words []string
+	write := func(opts []ruleOption) {
+		for _, o := range opts {
+			if o.not {
+				words = append(words, "!")
+			}
+			words = append(words, o.name)
+			for _, v := range o.values {
+				words = append(words, quoteRule(v))
+			}
 		}
 	}
-	return b.String()
+	write(p.base)
+	write(p.protocol)
+	for _, m := range p.matches {
+		words = append(words, "-m", m.name)
+		write(m.options)
+	}
+	write(p.target)
+	return strings.Join(words, " ")
 }
 
 type ruleOption struct {
@@ -56,65 +64,100 @@ type ruleOption struct {
 	values []string
 }
 
-// longNames are the options with two spellings.
-var longNames = map[string]string{
+type ruleMatch struct {
+	name    string
+	options []ruleOption
+}
+
+type ruleParts struct {
+	base     []ruleOption // -s -d -i -o -p
+	protocol []ruleOption // --dport …
+	matches  []ruleMatch  // -m …
+	target   []ruleOption // -j and its options
+}
+
+// shortNames are the options with two spellings.
+var shortNames = map[string]string{
 	"--source": "-s", "--src": "-s", "--destination": "-d", "--dst": "-d", "--protocol": "-p", "--proto": "-p",
 	"--in-interface": "-i", "--out-interface": "-o", "--jump": "-j", "--goto": "-g", "--match": "-m",
 	"--destination-port": "--dport", "--source-port": "--sport",
 }
 
-func parseSpec(spec string) []ruleOption {
-	var opts []ruleOption
+var protocolMatches = []string{"tcp", "udp", "udplite", "sctp", "dccp", "icmp", "icmp6", "icmpv6", "ipv6-icmp"}
+
+func parseSpec(spec string) ruleParts {
+	var p ruleParts
+	current := &p.protocol // where options that are not base go
 	not := false
+	var last *ruleOption
 	for _, w := range ruleWords(spec) {
 		switch {
 		case w.text == "!" && !w.quoted:
 			not = true
-		case strings.HasPrefix(w.text, "-") && len(w.text) > 1 && !w.quoted:
-			name := w.text
-			if short, ok := longNames[name]; ok {
-				name = short
-			}
-			opts = append(opts, ruleOption{not: not, name: name})
-			not = false
-		case len(opts) > 0:
-			o := &opts[len(opts)-1]
-			o.values = append(o.values, w.text)
-		}
-	}
-	kept := opts[:0]
-	target := len(opts)
-	for i, o := range opts {
-		switch {
-		case o.name == "-m":
 			continue
-		case o.name == "-j" || o.name == "-g":
-			target = i
+		case w.quoted || !strings.HasPrefix(w.text, "-") || len(w.text) < 2:
+			if last != nil {
+				last.values = append(last.values, w.text)
+			}
+			continue
 		}
-		for j, v := range o.values {
-			switch {
-			case o.name == "-s" || o.name == "-d":
-				v = strings.TrimSuffix(strings.TrimSuffix(v, "/32"), "/128")
-			case o.name == "--ctstate":
+		name := w.text
+		if short, ok := shortNames[name]; ok {
+			name = short
+		}
+		into := current
+		switch name {
+		case "-m":
+			p.matches = append(p.matches, ruleMatch{})
+			p.matches[len(p.matches)-1].options = []ruleOption{{name: name}}
+			current = &p.matches[len(p.matches)-1].options
+			last = &(*current)[0]
+			not = false
+			continue
+		case "-j", "-g":
+			current, into = &p.target, &p.target
+		case "-s", "-d", "-i", "-o", "-p", "-f":
+			if current != &p.target {
+				into = &p.base
+			}
+		}
+		*into = append(*into, ruleOption{not: not, name: name})
+		last = &(*into)[len(*into)-1]
+		not = false
+	}
+	var matches []ruleMatch
+	for _, m := range p.matches {
+		head, options := m.options[0], m.options[1:]
+		if len(head.values) == 1 && slices.Contains(protocolMatches, head.values[0]) {
+			p.protocol = append(p.protocol, options...)
+			continue
+		}
+		matches = append(matches, ruleMatch{name: strings.Join(head.values, " "), options: options})
+	}
+	p.matches = matches
+	normalise(p.base)
+	normalise(p.protocol)
+	for _, m := range p.matches {
+		normalise(m.options)
+	}
+	slices.SortStableFunc(p.matches, func(a, b ruleMatch) int { return strings.Compare(a.name, b.name) })
+	return p
+}
+
+func normalise(opts []ruleOption) {
+	for _, o := range opts {
+		for i, v := range o.values {
+			switch o.name {
+			case "-s", "-d":
+				o.values[i] = strings.TrimSuffix(strings.TrimSuffix(v, "/32"), "/128")
+			case "--ctstate":
 				states := strings.Split(v, ",")
 				slices.Sort(states)
-				v = strings.Join(states, ",")
+				o.values[i] = strings.Join(states, ",")
 			}
-			o.values[j] = v
-		}
-		opts[i] = o
-	}
-	// Matches are sorted; the target and its options keep their place, at the end.
-	for i, o := range opts {
-		if i < target && o.name != "-m" {
-			kept = append(kept, o)
 		}
 	}
-	slices.SortStableFunc(kept, func(a, b ruleOption) int { return strings.Compare(a.name, b.name) })
-	if target < len(opts) {
-		kept = append(kept, opts[target:]...)
-	}
-	return kept
+	slices.SortStableFunc(opts, func(a, b ruleOption) int { return strings.Compare(a.name, b.name) })
 }
 
 type ruleWord struct {
