@@ -1,0 +1,229 @@
+// Package examples_test brings each example up on a machine of its own, with the topo that a user would
+// run, looks at the result with the system's own tools, breaks it, has it repaired, takes it down, and
+// compares the machine with what it was before.
+package examples_test
+
+import (
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"topo/internal/testhost"
+)
+
+var update = flag.Bool("update", false, "write the goldens anew")
+
+// binaryVariable names the topo that is tested; TestMain builds one when it is not set. The
+// processes that testhost starts inherit it.
+const binaryVariable = "TOPO_TEST_BINARY"
+
+func TestMain(m *testing.M) {
+	os.Exit(func() int {
+		flag.Parse()
+		if os.Getenv(binaryVariable) != "" {
+			return m.Run()
+		}
+		dir, err := os.MkdirTemp("", "topo-examples-")
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		defer os.RemoveAll(dir)
+		if out, err := exec.Command("go", "build", "-o", dir, "topo/cmd/topo").CombinedOutput(); err != nil {
+			fmt.Fprintf(os.Stderr, "building topo: %v\n%s", err, out)
+			return 1
+		}
+		os.Setenv(binaryVariable, filepath.Join(dir, "topo"))
+		return m.Run()
+	}())
+}
+
+// patience is how long anything may take that is waited for: much longer than any of it does.
+const patience = 20 * time.Second
+
+// A lab is an example that is up.
+type lab struct {
+	*testing.T
+	file   string
+	before string // the machine without it
+}
+
+// start brings an example up and checks what holds for every one: a second plan is
+// empty, and so is what a second up does.
+func start(t *testing.T, file string) *lab {
+	t.Helper()
+	l := &lab{T: t, file: file, before: testhost.Machine(t)}
+	l.up()
+	t.Cleanup(func() {
+		// A container's processes are not the test's children: where the test failed half way, say what they said.
+		if t.Failed() {
+			out, err := exec.Command(os.Getenv(binaryVariable), "logs", "-f", l.file).CombinedOutput()
+			t.Logf("topo logs (%v):\n%s", err, out)
+		}
+	})
+	l.settled()
+	return l
+}
+
+// topo runs topo with the lab's file; it must succeed.
+func (l *lab) topo(args ...string) string {
+	l.Helper()
+	out, code := l.try(args...)
+	if code != 0 {
+		l.Fatalf("topo %s: exit code %d\n%s", strings.Join(args, " "), code, out)
+	}
+	return out
+}
+
+// try runs topo with the lab's file and gives stdout (with stderr after it, where it failed) and the exit code.
+func (l *lab) try(args ...string) (out string, code int) {
+	l.Helper()
+	args = slices.Insert(slices.Clone(args), 1, "-f", l.file)
+	cmd := exec.CommandContext(l.Context(), os.Getenv(binaryVariable), args...)
+	stdout, err := cmd.Output()
+	var exit *exec.ExitError
+	switch {
+	case err == nil:
+		return string(stdout), 0
+	case errors.As(err, &exit):
+		return string(stdout) + string(exit.Stderr), exit.ExitCode()
+	}
+	l.Fatal(err)
+	return "", 0
+}
+
+func (l *lab) up() { l.Helper(); l.topo("up") }
+
+// down takes the lab down, and nothing must be left of it.
+func (l *lab) down() {
+	l.Helper()
+	l.topo("down")
+	if diff := cmp.Diff(strings.Split(l.before, "\n"), strings.Split(testhost.Machine(l.T), "\n")); diff != "" {
+		l.Errorf("the machine is not what it was before (-before +after):\n%s", diff)
+	}
+}
+
+// settled checks that there is nothing to do.
+func (l *lab) settled() {
+	l.Helper()
+	if out, code := l.try("plan", "--detailed-exitcode"); code != 0 {
+		l.Fatalf("a second plan is not empty, exit code %d:\n%s", code, out)
+	}
+}
+
+// changes is the plan, a line each: "~ link/web:eth0". The exit code must fit.
+func (l *lab) changes() []string {
+	l.Helper()
+	out, code := l.try("plan", "--json", "--detailed-exitcode")
+	var plan struct {
+		Changes []struct{ ID, Action string }
+	}
+	if err := json.Unmarshal([]byte(out), &plan); err != nil {
+		l.Fatalf("reading the plan (exit code %d): %v\n%s", code, err, out)
+	}
+	if want := min(len(plan.Changes), 1) * 2; code != want {
+		l.Fatalf("topo plan --detailed-exitcode: %d, want %d for %d changes", code, want, len(plan.Changes))
+	}
+	runes := map[string]string{"create": "+", "update": "~", "replace": "±", "delete": "-"}
+	var lines []string
+	for _, c := range plan.Changes {
+		lines = append(lines, runes[c.Action]+" "+c.ID)
+	}
+	slices.Sort(lines)
+	return lines
+}
+
+// heal breaks the lab with a shell command. The plan must have exactly the wanted changes, and up must
+// repair it: the machine is then what it was before it was broken, byte for byte.
+func (l *lab) heal(broken string, want ...string) {
+	l.Helper()
+	before := testhost.Machine(l.T)
+	l.sh(broken)
+	l.plans(broken, want...)
+	l.up()
+	l.settled()
+	if diff := cmp.Diff(strings.Split(before, "\n"), strings.Split(testhost.Machine(l.T), "\n")); diff != "" {
+		l.Errorf("after %q and its repair the machine differs (-before +after):\n%s", broken, diff)
+	}
+}
+
+// plans checks that the plan has exactly these changes.
+func (l *lab) plans(after string, want ...string) {
+	l.Helper()
+	want = slices.Clone(want)
+	slices.Sort(want)
+	if diff := cmp.Diff(want, l.changes()); diff != "" {
+		l.Errorf("the plan after %q (-want +got):\n%s", after, diff)
+	}
+}
+
+// sh runs a shell line that must succeed, and gives what it printed.
+func (l *lab) sh(line string) string {
+	l.Helper()
+	return testhost.Run(l.T, "sh", "-c", line)
+}
+
+// fails runs a shell line that must not succeed.
+func (l *lab) fails(line string) {
+	l.Helper()
+	if out, err := testhost.Try(l.T, "sh", "-c", line); err == nil {
+		l.Errorf("%q succeeded:\n%s", line, out)
+	}
+}
+
+// shows runs a shell line, whose output must have all these texts in it.
+func (l *lab) shows(line string, texts ...string) {
+	l.Helper()
+	out := l.sh(line)
+	for _, text := range texts {
+		if !strings.Contains(out, text) {
+			l.Errorf("%q does not show %q:\n%s", line, text, out)
+		}
+	}
+}
+
+// ping is one ping that must be answered.
+func ping(address string) string { return "ping -c 1 -W 5 " + address }
+
+// noPing is one ping that nobody is expected to answer: it waits less.
+func noPing(address string) string { return "ping -c 1 -W 1 " + address }
+
+// get fetches a page; it retries while nobody listens yet, which is the case in the first
+// moment of a process without a health check.
+func get(url string) string {
+	return "curl --silent --show-error --fail --max-time 10 --retry 50 --retry-connrefused --retry-delay 0 --retry-max-time 10 " + url
+}
+
+// noGet fetches a page that must not be reached.
+func noGet(url string) string { return "curl --silent --fail --output /dev/null --max-time 2 " + url }
+
+// in runs a shell line in a network namespace.
+func in(netns, line string) string { return "ip netns exec " + netns + " " + line }
+
+// edited writes a variant of an example beside nothing else and makes it the lab's file. Relative paths in
+// it would lead elsewhere: only examples without any are edited.
+func (l *lab) edited(replace ...string) {
+	l.Helper()
+	text, err := os.ReadFile(l.file)
+	if err != nil {
+		l.Fatal(err)
+	}
+	changed := strings.NewReplacer(replace...).Replace(string(text))
+	if changed == string(text) {
+		l.Fatalf("%s has nothing of %q", l.file, replace)
+	}
+	l.file = filepath.Join(l.TempDir(), filepath.Base(l.file))
+	if err := os.WriteFile(l.file, []byte(changed), 0o644); err != nil {
+		l.Fatal(err)
+	}
+}
