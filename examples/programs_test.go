@@ -167,11 +167,8 @@ func TestFlaskRedis(t *testing.T) {
 		t.Errorf("no REDIS_HOST=redis in the container:\n%s", env)
 	}
 	remote.Run("ip", "route", "add", "172.28.0.0/24", "via", "203.0.113.1")
-	for _, target := range []string{"203.0.113.1 6379", "172.28.0.2 6379", "172.28.0.3 5000"} {
-		if out, err := remote.Try("sh", "-c", "echo PING | timeout 2 nc -w 1 "+target); err == nil && strings.Contains(out, "PONG") {
-			t.Errorf("the remote machine reaches %s: %q", target, out)
-		}
-		if _, err := remote.Try("bash", "-c", "exec 3<>/dev/tcp/"+strings.Replace(target, " ", "/", 1)+" & pid=$!; sleep 1; kill $pid 2>/dev/null && exit 1; wait $pid"); err == nil {
+	for _, target := range []string{"203.0.113.1/6379", "172.28.0.2/6379", "172.28.0.3/5000"} {
+		if _, err := remote.Try("timeout", "2", "bash", "-c", "exec 3<>/dev/tcp/"+target); err == nil {
 			t.Errorf("the remote machine connects to %s", target)
 		}
 	}

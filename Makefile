@@ -1,0 +1,17 @@
+# Few targets: the scripts hold what they do.
+.PHONY: build test bench quickstart update
+
+build: ## bin/topo
+	go build -o bin/topo ./cmd/topo
+
+quickstart: ## brings up examples/flask-redis.yaml on this machine
+	scripts/quickstart
+
+test: ## all checks and tests; root
+	scripts/test
+
+bench: ## times topo beside the fewest messages that do the same, and beside ip -batch; root
+	scripts/bench
+
+update: ## writes all goldens anew: look at the diff
+	go test ./examples -run TestPlans -update

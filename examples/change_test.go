@@ -1,0 +1,114 @@
+package examples_test
+
+import (
+	"fmt"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"topo/internal/testhost"
+)
+
+// A running system is changed: only what changed is touched.
+func TestChangeRunning(t *testing.T) {
+	t.Parallel()
+	if testhost.Outside(t) {
+		return
+	}
+	l := start(t, "change-running-a.yaml")
+	client := dialRedis(t, "172.31.4.2:6379")
+	client.says("SET colour red", "+OK")
+	pids := map[string]string{}
+	for _, node := range []string{"store", "web", "bystander"} {
+		pids[node] = l.pid(node)
+	}
+	addresses := func(node string) string { return l.sh("ip -n change-running-" + node + " -o address show dev eth0") }
+	before := addresses("store") + addresses("web") + addresses("bystander")
+
+	l.file = "change-running-b.yaml"
+	for _, change := range l.changes() {
+		if strings.Contains(change, "process/") && change != "± process/web" {
+			t.Errorf("the plan touches another process: %s", change)
+		}
+		if strings.HasPrefix(change, "-") {
+			t.Errorf("the plan removes something: %s", change)
+		}
+	}
+	l.up()
+	l.settled()
+
+	if pids["store"] != l.pid("store") || pids["bystander"] != l.pid("bystander") {
+		t.Error("a process that was not changed was restarted")
+	}
+	if pids["web"] == l.pid("web") {
+		t.Error("web runs on with its old environment")
+	}
+	if after := addresses("store") + addresses("web") + addresses("bystander"); after != before {
+		t.Errorf("addresses changed:\n%s\n%s", before, after)
+	}
+	client.says("GET colour", "$3") // on the connection from before
+	client.line("red")
+	if env := l.topo("exec", "web", "env"); !strings.Contains(env, "GREETING=welcome\n") {
+		t.Errorf("web has another greeting:\n%s", env)
+	}
+	l.shows("ip -n change-running-store -brief address", "eth1@", "172.31.5.2/24")
+	published := dialRedis(t, "127.0.0.1:6379")
+	published.says("GET colour", "$3")
+	published.line("red")
+	published.Close()
+
+	// And back: the second network goes, the port is closed, the connection lives.
+	l.file = "change-running-a.yaml"
+	l.up()
+	l.settled()
+	client.says("GET colour", "$3")
+	client.line("red")
+	if c, err := net.DialTimeout("tcp", "127.0.0.1:6379", 2*time.Second); err == nil {
+		c.Close()
+		t.Error("the port is still published")
+	}
+	client.Close()
+	l.down()
+}
+
+// redisClient speaks the little of Redis's protocol that fits on one line.
+type redisClient struct {
+	net.Conn
+	t *testing.T
+}
+
+func dialRedis(t *testing.T, address string) *redisClient {
+	t.Helper()
+	c := &redisClient{t: t}
+	testhost.Poll(t, patience, func() (err error) {
+		c.Conn, err = net.DialTimeout("tcp", address, 2*time.Second)
+		return err
+	})
+	return c
+}
+
+func (c *redisClient) says(command, want string) {
+	c.t.Helper()
+	if err := c.SetDeadline(time.Now().Add(patience)); err != nil {
+		c.t.Fatal(err)
+	}
+	if _, err := fmt.Fprint(c, command+"\r\n"); err != nil {
+		c.t.Fatal(err)
+	}
+	c.line(want)
+}
+
+// line reads one line of an answer, byte by byte, to leave the next one in place.
+func (c *redisClient) line(want string) {
+	c.t.Helper()
+	var line []byte
+	for b := make([]byte, 1); b[0] != '\n'; line = append(line, b[0]) {
+		if _, err := c.Read(b); err != nil {
+			c.t.Fatalf("reading an answer after %q: %v", line, err)
+		}
+	}
+	if got := strings.TrimRight(string(line), "\r\n"); got != want {
+		c.t.Errorf("redis answered %q, want %q", got, want)
+	}
+}
