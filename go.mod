@@ -54,4 +54,5 @@ require (
 require (
 	github.com/sirupsen/logrus v1.10.2 // indirect
 	github.com/xhit/go-str2duration/v2 v2.2.0 // indirect
+	golang.org/x/tools v0.48.0 // indirect
 )
