@@ -1,0 +1,72 @@
+package executor
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"topo/internal/kernel"
+	"topo/planner"
+)
+
+// VerifyError is what still differs after a run.
+type VerifyError struct{ Plan *planner.Plan }
+
+// Error names each difference, one a line, as a plan would.
+func (e *VerifyError) Error() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s differs from what was asked for:", e.Plan.Project)
+	for _, line := range strings.Split(e.Plan.Text(planner.TextOptions{}), "\n") {
+		if strings.HasPrefix(line, "  ") {
+			b.WriteString("\n" + line)
+		}
+	}
+	return b.String()
+}
+
+// The pause between two readings: the kernel takes down 50 namespaces in about 100 ms, and
+// a reading of 500 takes about as long.
+const (
+	firstPause = 20 * time.Millisecond
+	lastPause  = 500 * time.Millisecond
+)
+
+// Verify lets the host settle, reads it again, and asks replan for a plan, which must be
+// empty. The kernel does some of its work in its own time, so that is tried
+// until it holds or the deadline has passed; there is one reading at least. What
+// still differs then is a [*VerifyError].
+func Verify(ctx context.Context, m Machine, replan func(kernel.Snapshot) (*planner.Plan, error), q kernel.Query, project string, deadline time.Duration) error {
+	limit, cancel := context.WithTimeout(ctx, deadline)
+	defer cancel()
+	for pause := firstPause; ; pause = min(2*pause, lastPause) {
+		settled := m.Settle(limit, project)
+		if settled != nil && (ctx.Err() != nil || !isCancellation(settled)) {
+			return fmt.Errorf("settling %s: %w", project, settled)
+		}
+		s, err := m.Snapshot(ctx, q)
+		if err != nil {
+			return fmt.Errorf("reading the host again: %w", err)
+		}
+		p, err := replan(s)
+		if err != nil {
+			return fmt.Errorf("planning again: %w", err)
+		}
+		if p.Empty() && settled == nil {
+			return nil
+		}
+		select {
+		case <-time.After(pause):
+			continue
+		case <-limit.Done():
+		}
+		switch {
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
+		case !p.Empty():
+			return &VerifyError{p}
+		default:
+			return fmt.Errorf("settling %s: %w", project, settled)
+		}
+	}
+}

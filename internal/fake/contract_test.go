@@ -1,0 +1,11 @@
+package fake
+
+import (
+	"testing"
+
+	"topo/executor"
+)
+
+func TestContract(t *testing.T) {
+	Contract(t, func(*testing.T) executor.Machine { return New() })
+}

@@ -1,0 +1,452 @@
+package fake
+
+import (
+	"cmp"
+	"fmt"
+	"net"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"topo/internal/kernel"
+)
+
+// link is a network interface.
+type link struct {
+	space  *space
+	name   string
+	kind   string
+	index  int
+	mac    string
+	mtu    int
+	up     bool
+	group  uint32
+	alias  string
+	master *link
+	peer   *link // of a veth
+	addrs  []kernel.Addr
+
+	bridge *bridge
+	port   *kernel.PortAttrs
+}
+
+type bridge struct {
+	kernel.BridgeAttrs
+	mac bool // was set: otherwise it is the lowest of the ports'
+	mtu bool // was set: otherwise it is the lowest of the ports'
+}
+
+// The bounds of an MTU in bytes: ETH_MIN_MTU, and ETH_MAX_MTU, which veths and bridges have.
+const (
+	minMTU     = 68
+	maxMTU     = 65535
+	minMTUIPv6 = 1280 // RFC 8200, section 5; with less, Linux takes IPv6 off the link
+	maxPorts   = 1023 // BR_MAX_PORTS, less port number 0
+)
+
+func (s *space) link(name string) *link {
+	for _, l := range s.links {
+		if l.name == name {
+			return l
+		}
+	}
+	return nil
+}
+
+func (m *Machine) link(netns, name string) (*link, error) {
+	s, err := m.find(netns)
+	if err != nil {
+		return nil, err
+	}
+	l := s.link(name)
+	if l == nil {
+		return nil, syscall.ENODEV
+	}
+	return l, nil
+}
+
+// insert puts a new link into its namespace; its sysctls start as "default" has them.
+func (m *Machine) insert(l *link) {
+	m.serial++
+	l.index = m.serial
+	if l.mac == "" {
+		l.mac = fmt.Sprintf("0e:00:00:%02x:%02x:%02x", m.serial>>16&0xff, m.serial>>8&0xff, m.serial&0xff)
+	}
+	l.space.links = append(l.space.links, l)
+	l.space.inherit(l.name)
+}
+
+// remove takes a link out of the machine, with all that stands on it.
+func (m *Machine) remove(l *link) {
+	for _, p := range l.space.links {
+		if p.master == l {
+			m.detach(p)
+		}
+	}
+	m.detach(l)
+	l.space.routes = slices.DeleteFunc(l.space.routes, func(r *route) bool { return r.link == l })
+	l.space.links = slices.DeleteFunc(l.space.links, func(x *link) bool { return x == l })
+	l.space.forget(l.name)
+	if peer := l.peer; peer != nil {
+		l.peer, peer.peer = nil, nil
+		m.remove(peer)
+	}
+}
+
+// running: up, and with a carrier.
+func (l *link) running() bool {
+	switch {
+	case !l.up:
+		return false
+	case l.kind == "veth":
+		return l.peer != nil && l.peer.up
+	case l.kind == "bridge":
+		return slices.ContainsFunc(l.space.links, func(p *link) bool { return p.master == l && p.running() })
+	}
+	return true
+}
+
+// oper is the operational state, in the words of ip(8).
+func (l *link) oper() string {
+	switch {
+	case l.kind == "loopback" && l.up:
+		return "unknown"
+	case !l.up:
+		return "down"
+	case l.running():
+		return "up"
+	case l.kind == "veth":
+		return "lowerlayerdown"
+	}
+	return "down"
+}
+
+// refresh does what follows from a change of a link's state, on it and on those that feel it.
+func (m *Machine) refresh(l *link) {
+	for _, x := range []*link{l, l.peer} {
+		if x == nil {
+			continue
+		}
+		x.linkLocal()
+		if x.port != nil {
+			x.portState()
+			x.master.linkLocal()
+		}
+		if x.bridge != nil {
+			for _, p := range x.space.links {
+				if p.master == x {
+					p.portState()
+				}
+			}
+		}
+	}
+}
+
+func (l *link) portState() {
+	switch {
+	case !l.running() || !l.master.up:
+		l.port.State = "disabled"
+	case l.port.State != "disabled":
+	case l.master.bridge.STP && l.master.bridge.ForwardDelay != 0:
+		l.port.State = "listening"
+	default:
+		l.port.State = "forwarding"
+	}
+}
+
+func (m *Machine) addBridge(o kernel.BridgeAdd) error {
+	if err := m.checkNew(m.host, o.Name, o.MAC, o.MTU); err != nil {
+		return err
+	}
+	l := &link{
+		space: m.host, name: o.Name, kind: "bridge", mac: o.MAC, mtu: cmp.Or(o.MTU, 1500), group: o.Group,
+		bridge: &bridge{mac: o.MAC != "", mtu: o.MTU != 0},
+	}
+	l.bridge.STP = o.STP
+	l.bridge.ForwardDelay = cmp.Or(o.ForwardDelay, 15*time.Second)
+	if !validDelay(l.bridge.ForwardDelay, o.STP) {
+		return syscall.ERANGE
+	}
+	m.insert(l)
+	return nil
+}
+
+// validDelay: br_set_forward_delay checks the bounds (2 to 30 s) only while STP runs.
+func validDelay(d time.Duration, stp bool) bool {
+	return !stp || d >= 2*time.Second && d <= 30*time.Second
+}
+
+func (m *Machine) setBridge(o kernel.BridgeSet) error {
+	l, err := m.link("", o.Name)
+	if err != nil {
+		return err
+	}
+	if l.bridge == nil {
+		return syscall.EOPNOTSUPP
+	}
+	next := l.bridge.BridgeAttrs
+	if o.STP != nil {
+		next.STP = *o.STP
+	}
+	if o.ForwardDelay != nil {
+		next.ForwardDelay = *o.ForwardDelay
+	}
+	if !validDelay(next.ForwardDelay, next.STP) {
+		return syscall.ERANGE
+	}
+	l.bridge.BridgeAttrs = next
+	return nil
+}
+
+func (m *Machine) setPort(o kernel.PortSet) error {
+	l, err := m.link("", o.Name)
+	if err != nil {
+		return err
+	}
+	if l.port == nil {
+		return syscall.EOPNOTSUPP
+	}
+	l.port.Isolated = o.Isolated
+	return nil
+}
+
+func (m *Machine) addVeth(o kernel.VethAdd) error {
+	var ends [2]*link
+	for i, e := range []kernel.VethEnd{o.A, o.B} {
+		s, err := m.find(e.Netns)
+		if err != nil {
+			return err
+		}
+		if err := m.checkNew(s, e.Name, e.MAC, e.MTU); err != nil {
+			return err
+		}
+		l := &link{space: s, name: e.Name, kind: "veth", mac: e.MAC, mtu: cmp.Or(e.MTU, 1500), group: e.Group, alias: e.Alias}
+		if e.Master != "" {
+			master := s.link(e.Master)
+			if master == nil {
+				return syscall.ENODEV
+			}
+			if err := checkMaster(l, master); err != nil {
+				return err
+			}
+		}
+		ends[i] = l
+	}
+	if o.A.Netns == o.B.Netns && o.A.Name == o.B.Name {
+		return syscall.EEXIST
+	}
+	ends[0].peer, ends[1].peer = ends[1], ends[0]
+	for i, e := range []kernel.VethEnd{o.A, o.B} {
+		m.insert(ends[i])
+		if e.Master != "" {
+			m.attach(ends[i], ends[i].space.link(e.Master))
+		}
+	}
+	for i, e := range []kernel.VethEnd{o.A, o.B} {
+		if e.Up {
+			m.setUp(ends[i])
+		}
+	}
+	return nil
+}
+
+func (m *Machine) checkNew(s *space, name, mac string, mtu int) error {
+	switch {
+	case name == "" || len(name) > 15 || name == "." || name == ".." || strings.ContainsAny(name, "/: \t\n"):
+		return syscall.EINVAL
+	case s.link(name) != nil:
+		return syscall.EEXIST
+	case mtu != 0 && (mtu < minMTU || mtu > maxMTU):
+		return syscall.EINVAL
+	case mac != "" && !validMAC(mac):
+		return syscall.EADDRNOTAVAIL
+	}
+	return nil
+}
+
+// validMAC: is_valid_ether_addr: neither multicast nor all zeros.
+func validMAC(s string) bool {
+	mac, err := net.ParseMAC(s)
+	return err == nil && len(mac) == 6 && mac[0]&1 == 0 && s != "00:00:00:00:00:00"
+}
+
+func checkMaster(l, master *link) error {
+	switch {
+	case master.bridge == nil:
+		return syscall.EOPNOTSUPP
+	case l.bridge != nil:
+		return syscall.ELOOP
+	case l.kind == "loopback":
+		return syscall.EINVAL
+	}
+	ports := 0
+	for _, p := range master.space.links {
+		if p.master == master {
+			ports++
+		}
+	}
+	if ports >= maxPorts {
+		return syscall.EXFULL
+	}
+	return nil
+}
+
+func (m *Machine) attach(l, master *link) {
+	m.detach(l)
+	l.master = master
+	l.port = &kernel.PortAttrs{State: "disabled"}
+	follow(master)
+	m.refresh(l)
+}
+
+func (m *Machine) detach(l *link) {
+	if l.master == nil {
+		return
+	}
+	master := l.master
+	l.master, l.port = nil, nil
+	follow(master)
+	master.linkLocal()
+}
+
+// follow makes a bridge's MAC and MTU the lowest of its ports', unless they were set.
+func follow(b *link) {
+	mac, mtu := "", 0
+	for _, p := range b.space.links {
+		if p.master == b {
+			if mac == "" || p.mac < mac {
+				mac = p.mac
+			}
+			if mtu == 0 || p.mtu < mtu {
+				mtu = p.mtu
+			}
+		}
+	}
+	if !b.bridge.mac && mac != "" {
+		b.mac = mac
+	}
+	if !b.bridge.mtu {
+		b.mtu = cmp.Or(mtu, 1500)
+	}
+}
+
+func (m *Machine) setLink(o kernel.LinkSet) error {
+	l, err := m.link(o.Netns, o.Name)
+	if err != nil {
+		return err
+	}
+	var master *link
+	if o.Master != nil && *o.Master != "" {
+		if master = l.space.link(*o.Master); master == nil {
+			return syscall.ENODEV
+		}
+		if master != l.master {
+			if err := checkMaster(l, master); err != nil {
+				return err
+			}
+		}
+	}
+	switch {
+	case o.MAC != nil && !validMAC(*o.MAC):
+		return syscall.EADDRNOTAVAIL
+	case o.MTU != nil && (*o.MTU < minMTU || *o.MTU > maxMTU):
+		return syscall.EINVAL
+	case o.Alias != nil && len(*o.Alias) > 255: // IFALIASZ-1
+		return syscall.ERANGE
+	}
+	if o.MAC != nil {
+		l.mac = *o.MAC
+		if l.bridge != nil {
+			l.bridge.mac = true
+		}
+	}
+	if o.MTU != nil {
+		l.mtu = *o.MTU
+		if l.bridge != nil {
+			l.bridge.mtu = true
+		}
+		if l.mtu < minMTUIPv6 {
+			l.flushIPv6()
+		}
+	}
+	if (o.MAC != nil || o.MTU != nil) && l.master != nil {
+		follow(l.master)
+	}
+	if o.Group != nil {
+		l.group = *o.Group
+	}
+	if o.Alias != nil {
+		l.alias = *o.Alias
+	}
+	if o.Master != nil && master != l.master {
+		m.detach(l)
+		if master != nil {
+			m.attach(l, master)
+		}
+	}
+	if o.Up != nil && *o.Up != l.up {
+		if *o.Up {
+			m.setUp(l)
+		} else {
+			m.setDown(l)
+		}
+	}
+	m.refresh(l)
+	return nil
+}
+
+func (m *Machine) setUp(l *link) {
+	l.up = true
+	if l.kind == "loopback" {
+		l.loopback()
+	}
+	for _, a := range l.addrs {
+		l.connect(a.Prefix)
+	}
+	m.refresh(l)
+}
+
+// setDown loses IPv6 addresses and all routes; IPv4 addresses stay.
+func (m *Machine) setDown(l *link) {
+	l.up = false
+	l.flushIPv6()
+	l.space.routes = slices.DeleteFunc(l.space.routes, func(r *route) bool { return r.link == l })
+	m.refresh(l)
+}
+
+func (m *Machine) deleteLink(o kernel.LinkDelete) error {
+	l, err := m.link(o.Netns, o.Name)
+	switch {
+	case err != nil:
+		return errAbsent
+	case l.kind != "veth" && l.kind != "bridge":
+		return syscall.EOPNOTSUPP
+	}
+	m.remove(l)
+	return nil
+}
+
+func (m *Machine) deleteGroup(o kernel.GroupDelete) error {
+	var members []*link
+	for _, l := range m.host.links {
+		if l.group == o.Group {
+			members = append(members, l)
+			if !slices.Contains(o.Names, l.name) {
+				return fmt.Errorf("%s has joined the group: %w", l.name, syscall.EBUSY)
+			}
+			if l.kind != "veth" && l.kind != "bridge" {
+				return syscall.EOPNOTSUPP
+			}
+		}
+	}
+	if len(members) == 0 {
+		return errAbsent
+	}
+	for _, l := range members {
+		if m.host.link(l.name) == l { // and not gone with its peer
+			m.remove(l)
+		}
+	}
+	return nil
+}

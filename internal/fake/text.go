@@ -1,0 +1,130 @@
+package fake
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"topo/internal/kernel"
+)
+
+// String prints all that the machine holds, like ip(8), iptables-save(8) and sysctl(8) do: the same
+// state gives the same text. What differs from one making to the next is left out (interface
+// indices, process IDs, times), and so are tables in their original state: a used one can't be unused.
+func (m *Machine) String() string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var b strings.Builder
+	for _, s := range m.spaces() {
+		s.print(&b)
+	}
+	for _, name := range slices.Sorted(maps.Keys(m.leftovers)) {
+		fmt.Fprintf(&b, "unfinished netns %s\n", name)
+	}
+	for _, s := range m.dying {
+		b.WriteString("dying ")
+		s.print(&b)
+	}
+	for _, k := range m.tableKeys() {
+		m.tables[k].print(&b, k)
+	}
+	lines := []string{}
+	for k, before := range m.records {
+		lines = append(lines, fmt.Sprintf("record %s: %s %s = %s", k.project, k.key.Netns, k.key.Key, before))
+	}
+	for f, record := range m.forwards {
+		for path, before := range record {
+			lines = append(lines, fmt.Sprintf("record forwarding %s: %s = %s", f, path, before))
+		}
+	}
+	for project := range m.supervisors {
+		lines = append(lines, "supervisor "+project)
+	}
+	for k, p := range m.processes {
+		lines = append(lines, fmt.Sprintf("process %s/%s %s %d %s netns %q: %q %q hosts %q resolv %q",
+			k.project, k.node, p.Status, p.ExitCode, p.Health, p.Process.Netns, p.Process.Argv, p.Process.Env, p.Process.Hosts, p.Process.Resolv))
+	}
+	slices.Sort(lines)
+	for _, line := range lines {
+		b.WriteString(line + "\n")
+	}
+	for _, path := range slices.Sorted(maps.Keys(m.files)) {
+		fmt.Fprintf(&b, "file %s\n", path)
+		for _, line := range strings.Split(strings.TrimSuffix(m.files[path], "\n"), "\n") {
+			fmt.Fprintf(&b, "  | %s\n", line)
+		}
+	}
+	return b.String()
+}
+
+func (s *space) print(b *strings.Builder) {
+	fmt.Fprintf(b, "netns %q\n", s.name)
+	f := s.facts(map[*space]bool{s: true})
+	for _, l := range f.Links {
+		fmt.Fprintf(b, "  link %s %s mtu %d address %s up %t %s group %d", l.Name, l.Kind, l.MTU, l.MAC, l.Up, l.Oper, l.Group)
+		if peer := s.link(l.Name).peer; peer != nil {
+			fmt.Fprintf(b, " peer %s:%s", peer.space.name, peer.name)
+		}
+		if l.Alias != "" {
+			fmt.Fprintf(b, " alias %s", l.Alias)
+		}
+		if l.Bridge != nil {
+			fmt.Fprintf(b, " stp %t forward_delay %s", l.Bridge.STP, l.Bridge.ForwardDelay)
+		}
+		if l.Port != nil {
+			fmt.Fprintf(b, " master %s isolated %t %s", l.Master, l.Port.Isolated, l.Port.State)
+		}
+		b.WriteByte('\n')
+		for _, a := range f.Addrs {
+			if a.Link == l.Name {
+				fmt.Fprintf(b, "    %s%s%s\n", a.Prefix, flag(a.Kernel, " kernel"), flag(a.Tentative, " tentative"))
+			}
+		}
+	}
+	for _, r := range f.Routes {
+		via := ""
+		if r.Via.IsValid() {
+			via = " via " + r.Via.String()
+		}
+		fmt.Fprintf(b, "  route %s%s dev %s metric %d table %d proto %d\n", r.Dst, via, r.Link, r.Metric, r.Table, r.Protocol)
+	}
+	for _, path := range slices.Sorted(maps.Keys(s.sysctls)) {
+		fmt.Fprintf(b, "  sysctl %s = %s\n", path, s.sysctls[path])
+	}
+}
+
+func (t *table) print(b *strings.Builder, k tableKey) {
+	var lines []string
+	for _, c := range t.chains {
+		if c.policy == "" || c.policy != "ACCEPT" {
+			policy := c.policy
+			if policy == "" {
+				policy = "-"
+			}
+			lines = append(lines, fmt.Sprintf("  :%s %s", c.name, policy))
+		}
+	}
+	slices.Sort(lines)
+	chains := slices.SortedFunc(slices.Values(t.chains), func(x, y *chain) int { return strings.Compare(x.name, y.name) })
+	for _, c := range chains {
+		for _, rule := range c.rules {
+			lines = append(lines, "  -A "+c.name+" "+rule)
+		}
+	}
+	if len(lines) == 0 {
+		return
+	}
+	command := "iptables"
+	if k.family == kernel.IPv6 {
+		command = "ip6tables"
+	}
+	fmt.Fprintf(b, "%s *%s\n%s\n", command, k.name, strings.Join(lines, "\n"))
+}
+
+func flag(on bool, word string) string {
+	if on {
+		return word
+	}
+	return ""
+}
