@@ -1,0 +1,120 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"topo/executor"
+	"topo/internal/kernel"
+	"topo/internal/linux"
+	"topo/planner"
+)
+
+// settleTime is how long the kernel is given after the last edit until the host must read
+// as was asked for. Taking down 1,000 namespaces takes it seconds, on a busy machine tens of them.
+const settleTime = 60 * time.Second
+
+// changing is one run of up or down: the one road from a reading of the host to the proof
+// that nothing differs any more.
+type changing struct {
+	verb     string // "up", "down"
+	project  string
+	query    kernel.Query
+	plan     func(kernel.Snapshot) (*planner.Plan, error)
+	progress string // a value of --progress
+	out, err io.Writer
+}
+
+// changingFlags are those that up and down share.
+func changingFlags() []cli.Flag {
+	return []cli.Flag{
+		timeFlag("timeout", 0, "give up after `DURATION` (30s, 5m; 0 is never)"),
+		timeFlag("lock-timeout", 0, "wait `DURATION` for another topo that works on the project"),
+		textFlag("progress", progressAuto, "how to tell of the progress, on stderr: `MODE` auto, tty, plain or json (an object a line)"),
+		boolFlag("yes", "ask nothing (topo never asks; for scripts that say it everywhere)", "y"),
+	}
+}
+
+func checkProgress(c *cli.Context) error {
+	modes := []string{progressAuto, progressTTY, progressPlain, progressJSON}
+	if mode := c.String("progress"); !slices.Contains(modes, mode) {
+		return usageErrorf(c, "--progress %s: must be one of %s", mode, strings.Join(modes, ", "))
+	}
+	return nil
+}
+
+// deadline applies --timeout.
+func deadline(c *cli.Context) (context.Context, context.CancelFunc) {
+	if d := c.Duration("timeout"); d > 0 {
+		return context.WithTimeoutCause(c.Context, d, errTimeout)
+	}
+	return context.WithCancel(c.Context)
+}
+
+// lockProject takes the project's lock, or says who has it.
+func lockProject(ctx context.Context, c *cli.Context, project string) (unlock func(), err error) {
+	release, err := linux.LockProject(ctx, project, c.Duration("lock-timeout"))
+	if err != nil {
+		return nil, err
+	}
+	return func() { warn(c.App.ErrWriter, release()) }, nil
+}
+
+// run reads the host, plans, carries the plan out and proves the result. Between the reading
+// and the last step that other projects could notice, no other topo changes the host.
+func (w *changing) run(ctx context.Context, m *machine) (*planner.Plan, error) {
+	release, err := linux.LockHost(ctx, -1)
+	if err != nil {
+		return nil, err
+	}
+	unlockHost := sync.OnceFunc(func() { warn(w.err, release()) })
+	defer unlockHost()
+
+	before, err := m.Snapshot(ctx, w.query)
+	if err != nil {
+		return nil, err
+	}
+	p, err := w.plan(before)
+	if err != nil || p.Empty() {
+		return p, err
+	}
+	if _, err := io.WriteString(w.out, p.Text(planner.TextOptions{Color: colourful(w.out)})); err != nil {
+		return nil, fmt.Errorf("printing the plan: %w", err)
+	}
+	began := time.Now()
+	shown := newProgress(w.progress, p, w.err)
+	report := executor.Run(ctx, p, m, executor.Options{Events: shown.event, SharedDone: unlockHost})
+	shown.finish(report, time.Since(began))
+	if err := outcomeError(ctx, w.verb, report); err != nil {
+		return p, err
+	}
+	return p, executor.Verify(ctx, m, w.plan, w.query, w.project, settleTime)
+}
+
+// told gives the error of a run as --progress asks: json has it on a line of its own.
+func (w *changing) told(err error) error {
+	if err == nil || w.progress != progressJSON {
+		return err
+	}
+	line := struct {
+		Event string `json:"event"` // "error"
+		errorDocument
+	}{"error", documentOf(err)}
+	_ = json.NewEncoder(w.err).Encode(line) // stderr is gone: there is no other place to say so
+	return exitStatus(exitCode(err))
+}
+
+// warn tells of what went wrong where it changes nothing of the result.
+func warn(w io.Writer, err error) {
+	if err != nil {
+		fmt.Fprintf(w, "topo: warning: %v\n", err)
+	}
+}

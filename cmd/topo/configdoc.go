@@ -1,0 +1,257 @@
+package main
+
+import (
+	"fmt"
+	"time"
+
+	"gopkg.in/yaml.v3"
+
+	"topo/spec"
+)
+
+// topologyNode writes a resolved topology as its file would have to say it.
+func topologyNode(t *spec.Topology) *yaml.Node {
+	m := newMap()
+	m.text("name", t.Name)
+	m.put("prefix", scalarText(t.Prefix))
+
+	bridges := newMap()
+	for _, b := range t.Bridges {
+		bridges.put(b.Name, bridgeNode(b))
+	}
+	m.set("bridges", &bridges.node)
+
+	namespaces, containers := newMap(), newMap()
+	for _, n := range t.Nodes {
+		if n.Container {
+			containers.put(n.Name, nodeNode(n))
+		} else {
+			namespaces.put(n.Name, nodeNode(n))
+		}
+	}
+	m.set("namespaces", &namespaces.node)
+	m.set("containers", &containers.node)
+
+	links := &yaml.Node{Kind: yaml.SequenceNode}
+	for _, l := range t.Links {
+		links.Content = append(links.Content, linkNode(l))
+	}
+	m.set("links", links)
+	return &m.node
+}
+
+func bridgeNode(b spec.Bridge) *yaml.Node {
+	m := newMap()
+	m.text("name", b.Interface)
+	if b.External {
+		m.flag("external", true)
+	}
+	var subnets, gateways []string
+	for _, s := range b.Subnets {
+		subnets = append(subnets, s.Prefix.String())
+		if s.Gateway.IsValid() {
+			gateways = append(gateways, s.Gateway.String())
+		}
+	}
+	switch {
+	case b.Plain:
+		m.text("subnet", "none")
+	case len(subnets) > 0:
+		m.texts("subnet", subnets)
+		if len(gateways) == 0 {
+			gateways = []string{"none"}
+		}
+		m.texts("gateway", gateways)
+	}
+	m.flag("names", b.Names)
+	m.number("mtu", b.MTU)
+	if b.External {
+		return &m.node // the rest is its maker's
+	}
+	m.flag("masquerade", b.Masquerade)
+	m.flag("internal", b.Internal)
+	m.flag("icc", b.ICC)
+	m.text("mac", b.MAC)
+	m.flag("stp", b.STP)
+	m.text("forward_delay", b.ForwardDelay.String())
+	return &m.node
+}
+
+func nodeNode(n spec.Node) *yaml.Node {
+	m := newMap()
+	switch n.Network {
+	case spec.NetworkOwn:
+	case spec.NetworkNode:
+		m.text("network_mode", "node:"+n.Shares)
+	default:
+		m.text("network_mode", string(n.Network))
+	}
+	attachments := newMap()
+	for _, a := range n.Attachments {
+		attachments.put(a.Bridge, attachmentNode(a))
+	}
+	m.set("bridges", &attachments.node)
+	m.texts("ports", portTexts(n.Ports))
+	var oneWay []string
+	for _, l := range n.OneWay {
+		oneWay = append(oneWay, l.Node+":"+l.Alias)
+	}
+	m.texts("links", oneWay)
+	m.set("routes", routesNode(n.Routes))
+	var sysctls []string
+	for _, s := range n.Sysctls {
+		sysctls = append(sysctls, s.Key+"="+s.Value)
+	}
+	m.set("sysctls", pairsOf(sysctls))
+	m.text("hostname", n.Hostname)
+	m.texts("extra_hosts", hostTexts(n.ExtraHosts))
+	m.texts("dns", words(n.DNS))
+	m.texts("dns_search", n.DNSSearch)
+	addProcessKeys(m, n)
+	m.set("depends_on", dependenciesNode(n.DependsOn))
+	m.set("labels", pairsOf(sortedPairs(n.Labels)))
+	return &m.node
+}
+
+func attachmentNode(a spec.Attachment) *yaml.Node {
+	m := newMap()
+	m.text("interface", a.Interface)
+	m.texts("address", words(a.Addresses))
+	m.text("mac", a.MAC)
+	m.number("mtu", a.MTU)
+	m.texts("aliases", a.Aliases)
+	m.text("host_interface", a.HostInterface)
+	m.flag("default_route", a.DefaultRoute)
+	return &m.node
+}
+
+// portTexts writes ports in Compose's short form.
+func portTexts(ports []spec.Port) []string {
+	var list []string
+	for _, p := range ports {
+		list = append(list, shortPort(p))
+	}
+	return list
+}
+
+func routesNode(routes []spec.Route) *yaml.Node {
+	list := &yaml.Node{Kind: yaml.SequenceNode}
+	for _, r := range routes {
+		m := newMap()
+		m.text("to", r.Dst.String())
+		if r.Via.IsValid() {
+			m.text("via", r.Via.String())
+		}
+		m.text("interface", r.Interface)
+		if r.Metric != 0 {
+			m.number("metric", r.Metric)
+		}
+		m.number("table", r.Table)
+		list.Content = append(list.Content, m.flow())
+	}
+	return list
+}
+
+func hostTexts(entries []spec.HostEntry) []string {
+	var list []string
+	for _, e := range entries {
+		addr := "host-gateway"
+		if e.Addr.IsValid() {
+			addr = e.Addr.String()
+		}
+		list = append(list, e.Name+"="+addr)
+	}
+	return list
+}
+
+func dependenciesNode(dependencies []spec.Dependency) *yaml.Node {
+	all := newMap()
+	for _, d := range dependencies {
+		m := newMap()
+		m.text("condition", string(d.Condition))
+		m.flag("required", d.Required)
+		m.flag("restart", d.Restart)
+		all.put(d.Node, m.flow())
+	}
+	return &all.node
+}
+
+// addProcessKeys writes what runs in a node.
+func addProcessKeys(m *yamlMap, n spec.Node) {
+	p := n.Process
+	if p == nil {
+		return
+	}
+	m.texts("command", p.Argv)
+	m.set("environment", pairsOf(p.Env))
+	m.text("working_dir", p.Dir)
+	m.text("user", p.User)
+	m.text("stop_signal", p.StopSignal)
+	m.text("stop_grace_period", p.StopGrace.String())
+	m.flag("init", p.Init)
+	if p.Health != nil {
+		m.set("healthcheck", healthNode(*p.Health))
+	}
+	if !n.Container {
+		return
+	}
+	volumes := &yaml.Node{Kind: yaml.SequenceNode}
+	for _, v := range p.Mounts {
+		volumes.Content = append(volumes.Content, mountNode(v))
+	}
+	m.set("volumes", volumes)
+	m.flag("read_only", p.ReadOnly)
+	m.flag("privileged", p.Privileged)
+	m.texts("security_opt", p.SecurityOpt)
+}
+
+func healthNode(h spec.Healthcheck) *yaml.Node {
+	m := newMap()
+	m.texts("test", append([]string{"CMD"}, h.Argv...))
+	for _, d := range []struct {
+		key  string
+		time time.Duration
+	}{{"interval", h.Interval}, {"timeout", h.Timeout}, {"start_period", h.StartPeriod}, {"start_interval", h.StartInterval}} {
+		m.text(d.key, d.time.String())
+	}
+	m.number("retries", h.Retries)
+	return &m.node
+}
+
+func mountNode(v spec.Mount) *yaml.Node {
+	bind := newMap()
+	bind.text("propagation", v.Propagation)
+	bind.flag("create_host_path", v.CreateSource)
+	m := newMap()
+	m.text("type", "bind")
+	m.text("source", v.Source)
+	m.text("target", v.Target)
+	m.flag("read_only", v.ReadOnly)
+	m.set("bind", &bind.node)
+	return m.flow()
+}
+
+func linkNode(l spec.Link) *yaml.Node {
+	ends := &yaml.Node{Kind: yaml.SequenceNode}
+	for _, e := range l.Ends {
+		m := newMap()
+		m.text("node", e.Node)
+		m.text("interface", e.Interface)
+		m.texts("address", words(e.Addresses))
+		m.text("mac", e.MAC)
+		m.number("mtu", e.MTU)
+		m.flag("up", e.Up)
+		ends.Content = append(ends.Content, m.flow())
+	}
+	m := newMap()
+	m.set("endpoints", ends)
+	return &m.node
+}
+
+func words[T fmt.Stringer](values []T) []string {
+	var list []string
+	for _, v := range values {
+		list = append(list, v.String())
+	}
+	return list
+}

@@ -1,0 +1,82 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/urfave/cli/v2"
+
+	"topo/internal/kernel"
+	"topo/internal/linux"
+	"topo/planner"
+)
+
+func downCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "down",
+		Usage:     "remove everything of a project, and prove it",
+		UsageText: "topo down [-f FILE | -p PROJECT] [-v] [--timeout DURATION]",
+		Description: `Finds what there is of the project by its marks in the kernel, with or without the
+file, removes it, and reads the kernel again: anything that is left is an error that
+names it. Of the file only the project's name is used, so one with mistakes does.
+
+Example:
+  sudo topo down
+  sudo topo down -p flask-redis`,
+		Flags: slices.Concat(targetFlags(false), changingFlags(), []cli.Flag{
+			boolFlag("volumes", "also remove named volumes (volumes are not supported yet: there are none)", "v"),
+		}),
+		Action: down,
+	}
+}
+
+func down(c *cli.Context) error {
+	if _, err := operands(c, 0, 0); err != nil {
+		return err
+	}
+	if err := checkProgress(c); err != nil {
+		return err
+	}
+	ctx, cancel := deadline(c)
+	defer cancel()
+	project, err := runningProject(ctx, c)
+	if err != nil {
+		return err
+	}
+	w := &changing{
+		verb: "down", project: project, query: planner.Query(nil, project),
+		progress: c.String("progress"), out: c.App.Writer, err: c.App.ErrWriter,
+	}
+	return w.told(takeDown(ctx, c, w))
+}
+
+func takeDown(ctx context.Context, c *cli.Context, w *changing) error {
+	unlock, err := lockProject(ctx, c, w.project)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	m, err := openMachine()
+	if err != nil {
+		return err
+	}
+	defer m.Close()
+	w.plan = func(s kernel.Snapshot) (*planner.Plan, error) {
+		return planner.Build(planner.Options{Project: w.project, Snapshot: s})
+	}
+	p, err := w.run(ctx, m)
+	if err != nil {
+		return err
+	}
+	if err := linux.RemoveState(w.project); err != nil {
+		return err
+	}
+	if err := m.engine.Remove(w.project); err != nil {
+		return err
+	}
+	if p.Empty() {
+		fmt.Fprintf(c.App.Writer, "%s: nothing to remove\n", w.project)
+	}
+	return nil
+}

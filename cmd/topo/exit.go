@@ -1,0 +1,52 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"topo/executor"
+	"topo/internal/linux"
+	"topo/planner"
+)
+
+// The exit codes. They are part of topo's interface: scripts branch on them.
+const (
+	exitDone        = 0   // done, or nothing to do
+	exitError       = 1   // an error; what it is stands on stderr
+	exitPending     = 2   // plan --detailed-exitcode: there are changes
+	exitRefused     = 3   // something that is not topo's stands in the way
+	exitLocked      = 5   // another topo holds the lock
+	exitInterrupted = 130 // SIGINT or SIGTERM, as shells count: 128 + 2
+)
+
+// exitStatus ends a command with this code and without a message: there is
+// nothing wrong (changes are pending), or the child of exec has spoken already.
+type exitStatus int
+
+func (s exitStatus) Error() string { return fmt.Sprintf("exit status %d", int(s)) }
+
+// exitCode is the code that an error ends the program with.
+func exitCode(err error) int {
+	var (
+		status   exitStatus
+		conflict *planner.ConflictError
+		locked   *linux.LockedError
+	)
+	switch {
+	case err == nil:
+		return exitDone
+	case errors.As(err, &status):
+		return int(status)
+	case errors.Is(err, errTimeout):
+		return exitError
+	case errors.Is(err, errInterrupted), errors.Is(err, executor.ErrInterrupted), errors.Is(err, context.Canceled):
+		return exitInterrupted
+	case errors.As(err, &conflict):
+		return exitRefused
+	case errors.As(err, &locked):
+		return exitLocked
+	default:
+		return exitError
+	}
+}

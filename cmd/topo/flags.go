@@ -1,0 +1,74 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v2"
+)
+
+// envName is the environment variable of a flag: --lock-timeout is TOPO_LOCK_TIMEOUT.
+func envName(flag string) string {
+	return "TOPO_" + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
+}
+
+func boolFlag(name, usage string, aliases ...string) *cli.BoolFlag {
+	return &cli.BoolFlag{Name: name, Aliases: aliases, Usage: usage, EnvVars: []string{envName(name)}, DisableDefaultText: true}
+}
+
+func textFlag(name, value, usage string, aliases ...string) *cli.StringFlag {
+	return &cli.StringFlag{Name: name, Aliases: aliases, Value: value, Usage: usage, EnvVars: []string{envName(name)}}
+}
+
+func listFlag(name, usage string, aliases ...string) *cli.StringSliceFlag {
+	return &cli.StringSliceFlag{Name: name, Aliases: aliases, Usage: usage, EnvVars: []string{envName(name)}}
+}
+
+func timeFlag(name string, value time.Duration, usage string) *cli.DurationFlag {
+	return &cli.DurationFlag{Name: name, Value: value, Usage: usage, EnvVars: []string{envName(name)}}
+}
+
+// futureFlag is one of topo's interface that is refused for now, and not shown.
+func futureFlag(name string) *cli.StringFlag {
+	return &cli.StringFlag{Name: name, Usage: "not supported yet", Hidden: true}
+}
+
+// targetFlags are -f and -p. They stand before the verb and after it, where they
+// win. Only those before it read the environment, or TOPO_FILE would win over a
+// -f that stands before the verb; the help names the variable in both places.
+func targetFlags(beforeVerb bool) []cli.Flag {
+	file := listFlag("file", "the topology `FILE`, - for stdin; default: topo.yaml, or Compose's names, here or in a folder above", "f")
+	project := textFlag("project", "", "the project's `NAME`; default: the file's, or the only one that is up", "p")
+	if !beforeVerb {
+		file.Usage += fmt.Sprintf(" [$%s]", envName("file"))
+		project.Usage += fmt.Sprintf(" [$%s]", envName("project"))
+		file.EnvVars, project.EnvVars = nil, nil
+	}
+	return []cli.Flag{file, project}
+}
+
+// nearest is the context, the verb's or the one around it, in which a flag was set.
+func nearest(c *cli.Context, flag string) *cli.Context {
+	for _, at := range c.Lineage() {
+		if at.IsSet(flag) {
+			return at
+		}
+	}
+	return c
+}
+
+func givenFiles(c *cli.Context) []string { return nearest(c, "file").StringSlice("file") }
+func givenProject(c *cli.Context) string { return nearest(c, "project").String("project") }
+
+// operands checks how many words stand behind a verb; most is -1 for any number.
+func operands(c *cli.Context, least, most int) ([]string, error) {
+	words := c.Args().Slice()
+	switch n := len(words); {
+	case n < least:
+		return nil, usageErrorf(c, "%s is missing", strings.Fields(c.Command.ArgsUsage)[n])
+	case most >= 0 && n > most:
+		return nil, usageErrorf(c, "unexpected %q", words[most])
+	}
+	return words, nil
+}

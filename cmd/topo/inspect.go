@@ -1,0 +1,197 @@
+package main
+
+import (
+	"cmp"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"topo/internal/kernel"
+)
+
+func inspectCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "inspect",
+		Usage:     "show everything of a node",
+		UsageText: "topo inspect [-f FILE | -p PROJECT] [--json] NODE",
+		ArgsUsage: "NODE",
+		Description: `Shows the node as the kernel has it: its namespace, both ends of each link with their
+indices (eth0@if12 inside is 12: veth… on the host), MAC addresses, MTUs, the bridge,
+addresses, routes, names, its process and health, published ports.
+
+Example:
+  topo inspect web
+  topo inspect web --json | jq -r '.interfaces[] | "\(.name) \(.peer.name)"'`,
+		Flags:        append(targetFlags(false), boolFlag("json", "print one JSON document")),
+		Action:       inspect,
+		BashComplete: completeNodes,
+	}
+}
+
+// nodeDocument is everything of a node.
+type nodeDocument struct {
+	Project string `json:"project"`
+	nodeView
+	Interfaces []interfaceView `json:"interfaces"`
+	Routes     []routeView     `json:"routes"`
+	Hosts      []string        `json:"hosts"`  // lines of its hosts file
+	Resolv     []string        `json:"resolv"` // lines of its resolv.conf; empty: the host's
+	Process    *kernel.Process `json:"process,omitempty"`
+	HealthLog  string          `json:"health_log,omitempty"`
+}
+
+// interfaceView is one end of a link.
+type interfaceView struct {
+	Name      string         `json:"name"`
+	Index     int            `json:"index"`
+	Kind      string         `json:"kind"`
+	MAC       string         `json:"mac"`
+	MTU       int            `json:"mtu"`
+	Up        bool           `json:"up"`
+	State     string         `json:"state"` // operational, RFC 2863
+	Addresses []netip.Prefix `json:"addresses"`
+	Peer      *peerView      `json:"peer,omitempty"`
+}
+
+// peerView is the other end of a link.
+type peerView struct {
+	Namespace       string         `json:"namespace"` // "" is the host's own
+	Name            string         `json:"name"`
+	Index           int            `json:"index"`
+	MAC             string         `json:"mac"`
+	MTU             int            `json:"mtu"`
+	Up              bool           `json:"up"`
+	Bridge          string         `json:"bridge,omitempty"` // that it is a port of
+	BridgeIndex     int            `json:"bridge_index,omitempty"`
+	BridgeAddresses []netip.Prefix `json:"bridge_addresses,omitempty"`
+	PortState       string         `json:"port_state,omitempty"` // "forwarding", …
+}
+
+// routeView is an entry of a routing table, without those that the kernel keeps for itself.
+type routeView struct {
+	To        netip.Prefix `json:"to"`
+	Via       string       `json:"via,omitempty"`
+	Interface string       `json:"interface,omitempty"`
+	Metric    int          `json:"metric,omitempty"`
+	Table     int          `json:"table"`
+	Protocol  int          `json:"protocol"`
+}
+
+func inspect(c *cli.Context) error {
+	names, err := operands(c, 1, 1)
+	if err != nil {
+		return err
+	}
+	s, project, err := readRunning(c)
+	if err != nil {
+		return err
+	}
+	chosen, err := chosenNodes(c, nodesOf(s, project), project, names)
+	if err != nil {
+		return err
+	}
+	doc := documentOfNode(s, project, chosen[0])
+	if c.Bool("json") {
+		return writeJSON(c.App.Writer, doc)
+	}
+	return writeNode(c.App.Writer, doc)
+}
+
+func documentOfNode(s kernel.Snapshot, project string, v nodeView) nodeDocument {
+	doc := nodeDocument{
+		Project: project, nodeView: v,
+		Interfaces: []interfaceView{}, Routes: []routeView{},
+		Hosts: fileLines(s, v.Namespace, "hosts"), Resolv: fileLines(s, v.Namespace, "resolv.conf"),
+	}
+	for _, p := range s.Processes {
+		if p.Process.Node == v.Node {
+			doc.Process, doc.HealthLog = &p.Process, p.HealthLog
+		}
+	}
+	ns, ok := findNetns(s, v.Namespace)
+	if !ok || v.Namespace == "" { // the host's interfaces are not the node's
+		return doc
+	}
+	for _, l := range ns.Links {
+		doc.Interfaces = append(doc.Interfaces, interfaceView{
+			Name: l.Name, Index: l.Index, Kind: l.Kind, MAC: l.MAC, MTU: l.MTU, Up: l.Up, State: l.Oper,
+			Addresses: addressesOn(ns, l.Name), Peer: peerOf(s, l),
+		})
+	}
+	slices.SortFunc(doc.Interfaces, func(a, b interfaceView) int { return cmp.Compare(a.Index, b.Index) })
+	for _, r := range ns.Routes {
+		if r.Type != "unicast" || r.Dst.Addr().IsLinkLocalUnicast() || r.Dst.Addr().IsMulticast() {
+			continue
+		}
+		doc.Routes = append(doc.Routes, routeOf(r))
+	}
+	return doc
+}
+
+func routeOf(r kernel.Route) routeView {
+	v := routeView{To: r.Dst, Interface: r.Link, Metric: r.Metric, Table: r.Table, Protocol: r.Protocol}
+	if r.Via.IsValid() {
+		v.Via = r.Via.String()
+	}
+	return v
+}
+
+// peerOf is the other end of a veth, with the bridge that it is a port of.
+func peerOf(s kernel.Snapshot, l kernel.Link) *peerView {
+	if l.Peer == (kernel.End{}) {
+		return nil
+	}
+	v := &peerView{Namespace: l.Peer.Netns, Name: l.Peer.Name}
+	ns, ok := findNetns(s, l.Peer.Netns)
+	if !ok {
+		return v
+	}
+	peer, ok := findLink(ns, l.Peer.Name)
+	if !ok {
+		return v
+	}
+	v.Index, v.MAC, v.MTU, v.Up, v.Bridge = peer.Index, peer.MAC, peer.MTU, peer.Up, peer.Master
+	if peer.Port != nil {
+		v.PortState = peer.Port.State
+	}
+	if bridge, ok := findLink(ns, peer.Master); ok {
+		v.BridgeIndex, v.BridgeAddresses = bridge.Index, addressesOn(ns, bridge.Name)
+	}
+	return v
+}
+
+func findLink(ns kernel.Netns, name string) (kernel.Link, bool) {
+	i := slices.IndexFunc(ns.Links, func(l kernel.Link) bool { return l.Name == name })
+	if i < 0 {
+		return kernel.Link{}, false
+	}
+	return ns.Links[i], true
+}
+
+func addressesOn(ns kernel.Netns, link string) []netip.Prefix {
+	list := []netip.Prefix{}
+	for _, a := range ns.Addrs {
+		if a.Link == link {
+			list = append(list, a.Prefix)
+		}
+	}
+	return list
+}
+
+// fileLines are the lines of a file that topo keeps for a namespace, without the mark and blank ones.
+func fileLines(s kernel.Snapshot, netns, name string) []string {
+	lines := []string{}
+	for _, f := range s.Files {
+		if netns == "" || !strings.HasSuffix(f.Path, "/"+netns+"/"+name) {
+			continue
+		}
+		for line := range strings.Lines(f.Content) {
+			if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "#") {
+				lines = append(lines, line)
+			}
+		}
+	}
+	return lines
+}

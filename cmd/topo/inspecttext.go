@@ -1,0 +1,145 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"time"
+
+	"topo/internal/kernel"
+)
+
+// writeNode prints everything of a node for people.
+func writeNode(w io.Writer, d nodeDocument) error {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s  (%s of %s)\n", d.Node, d.Kind, d.Project)
+	section(&b, "namespace", namespaceText(d.Namespace))
+	section(&b, "process", processText(d)...)
+	for _, i := range d.Interfaces {
+		section(&b, "interface", interfaceText(i)...)
+	}
+	for _, r := range d.Routes {
+		section(&b, "route", routeText(r))
+	}
+	for _, p := range d.Published {
+		section(&b, "published", p.String())
+	}
+	section(&b, "hosts", d.Hosts...)
+	section(&b, "resolv.conf", d.Resolv...)
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// section prints lines with their title before the first one.
+func section(b *strings.Builder, title string, lines ...string) {
+	for i, line := range lines {
+		if i > 0 {
+			title = ""
+		}
+		fmt.Fprintf(b, "  %-12s %s\n", title, line)
+	}
+}
+
+func namespaceText(name string) string {
+	if name == "" {
+		return "the host's own"
+	}
+	return name + "  (/run/netns/" + name + ")"
+}
+
+func processText(d nodeDocument) []string {
+	if len(d.Command) == 0 {
+		return []string{"none"}
+	}
+	words := []string{statusText(d.nodeView)}
+	if d.Health != "" {
+		words = append(words, d.Health)
+	}
+	if d.PID != 0 {
+		words = append(words, "pid "+strconv.Itoa(d.PID))
+	}
+	if d.StartedAt != nil {
+		words = append(words, "since "+d.StartedAt.Local().Format(time.DateTime))
+	}
+	lines := []string{strings.Join(words, ", "), strings.Join(d.Command, " ")}
+	if d.Error != "" {
+		lines = append(lines, "error: "+d.Error)
+	}
+	if d.Process != nil {
+		for _, kv := range d.Process.Env {
+			lines = append(lines, "env "+kv)
+		}
+		for _, m := range d.Process.Mounts {
+			mode := "rw"
+			if m.ReadOnly {
+				mode = "ro"
+			}
+			lines = append(lines, fmt.Sprintf("mount %s → %s (%s)", m.Source, m.Target, mode))
+		}
+	}
+	if out := strings.TrimSpace(d.HealthLog); out != "" {
+		lines = append(lines, "last check: "+strings.ReplaceAll(out, "\n", " "))
+	}
+	return lines
+}
+
+func interfaceText(i interfaceView) []string {
+	name := fmt.Sprintf("%d: %s", i.Index, i.Name)
+	if i.Peer != nil && i.Peer.Index != 0 {
+		name += fmt.Sprintf("@if%d", i.Peer.Index)
+	}
+	lines := []string{fmt.Sprintf("%s  %s  mtu %d  %s", name, i.MAC, i.MTU, upText(i.Up, i.State))}
+	for _, a := range i.Addresses {
+		lines = append(lines, "   "+a.String())
+	}
+	if i.Peer == nil {
+		return lines
+	}
+	return append(lines, peerText(*i.Peer)...)
+}
+
+func peerText(p peerView) []string {
+	where := "host"
+	if p.Namespace != "" {
+		where = p.Namespace
+	}
+	if p.Index == 0 {
+		return []string{fmt.Sprintf("   ↔ %s: %s", where, p.Name)}
+	}
+	lines := []string{fmt.Sprintf("   ↔ %s: %d: %s  %s  mtu %d  %s", where, p.Index, p.Name, p.MAC, p.MTU, upText(p.Up, ""))}
+	if p.Bridge != "" {
+		lines = append(lines, strings.TrimRight(fmt.Sprintf("   bridge %d: %s  port %s  %s", p.BridgeIndex, p.Bridge, p.PortState, joined(p.BridgeAddresses)), " "))
+	}
+	return lines
+}
+
+// upText is what was asked for, and what is, where that differs.
+func upText(up bool, state string) string {
+	switch {
+	case !up:
+		return "down"
+	case state == "" || state == "up" || state == "unknown":
+		return "up"
+	default:
+		return "up (" + state + ")"
+	}
+}
+
+func routeText(r routeView) string {
+	to := r.To.String()
+	if r.To.Bits() == 0 {
+		to = "default"
+	}
+	words := []string{to}
+	add := func(word, value string, given bool) {
+		if given {
+			words = append(words, word, value)
+		}
+	}
+	add("via", r.Via, r.Via != "")
+	add("dev", r.Interface, r.Interface != "")
+	add("metric", strconv.Itoa(r.Metric), r.Metric != 0)
+	add("table", strconv.Itoa(r.Table), r.Table != kernel.TableMain)
+	return strings.Join(words, " ")
+}

@@ -1,0 +1,89 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"topo/internal/container"
+	"topo/internal/kernel"
+	"topo/internal/linux"
+)
+
+// machine is this host: the network by linux.Host, processes by container.Engine.
+// It is what the executor edits (executor.Machine).
+type machine struct {
+	host   *linux.Host
+	engine *container.Engine
+}
+
+func openMachine() (*machine, error) {
+	host, err := linux.Open()
+	if err != nil {
+		return nil, err
+	}
+	return &machine{host: host, engine: container.New(container.Config{})}, nil
+}
+
+func (m *machine) Close() error { return m.host.Close() }
+
+// Snapshot reads the network and the processes of the query's project.
+func (m *machine) Snapshot(ctx context.Context, q kernel.Query) (kernel.Snapshot, error) {
+	s, err := m.host.Snapshot(ctx, q)
+	if err != nil {
+		return kernel.Snapshot{}, err
+	}
+	if q.Project == "" {
+		return s, nil
+	}
+	s.Supervisor, s.Processes, err = m.engine.Observe(ctx, q.Project)
+	if err != nil {
+		return kernel.Snapshot{}, fmt.Errorf("reading the processes of %s: %w", q.Project, err)
+	}
+	return s, nil
+}
+
+// Do carries out edits in order. Neighbours of one kind stay one call, so that
+// rules of a table remain one transaction.
+func (m *machine) Do(ctx context.Context, ops []kernel.Op) error {
+	for len(ops) > 0 {
+		n := 0
+		for n < len(ops) && !ofProcess(ops[n]) {
+			n++
+		}
+		if n > 0 {
+			if err := m.host.Do(ctx, ops[:n]); err != nil {
+				return err
+			}
+			ops = ops[n:]
+			continue
+		}
+		if err := m.engine.Do(ctx, ops[0]); err != nil {
+			return asOpError(ops[0], err)
+		}
+		ops = ops[1:]
+	}
+	return nil
+}
+
+// Settle waits for what the kernel does in its own time.
+func (m *machine) Settle(ctx context.Context, project string) error {
+	return m.host.Settle(ctx, project)
+}
+
+// ofProcess reports whether an edit is the container engine's.
+func ofProcess(op kernel.Op) bool {
+	switch op.(type) {
+	case kernel.SupervisorStart, kernel.SupervisorStop, kernel.ProcessStart, kernel.ProcessStop, kernel.ProcessWait:
+		return true
+	}
+	return false
+}
+
+func asOpError(op kernel.Op, err error) error {
+	var e *kernel.OpError
+	if errors.As(err, &e) {
+		return err
+	}
+	return &kernel.OpError{Op: op, Err: err}
+}

@@ -1,0 +1,142 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+
+	"github.com/urfave/cli/v2"
+
+	"topo/internal/kernel"
+	"topo/internal/linux"
+	"topo/planner"
+	"topo/spec"
+)
+
+func planCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "plan",
+		Usage:     "show what up would do; changes nothing",
+		UsageText: "topo plan [-f FILE] [--json] [--commands] [--detailed-exitcode] [--offline] [NODE…]",
+		ArgsUsage: "[NODE…]",
+		Description: `Reads the kernel and compares it with the file. One line an action, in the order in
+which up carries them out: + makes, ~ changes, ± replaces, - removes; the reason stands
+at the end. With NODEs, only these and what they stand on.
+
+Example:
+  topo plan --commands web
+  topo plan --detailed-exitcode || test $? -eq 2    # 2: changes are pending`,
+		Flags: append(targetFlags(false),
+			boolFlag("json", "print one JSON document"),
+			boolFlag("commands", "print the ip, iptables or sysctl line of every action under it"),
+			boolFlag("detailed-exitcode", "end with 2 when changes are pending"),
+			boolFlag("offline", "compare with an empty machine; needs no privilege"),
+			futureFlag("out"),
+		),
+		Action:       plan,
+		BashComplete: completeNodes,
+	}
+}
+
+func plan(c *cli.Context) error {
+	if c.IsSet("out") {
+		return usageErrorf(c, "saved plans (--out) are not supported yet")
+	}
+	t, err := loadFile(c)
+	if err != nil {
+		return err
+	}
+	nodes, err := knownNodes(c, t)
+	if err != nil {
+		return err
+	}
+	p, err := planOf(c.Context, t, nodes, c.Bool("offline"))
+	if err != nil {
+		return err
+	}
+	if err := printPlan(c, p); err != nil {
+		return err
+	}
+	if c.Bool("detailed-exitcode") && !p.Empty() {
+		return exitStatus(exitPending)
+	}
+	return nil
+}
+
+// planOf reads the kernel, or takes an empty one for it, and compares.
+func planOf(ctx context.Context, t *spec.Topology, nodes []string, offline bool) (*planner.Plan, error) {
+	if offline {
+		p, _, err := compare(t, nodes, kernel.Snapshot{}, nil)
+		return p, err
+	}
+	s, err := readFor(ctx, t)
+	if err != nil {
+		return nil, err
+	}
+	applied, err := readApplied(t.Name)
+	if err != nil {
+		return nil, err
+	}
+	p, _, err := compare(t, nodes, s, applied)
+	return p, err
+}
+
+// compare allocates what the file leaves open and plans; it also returns what it planned from.
+func compare(t *spec.Topology, nodes []string, s kernel.Snapshot, applied planner.Applied) (*planner.Plan, planner.Options, error) {
+	allocated, err := planner.Allocate(t, s)
+	if err != nil {
+		return nil, planner.Options{}, err
+	}
+	o := planner.Options{Topology: allocated, Project: t.Name, Snapshot: s, Applied: applied, Nodes: nodes}
+	p, err := planner.Build(o)
+	return p, o, err
+}
+
+// readApplied reads what the last successful up left: it serves only to tell "edited" from "changed outside topo".
+func readApplied(project string) (planner.Applied, error) {
+	data, err := linux.ReadApplied(project)
+	if err != nil || len(data) == 0 {
+		return nil, err
+	}
+	var applied planner.Applied
+	if err := json.Unmarshal(data, &applied); err != nil {
+		// A copy of a former run that can't be read tells nothing, and decides nothing.
+		return nil, nil
+	}
+	return applied, nil
+}
+
+func printPlan(c *cli.Context, p *planner.Plan) error {
+	if c.Bool("json") {
+		doc, err := p.JSON()
+		if err != nil {
+			return fmt.Errorf("writing the plan: %w", err)
+		}
+		_, err = c.App.Writer.Write(doc)
+		return err
+	}
+	_, err := io.WriteString(c.App.Writer, p.Text(planner.TextOptions{
+		Commands: c.Bool("commands"),
+		Color:    colourful(c.App.Writer),
+	}))
+	return err
+}
+
+// knownNodes returns the NODEs of a command line, all of which the file has.
+func knownNodes(c *cli.Context, t *spec.Topology) ([]string, error) {
+	nodes, err := operands(c, 0, -1)
+	if err != nil {
+		return nil, err
+	}
+	known := map[string]bool{}
+	for _, n := range t.Nodes {
+		known[n.Name] = true
+	}
+	for _, name := range nodes {
+		if !known[name] {
+			return nil, unknownNode(c, name, t.Name, known)
+		}
+	}
+	return nodes, nil
+}

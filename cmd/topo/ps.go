@@ -1,0 +1,116 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+
+	"github.com/urfave/cli/v2"
+
+	"topo/internal/kernel"
+)
+
+func psCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "ps",
+		Usage:     "list the nodes of a project, and what runs in them",
+		UsageText: "topo ps [-f FILE | -p PROJECT] [--json] [NODE…]",
+		ArgsUsage: "[NODE…]",
+		Description: `Lists what is on the machine, not what the file says: namespace or container, the state
+and health of its process, addresses, published ports. A node in which nothing is run is
+"up".
+
+Example:
+  topo ps
+  topo ps --json | jq -r '.[] | select(.health == "unhealthy").node'`,
+		Flags:        append(targetFlags(false), boolFlag("json", "print a JSON array")),
+		Action:       ps,
+		BashComplete: completeNodes,
+	}
+}
+
+func ps(c *cli.Context) error {
+	s, project, err := readRunning(c)
+	if err != nil {
+		return err
+	}
+	nodes, err := chosenNodes(c, nodesOf(s, project), project, c.Args().Slice())
+	if err != nil {
+		return err
+	}
+	if c.Bool("json") {
+		return writeJSON(c.App.Writer, nodes)
+	}
+	return writeNodes(c.App.Writer, nodes)
+}
+
+func writeNodes(w io.Writer, nodes []nodeView) error {
+	rows := make([][]string, len(nodes))
+	for i, n := range nodes {
+		pid := ""
+		if n.PID != 0 {
+			pid = strconv.Itoa(n.PID)
+		}
+		rows[i] = []string{n.Node, n.Kind, statusText(n), n.Health, pid, joined(n.Addresses), joined(n.Published)}
+	}
+	return writeTable(w, []string{"NODE", "KIND", "STATUS", "HEALTH", "PID", "ADDRESSES", "PORTS"}, rows)
+}
+
+// statusText is the status, with the exit code of what has ended.
+func statusText(n nodeView) string {
+	switch {
+	case n.ExitCode != nil:
+		return fmt.Sprintf("%s (%d)", n.Status, *n.ExitCode)
+	case n.Status == "":
+		return string(kernel.Lost)
+	default:
+		return n.Status
+	}
+}
+
+// readRunning reads the machine for the project that a command is about; it must be up.
+func readRunning(c *cli.Context) (kernel.Snapshot, string, error) {
+	project, err := runningProject(c.Context, c)
+	if err != nil {
+		return kernel.Snapshot{}, "", err
+	}
+	m, err := openMachine()
+	if err != nil {
+		return kernel.Snapshot{}, "", err
+	}
+	defer m.Close()
+	s, err := m.Snapshot(c.Context, kernel.Query{Project: project})
+	if err != nil {
+		return kernel.Snapshot{}, "", err
+	}
+	if projectsOf(s)[project] == nil && len(s.Processes) == 0 {
+		return kernel.Snapshot{}, "", &notUpError{project}
+	}
+	return s, project, nil
+}
+
+// notUpError: a command is about a project of which there is nothing on the machine.
+type notUpError struct{ project string }
+
+func (e *notUpError) Error() string { return e.project + " is not up" }
+
+// chosenNodes are those that are named, or all.
+func chosenNodes(c *cli.Context, nodes []nodeView, project string, names []string) ([]nodeView, error) {
+	if len(names) == 0 {
+		return nodes, nil
+	}
+	known := map[string]nodeView{}
+	for _, n := range nodes {
+		known[n.Node] = n
+	}
+	var chosen []nodeView
+	for _, name := range slices.Compact(slices.Clone(names)) {
+		n, ok := known[name]
+		if !ok {
+			return nil, unknownNode(c, name, project, known)
+		}
+		chosen = append(chosen, n)
+	}
+	return chosen, nil
+}

@@ -1,0 +1,163 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"topo/internal/kernel"
+	"topo/internal/linux"
+	"topo/planner"
+	"topo/spec"
+)
+
+func upCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "up",
+		Usage:     "make it so, and prove it",
+		UsageText: "topo up [-f FILE] [--wait] [--timeout DURATION] [--progress MODE] [NODE…]",
+		ArgsUsage: "[NODE…]",
+		Description: `Plans as "topo plan" does, carries the plan out, and reads the kernel again: any
+difference that is left is an error. What is in place and right is not touched.
+With NODEs, only these and what they stand on.
+
+Ctrl-C begins no further step, waits for those under way, and says what is left undone;
+a second one leaves at once. Running up again continues, after a failure, too.
+
+Example:
+  sudo topo up -f examples/flask-redis.yaml --wait`,
+		Flags: slices.Concat(targetFlags(false), changingFlags(), []cli.Flag{
+			boolFlag("wait", "wait until all processes run, and those with a health check are healthy"),
+			&cli.BoolFlag{Name: "remove-orphans", Value: true, Usage: "remove what is not in the file any more; false is not supported yet", EnvVars: []string{envName("remove-orphans")}},
+			futureFlag("plan"),
+			&cli.BoolFlag{Name: "rollback-on-failure", Usage: "not supported yet", Hidden: true},
+		}),
+		Action:       up,
+		BashComplete: completeNodes,
+	}
+}
+
+func up(c *cli.Context) error {
+	if err := supportedByUp(c); err != nil {
+		return err
+	}
+	t, err := loadFile(c)
+	if err != nil {
+		return err
+	}
+	nodes, err := knownNodes(c, t)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := deadline(c)
+	defer cancel()
+	w := &changing{
+		verb: "up", project: t.Name, query: planner.Query(t, t.Name),
+		progress: c.String("progress"), out: c.App.Writer, err: c.App.ErrWriter,
+	}
+	return w.told(bringUp(ctx, c, w, t, nodes))
+}
+
+func supportedByUp(c *cli.Context) error {
+	switch {
+	case c.IsSet("plan"):
+		return usageErrorf(c, "saved plans (--plan) are not supported yet")
+	case c.Bool("rollback-on-failure"):
+		return usageErrorf(c, "--rollback-on-failure is not supported yet")
+	case !c.Bool("remove-orphans"):
+		return usageErrorf(c, "--remove-orphans=false is not supported yet")
+	}
+	return checkProgress(c)
+}
+
+func bringUp(ctx context.Context, c *cli.Context, w *changing, t *spec.Topology, nodes []string) error {
+	unlock, err := lockProject(ctx, c, t.Name)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	m, err := openMachine()
+	if err != nil {
+		return err
+	}
+	defer m.Close()
+	applied, err := readApplied(t.Name)
+	if err != nil {
+		return err
+	}
+	var last planner.Options // of the last reading, that of the proof
+	w.plan = func(s kernel.Snapshot) (p *planner.Plan, err error) {
+		p, last, err = compare(t, nodes, s, applied)
+		return p, err
+	}
+	p, err := w.run(ctx, m)
+	if err != nil {
+		return err
+	}
+	if err := remember(last, applied); err != nil {
+		return err
+	}
+	if c.Bool("wait") {
+		if err := waitUntilRunning(ctx, m, last.Topology, nodes); err != nil {
+			return err
+		}
+	}
+	if p.Empty() {
+		return printPlain(c, p)
+	}
+	printPublished(c.App.ErrWriter, last.Topology)
+	return nil
+}
+
+// printPlain prints a plan with nothing to do: one line.
+func printPlain(c *cli.Context, p *planner.Plan) error {
+	_, err := fmt.Fprint(c.App.Writer, p.Text(planner.TextOptions{}))
+	return err
+}
+
+// remember keeps what was applied, where that is news.
+func remember(o planner.Options, before planner.Applied) error {
+	data, err := json.Marshal(planner.Remember(o))
+	if err != nil {
+		return fmt.Errorf("writing down what was applied: %w", err)
+	}
+	if old, err := json.Marshal(before); err == nil && string(old) == string(data) {
+		return nil
+	}
+	return linux.WriteApplied(o.Project, data)
+}
+
+// waitUntilRunning is --wait.
+func waitUntilRunning(ctx context.Context, m *machine, t *spec.Topology, nodes []string) error {
+	wanted := map[string]bool{}
+	for _, n := range nodes {
+		wanted[n] = true
+	}
+	for _, n := range t.Nodes {
+		if n.Process == nil || len(wanted) > 0 && !wanted[n.Name] {
+			continue
+		}
+		condition := kernel.ServiceStarted
+		if n.Process.Health != nil {
+			condition = kernel.ServiceHealthy
+		}
+		began := time.Now()
+		err := m.Do(ctx, []kernel.Op{kernel.ProcessWait{Project: t.Name, Node: n.Name, Condition: condition}})
+		if err != nil {
+			return fmt.Errorf("waiting %s for %s: %w", short(time.Since(began)), n.Name, causeOf(ctx, err))
+		}
+	}
+	return nil
+}
+
+// causeOf is why the context ended, where that is what the error says.
+func causeOf(ctx context.Context, err error) error {
+	if cause := context.Cause(ctx); cause != nil {
+		return cause
+	}
+	return err
+}
