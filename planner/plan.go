@@ -50,6 +50,8 @@ type Change struct {
 // Plan is a list of changes, in the order in which they are carried out, and the steps that do it.
 type Plan struct {
 	Project string
+	// First: the host has nothing of the project yet.
+	First   bool
 	Changes []Change
 	Steps   []Step
 }

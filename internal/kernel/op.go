@@ -163,6 +163,8 @@ type (
 	ProcessWait struct {
 		Project, Node string
 		Condition     Condition
+		// Optional: that it no longer can be met is no failure (depends_on with required: false).
+		Optional bool
 	}
 )
 

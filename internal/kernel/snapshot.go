@@ -58,7 +58,9 @@ type Snapshot struct {
 	Sysctls  map[SysctlKey]string // those asked for, and those in Records
 	Records  []SysctlRecord       // values that topo changed and will put back
 	Forwards []Forwarding         // one a family
-	Files    []File               // under /etc/netns, those with a mark of topo's
+	Files    []File               // hosts and resolv.conf of all folders under /etc/netns
+	// Nameservers are those of the host's /etc/resolv.conf.
+	Nameservers []netip.Addr
 
 	Supervisor Supervisor
 	Processes  []ProcessState // of Query.Project, by node
@@ -175,7 +177,7 @@ type Forwarding struct {
 // File is a file that topo writes for a namespace: /etc/netns/NETNS/hosts or resolv.conf (ip-netns(8)).
 type File struct {
 	Path    string
-	Mark    Mark // its first line, "# topo:…"
+	Mark    Mark // its first line, "# topo:…"; zero: somebody else's file
 	Content string
 }
 

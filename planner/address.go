@@ -1,0 +1,123 @@
+package planner
+
+import (
+	"net/netip"
+
+	"topo/internal/kernel"
+	"topo/spec"
+)
+
+// address is an address of an interface, of a node or of a bridge.
+type address struct {
+	netns  string
+	owner  string // node, or "host"
+	iface  string
+	link   ID // the interface
+	prefix netip.Prefix
+}
+
+var addressKind = Kind{Name: "address", Desire: desireAddresses, Observe: observeAddresses}
+
+func desireAddresses(w *Want) []Resource {
+	var out []Resource
+	t := w.Topology
+	for _, b := range t.Bridges {
+		if b.External {
+			continue
+		}
+		for _, s := range b.Subnets {
+			if s.Gateway.IsValid() {
+				out = append(out, address{owner: spec.Host, iface: b.Interface, link: ID{"bridge", b.Name}, prefix: prefixOf(s)})
+			}
+		}
+	}
+	for _, n := range t.Nodes {
+		for _, a := range n.Attachments {
+			for _, p := range a.Addresses {
+				out = append(out, nodeAddress(n.Netns, n.Name, a.Interface, p))
+			}
+		}
+	}
+	netns := netnsByNode(t)
+	for _, l := range t.Links {
+		for _, e := range l.Ends {
+			for _, p := range e.Addresses {
+				out = append(out, nodeAddress(netns[e.Node], e.Node, e.Interface, p))
+			}
+		}
+	}
+	return out
+}
+
+func nodeAddress(netns, node, iface string, p netip.Prefix) address {
+	return address{netns: netns, owner: node, iface: iface, link: ID{"link", node + ":" + iface}, prefix: p}
+}
+
+// observeAddresses lists the addresses of the interfaces that are the project's, but for those that
+// the kernel gave them itself. What a program of the node put on lo or on an interface of its own is not topo's.
+func observeAddresses(h *Have) []Resource {
+	var out []Resource
+	for _, a := range h.Snapshot.Host.Addrs {
+		l := h.host[a.Link]
+		if a.Kernel || !h.own(l) {
+			continue
+		}
+		switch id := h.linkID(l); id.Kind {
+		case "bridge", "port":
+			out = append(out, address{owner: spec.Host, iface: a.Link, link: id, prefix: a.Prefix})
+		case "link":
+			out = append(out, nodeAddress("", spec.Host, a.Link, a.Prefix))
+		}
+	}
+	for _, n := range h.Snapshot.Netns {
+		node, ok := h.nodes[n.Name]
+		if !ok {
+			continue
+		}
+		managed := h.managed(node, n)
+		for _, a := range n.Addrs {
+			if !a.Kernel && managed[a.Link] {
+				out = append(out, nodeAddress(n.Name, node, a.Link, a.Prefix))
+			}
+		}
+	}
+	return out
+}
+
+// managed lists the interfaces of a node that are topo's.
+func (h *Have) managed(node string, n kernel.Netns) map[string]bool {
+	m := map[string]bool{}
+	for _, l := range n.Links {
+		if l.Name != "lo" && (l.Group == kernel.Group(h.Project) || h.links[node+":"+l.Name]) {
+			m[l.Name] = true
+		}
+	}
+	return m
+}
+
+func addressID(owner, iface string, p netip.Prefix) ID {
+	return ID{"address", owner + ":" + iface + "/" + p.String()}
+}
+
+func (r address) ID() ID         { return addressID(r.owner, r.iface, r.prefix) }
+func (r address) In() []ID       { return []ID{r.link} }
+func (r address) Needs() []ID    { return []ID{r.link} }
+func (r address) Attrs() []Attr  { return []Attr{{"interface", r.iface}} }
+func (r address) Shared() bool   { return r.link.Kind == "bridge" }
+func (r address) Detail() string { return "" }
+
+// Claims makes the removals of a subnet's addresses on an interface precede the additions: with both
+// there, the new one would be secondary, and go with the old.
+func (r address) Claims() []string {
+	return []string{"address " + r.netns + " " + r.iface + " " + r.prefix.Masked().String()}
+}
+
+func (r address) Create() []kernel.Op {
+	return []kernel.Op{kernel.AddrAdd{Netns: r.netns, Link: r.iface, Prefix: r.prefix}}
+}
+
+func (r address) Delete() []kernel.Op {
+	return []kernel.Op{kernel.AddrDelete{Netns: r.netns, Link: r.iface, Prefix: r.prefix}}
+}
+
+func (r address) Update(Resource) ([]kernel.Op, bool) { return nil, false }

@@ -1,0 +1,64 @@
+package planner
+
+import (
+	"fmt"
+	"maps"
+)
+
+// A Delta is one attribute that differs. Before or After is "" where it is only on one side.
+type Delta struct{ Name, Before, After string }
+
+// changedAttrs compares two resources attribute by attribute, in the order of want's.
+// Attributes of the same name (rules) are compared as lists.
+func changedAttrs(have, want Resource) []Delta {
+	h, w := attrMap(have), attrMap(want)
+	if maps.Equal(h, w) {
+		return nil
+	}
+	var out []Delta
+	for _, name := range attrNames(want, have) {
+		before, inHave := h[name]
+		after, inWant := w[name]
+		if before != after || inHave != inWant {
+			out = append(out, Delta{name, before, after})
+		}
+	}
+	return out
+}
+
+// attrMap names an attribute that comes again "rule 2", "rule 3"…
+func attrMap(r Resource) map[string]string {
+	m := map[string]string{}
+	for _, a := range numbered(r) {
+		m[a.Name] = a.Value
+	}
+	return m
+}
+
+func numbered(r Resource) []Attr {
+	attrs := r.Attrs()
+	count := map[string]int{}
+	for i, a := range attrs {
+		count[a.Name]++
+		if n := count[a.Name]; n > 1 {
+			attrs[i].Name = fmt.Sprintf("%s %d", a.Name, n)
+		}
+	}
+	return attrs
+}
+
+func attrNames(rs ...Resource) []string {
+	var out []string
+	seen := map[string]bool{}
+	for _, r := range rs {
+		for _, a := range numbered(r) {
+			if !seen[a.Name] {
+				seen[a.Name] = true
+				out = append(out, a.Name)
+			}
+		}
+	}
+	return out
+}
+
+func replacedReason(id ID) Reason { return Reason(id.String() + " is replaced") }

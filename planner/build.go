@@ -1,0 +1,87 @@
+package planner
+
+import (
+	"slices"
+
+	"topo/internal/kernel"
+	"topo/spec"
+)
+
+// Options is all that a plan depends on.
+type Options struct {
+	// Topology is what is wanted, allocated ([Allocate]); nil to remove the project.
+	Topology *spec.Topology
+	Project  string
+	Snapshot kernel.Snapshot // as asked for by [Query]
+	// Applied is what was wanted at the last successful up; it only gives reasons their words.
+	Applied Applied
+	// Nodes limits the plan to these nodes, what they depend on and what all share; empty: all.
+	Nodes []string
+	// KeepOrphans leaves what is no longer in the file.
+	KeepOrphans bool
+}
+
+// Applied is what was wanted at the last successful up: attributes by resource.
+type Applied map[string]map[string]string
+
+// Remember is what to keep as [Applied] after a successful up.
+func Remember(o Options) Applied {
+	m := Applied{}
+	for _, r := range desired(o) {
+		m[r.ID().String()] = attrMap(r)
+	}
+	return m
+}
+
+func wantOf(o Options) *Want {
+	return &Want{Topology: o.Topology, Project: o.Project, Host: o.Snapshot, Others: othersOf(o.Snapshot, o.Project)}
+}
+
+func desired(o Options) []Resource {
+	if o.Topology == nil {
+		return nil
+	}
+	w := wantOf(o)
+	var out []Resource
+	for _, k := range kinds {
+		out = append(out, k.Desire(w)...)
+	}
+	return out
+}
+
+// Build plans. Errors: [Conflicts] where something foreign stands in the way, a [*CycleError],
+// [spec.Errors] for limits of the machine, a [*MissingError] for what the machine lacks.
+func Build(o Options) (*Plan, error) {
+	if err := limits(o); err != nil {
+		return nil, err
+	}
+	want := desired(o)
+	h := newHave(o.Snapshot, o.Project, want)
+	var have []Resource
+	for _, k := range kinds {
+		have = append(have, k.Observe(h)...)
+	}
+	changes := diff(want, have, o.Applied)
+	if len(o.Nodes) > 0 {
+		narrow(changes, o)
+	}
+	if o.KeepOrphans {
+		for id, c := range changes {
+			if c.Action == Delete {
+				delete(changes, id)
+			}
+		}
+	}
+	if c := conflicts(wantOf(o), h, changes); len(c) > 0 {
+		return nil, c
+	}
+	if err := missing(o, changes); err != nil {
+		return nil, err
+	}
+	p, err := order(o.Project, changes, o.Snapshot)
+	if err != nil {
+		return nil, err
+	}
+	p.First = !slices.ContainsFunc(have, func(r Resource) bool { return !isShared(&Change{Have: r}) })
+	return p, nil
+}

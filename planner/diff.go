@@ -1,0 +1,233 @@
+package planner
+
+import (
+	"maps"
+	"slices"
+)
+
+// Optional abilities of resources.
+type (
+	// carried is made by the creation of another resource (the far end of a veth).
+	carried interface{ CarriedBy() (ID, bool) }
+	// contained goes with any of the resources that it is in, without an op of its own.
+	contained interface{ In() []ID }
+	// fragile may be lost by what the plan does to others: the cause, and whether it is then to be
+	// created or replaced.
+	fragile interface {
+		Lost(gone func(ID) bool) (cause ID, action Action, lost bool)
+	}
+	// survivor stays, changed, when one that it stands on is replaced.
+	survivor interface{ Without(ID) Resource }
+	// detailed has a word to say in the line that creates it.
+	detailed interface{ Detail() string }
+	// claimant takes up names of which there is one: removals of a claim precede creations of the same.
+	claimant interface{ Claims() []string }
+	// shared belongs to all projects, or is seen by them.
+	shared interface{ Shared() bool }
+)
+
+// diff compares both sides. What it returns is unordered but complete: every change that carrying
+// out the others makes necessary is in it.
+func diff(want, have []Resource, applied Applied) map[ID]*Change {
+	d := &differ{want: byID(want), have: byID(have), changes: map[ID]*Change{}, applied: applied}
+	for _, r := range want {
+		d.compare(r.ID())
+	}
+	for _, r := range have {
+		if _, ok := d.want[r.ID()]; !ok {
+			d.changes[r.ID()] = &Change{Action: Delete, ID: r.ID(), Have: r, Reason: NotInFile}
+		}
+	}
+	order := make([]ID, 0, len(want))
+	for _, r := range want {
+		order = append(order, r.ID())
+	}
+	for d.spread(order) {
+	}
+	d.fold()
+	return d.changes
+}
+
+type differ struct {
+	want, have map[ID]Resource
+	changes    map[ID]*Change
+	applied    Applied
+}
+
+func byID(rs []Resource) map[ID]Resource {
+	m := make(map[ID]Resource, len(rs))
+	for _, r := range rs {
+		m[r.ID()] = r
+	}
+	return m
+}
+
+func (d *differ) compare(id ID) {
+	w, h := d.want[id], d.have[id]
+	if h == nil {
+		d.changes[id] = &Change{Action: Create, ID: id, Want: w, Reason: Missing}
+		return
+	}
+	if len(changedAttrs(h, w)) == 0 {
+		return
+	}
+	action := Replace
+	if _, ok := w.Update(h); ok {
+		action = Update
+	}
+	d.changes[id] = &Change{Action: action, ID: id, Have: h, Want: w, Reason: d.reason(w)}
+}
+
+// reason tells an edit of the file from a change on the machine: by what was wanted at the last successful up.
+func (d *differ) reason(w Resource) Reason {
+	if last, ok := d.applied[w.ID().String()]; ok && maps.Equal(last, attrMap(w)) {
+		return Drifted
+	}
+	return Edited
+}
+
+// spread adds what the changes so far make necessary; it reports whether it added any.
+func (d *differ) spread(order []ID) bool {
+	gone := func(id ID) bool {
+		c := d.changes[id]
+		return c != nil && c.Action != Update
+	}
+	added := false
+	replace := func(id ID, cause ID, action Action) {
+		c := d.changes[id]
+		if c != nil && c.Action != Update {
+			return
+		}
+		n := &Change{Action: action, ID: id, Have: d.have[id], Want: d.want[id], Reason: replacedReason(cause)}
+		if action == Create {
+			n.Have = nil
+		}
+		d.changes[id] = n
+		added = true
+	}
+	for _, id := range order {
+		w, h := d.want[id], d.have[id]
+		if h == nil {
+			// Created already; what carries it must be made with it.
+			d.remakeCarrier(w, replace)
+			continue
+		}
+		if c := d.changes[id]; c != nil && c.Action == Replace {
+			d.remakeCarrier(w, replace)
+			continue
+		} else if c != nil && c.Action == Create {
+			continue
+		}
+		if c, ok := w.(carried); ok {
+			if by, ok := c.CarriedBy(); ok && gone(by) {
+				replace(id, by, Create)
+				continue
+			}
+		}
+		if c, ok := w.(contained); ok {
+			if i := slices.IndexFunc(c.In(), gone); i >= 0 {
+				replace(id, c.In()[i], Create)
+				continue
+			}
+		}
+		for _, r := range []Resource{h, w} {
+			if f, ok := r.(fragile); ok {
+				if cause, action, lost := f.Lost(gone); lost {
+					replace(id, cause, action)
+					break
+				}
+			}
+		}
+		if s, ok := h.(survivor); ok && (d.changes[id] == nil || d.changes[id].Action == Update) {
+			added = d.survive(id, s, gone) || added
+		}
+	}
+	return added
+}
+
+// survive makes an update of a resource that a replacement leaves behind changed.
+func (d *differ) survive(id ID, s survivor, gone func(ID) bool) bool {
+	for _, need := range d.have[id].Needs() {
+		if !gone(need) {
+			continue
+		}
+		left := s.Without(need)
+		if left == nil {
+			continue
+		}
+		if c := d.changes[id]; c != nil && len(changedAttrs(c.Have, left)) == 0 {
+			return false
+		}
+		if len(changedAttrs(left, d.want[id])) == 0 {
+			return false
+		}
+		d.changes[id] = &Change{Action: Update, ID: id, Have: left, Want: d.want[id], Reason: replacedReason(need)}
+		return true
+	}
+	return false
+}
+
+// remakeCarrier replaces what makes w, where that is there and stays.
+func (d *differ) remakeCarrier(w Resource, replace func(id, cause ID, action Action)) {
+	c, ok := w.(carried)
+	if !ok {
+		return
+	}
+	if by, ok := c.CarriedBy(); ok && d.have[by] != nil && d.want[by] != nil {
+		replace(by, w.ID(), Replace)
+	}
+}
+
+// fold takes out of the plan what others do along: creations that are carried, removals of what goes with
+// what it is in.
+func (d *differ) fold() {
+	remade := func(id ID) bool { c := d.changes[id]; return c != nil && (c.Action == Create || c.Action == Replace) }
+	removed := func(id ID) bool { c := d.changes[id]; return c != nil && (c.Action == Delete || c.Action == Replace) }
+	var drop []ID
+	for id, c := range d.changes {
+		if c.Want != nil {
+			if carries(c.Want, remade) {
+				// Its own removal is part of the carrier's, too.
+				c.Action, c.Have = Create, nil
+				if len(c.Want.Create()) == 0 {
+					drop = append(drop, id)
+				}
+			}
+			continue
+		}
+		if carries(c.Have, removed) || in(c.Have, removed) || withAll(c.Have, d.changes) || len(c.Have.Delete()) == 0 {
+			drop = append(drop, id)
+		}
+	}
+	for _, id := range drop {
+		delete(d.changes, id)
+	}
+}
+
+func carries(r Resource, by func(ID) bool) bool {
+	c, ok := r.(carried)
+	if !ok {
+		return false
+	}
+	id, ok := c.CarriedBy()
+	return ok && by(id)
+}
+
+func in(r Resource, removed func(ID) bool) bool {
+	c, ok := r.(contained)
+	return ok && slices.ContainsFunc(c.In(), removed)
+}
+
+// withAll: a veth between two namespaces that both go away needs no removal of its own.
+func withAll(r Resource, changes map[ID]*Change) bool {
+	v, ok := r.(veth)
+	if !ok || v.own.Netns == "" || v.other.Netns == "" {
+		return false
+	}
+	for _, id := range v.needs {
+		if c := changes[id]; id.Kind == "netns" && (c == nil || c.Action != Delete) {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,191 @@
+package planner
+
+import (
+	"fmt"
+	"strings"
+
+	"topo/internal/kernel"
+	"topo/spec"
+)
+
+// file is /etc/netns/NETNS/hosts or resolv.conf: it reaches the node's processes as /etc/hosts, also
+// under a plain ip netns exec (ip-netns(8)).
+type file struct {
+	id      ID
+	path    string
+	content string
+}
+
+var fileKind = Kind{Name: "hosts", Desire: desireFiles, Observe: observeFiles}
+
+func hostsPath(netns string) string  { return "/etc/netns/" + netns + "/hosts" }
+func resolvPath(netns string) string { return "/etc/netns/" + netns + "/resolv.conf" }
+
+func desireFiles(w *Want) []Resource {
+	var out []Resource
+	named := namesByBridge(w.Topology)
+	for _, n := range w.Topology.Nodes {
+		if n.Network != spec.NetworkOwn && n.Network != spec.NetworkNone {
+			continue
+		}
+		id := ID{"hosts", n.Name}
+		out = append(out, file{id, hostsPath(n.Netns), "# " + mark(w.Project, id) + "\n" + hosts(w.Topology, n, named)})
+		if text := resolv(n, w.Host); text != "" {
+			id := ID{"resolv", n.Name}
+			out = append(out, file{id, resolvPath(n.Netns), "# " + mark(w.Project, id) + "\n" + text})
+		}
+	}
+	return out
+}
+
+func observeFiles(h *Have) []Resource {
+	var out []Resource
+	for _, f := range h.Snapshot.Files {
+		if f.Mark.Project == h.Project {
+			out = append(out, file{parseID(f.Mark.ID), f.Path, f.Content})
+		}
+	}
+	return out
+}
+
+// hosts is what a node resolves without a name server: itself, the nodes and aliases of the bridges that it shares,
+// its one-way links, its extra hosts.
+func hosts(t *spec.Topology, n spec.Node, named map[string][]hostName) string {
+	var b strings.Builder
+	b.WriteString("127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n")
+	own := []string{n.Name}
+	if n.Hostname != n.Name && n.Hostname != "" {
+		own = append([]string{n.Hostname}, own...)
+	}
+	for _, other := range t.Nodes {
+		if other.Shares == n.Name && other.Network == spec.NetworkNode {
+			own = append(own, other.Name)
+		}
+	}
+	addrs := addressesOf(t, n)
+	for _, a := range addrs {
+		fmt.Fprintf(&b, "%s %s\n", a.prefix.Addr(), strings.Join(own, " "))
+	}
+	if len(addrs) == 0 {
+		fmt.Fprintf(&b, "127.0.1.1 %s\n", strings.Join(own, " "))
+	}
+	for _, a := range n.Attachments {
+		for _, h := range named[a.Bridge] {
+			if h.node != n.Name {
+				b.WriteString(h.line)
+			}
+		}
+	}
+	for _, l := range n.OneWay {
+		for _, other := range t.Nodes {
+			if other.Name != l.Node {
+				continue
+			}
+			names := l.Alias
+			if l.Alias != l.Node {
+				names += " " + l.Node
+			}
+			for _, a := range sharedAttachments(n, other) {
+				for _, p := range a.Addresses {
+					fmt.Fprintf(&b, "%s %s\n", p.Addr(), names)
+				}
+			}
+		}
+	}
+	for _, e := range n.ExtraHosts {
+		addr := e.Addr
+		if !addr.IsValid() {
+			addr = gatewayOf(t, n)
+		}
+		if addr.IsValid() {
+			fmt.Fprintf(&b, "%s %s\n", addr, e.Name)
+		}
+	}
+	return b.String()
+}
+
+type hostName struct{ node, line string }
+
+// namesByBridge lists the lines that each bridge gives to its nodes. Made once: 1,000 nodes on a
+// bridge have a million lines.
+func namesByBridge(t *spec.Topology) map[string][]hostName {
+	bridges := bridgesByName(t)
+	m := map[string][]hostName{}
+	for _, n := range t.Nodes {
+		for _, a := range n.Attachments {
+			if !bridges[a.Bridge].Names {
+				continue
+			}
+			names := strings.Join(append([]string{n.Name}, a.Aliases...), " ")
+			for _, p := range a.Addresses {
+				m[a.Bridge] = append(m[a.Bridge], hostName{n.Name, p.Addr().String() + " " + names + "\n"})
+			}
+		}
+	}
+	return m
+}
+
+// sharedAttachments lists where other is attached to a bridge of n's.
+func sharedAttachments(n, other spec.Node) []spec.Attachment {
+	var out []spec.Attachment
+	for _, a := range n.Attachments {
+		for _, o := range other.Attachments {
+			if a.Bridge == o.Bridge {
+				out = append(out, o)
+			}
+		}
+	}
+	return out
+}
+
+// resolv is the node's resolv.conf, "" where it says nothing of its own.
+func resolv(n spec.Node, host kernel.Snapshot) string {
+	if len(n.DNS) == 0 && len(n.DNSSearch) == 0 {
+		return ""
+	}
+	servers := n.DNS
+	if len(servers) == 0 {
+		servers = host.Nameservers
+	}
+	var b strings.Builder
+	for _, s := range servers {
+		fmt.Fprintf(&b, "nameserver %s\n", s)
+	}
+	if len(n.DNSSearch) > 0 {
+		fmt.Fprintf(&b, "search %s\n", strings.Join(n.DNSSearch, " "))
+	}
+	return b.String()
+}
+
+func (r file) ID() ID           { return r.id }
+func (r file) Needs() []ID      { return nil }
+func (r file) Detail() string   { return r.path }
+func (r file) Claims() []string { return []string{"file " + r.path} }
+func (r file) Attrs() []Attr    { return []Attr{{"path", r.path}, {"content", r.content}} }
+
+// Differs: the lines are many.
+func (r file) Differs(have Resource) string {
+	h := have.(file)
+	if h.path != r.path {
+		return h.path + " → " + r.path
+	}
+	count := func(a, b string) int {
+		n := 0
+		for line := range strings.Lines(a) {
+			if !strings.Contains("\n"+b, "\n"+line) {
+				n++
+			}
+		}
+		return n
+	}
+	return countWords(count(r.content, h.content), count(h.content, r.content), "line")
+}
+
+func (r file) Create() []kernel.Op {
+	return []kernel.Op{kernel.FileWrite{Path: r.path, Content: r.content}}
+}
+func (r file) Delete() []kernel.Op { return []kernel.Op{kernel.FileDelete{Path: r.path}} }
+
+func (r file) Update(have Resource) ([]kernel.Op, bool) {
+	return r.Create(), have.(file).path == r.path
+}

@@ -1,0 +1,180 @@
+package planner
+
+import (
+	"topo/internal/kernel"
+	"topo/spec"
+)
+
+// link: the ends of veths that are in nodes, and those in the host's namespace that are no bridge's port.
+var linkKind = Kind{
+	Name:   "link",
+	Desire: func(w *Want) []Resource { return ofKind("link", desireVeths(w)) },
+	Observe: func(h *Have) []Resource {
+		var out []Resource
+		for _, n := range h.Snapshot.Netns {
+			node, ok := h.nodes[n.Name]
+			if !ok {
+				continue
+			}
+			for _, l := range n.Links {
+				name := node + ":" + l.Name
+				// Inside its own namespaces all that bears a wanted name is topo's to repair; what a
+				// program of the node made for itself (another group, another name) is not.
+				if l.Name == "lo" || l.Group != kernel.Group(h.Project) && !h.links[name] {
+					continue
+				}
+				out = append(out, observeVeth(h, ID{"link", name}, n.Name, l))
+			}
+		}
+		return append(out, observeHostVeths(h, "link")...)
+	},
+}
+
+func ofKind(kind string, rs []Resource) []Resource {
+	var out []Resource
+	for _, r := range rs {
+		if r.ID().Kind == kind {
+			out = append(out, r)
+		}
+	}
+	return out
+}
+
+// desireVeths lists both ends of every veth: attachments of nodes to bridges, and links.
+func desireVeths(w *Want) []Resource {
+	var out []Resource
+	t := w.Topology
+	group := kernel.Group(w.Project)
+	bridges := bridgesByName(t)
+	netns := netnsByNode(t)
+	derive := func(mac string, id ID) string {
+		if mac != "" {
+			return mac
+		}
+		return deriveMAC(w.Host.HostID, w.Project, id.String())
+	}
+	for _, n := range t.Nodes {
+		for _, a := range n.Attachments {
+			b := bridges[a.Bridge]
+			name := n.Name + ":" + a.Interface
+			node := veth{
+				id:    ID{"link", name},
+				own:   kernel.VethEnd{Netns: n.Netns, Name: a.Interface, MAC: derive(a.MAC, ID{"link", name}), MTU: a.MTU, Group: group, Up: true},
+				needs: []ID{{"netns", n.Name}},
+			}
+			id := ID{"port", name}
+			port := veth{
+				id: id,
+				own: kernel.VethEnd{
+					Name: a.HostInterface, MTU: a.MTU, Group: group, Up: true,
+					Master: b.Interface, Alias: mark(w.Project, id),
+				},
+				isolated: !b.ICC,
+				needs:    []ID{{"bridge", b.Name}},
+			}
+			out = append(out, pair(node, port)...)
+		}
+	}
+	for _, l := range t.Links {
+		ends := [2]veth{}
+		for i, e := range l.Ends {
+			far := l.Ends[1-i]
+			end := kernel.VethEnd{Name: e.Interface, MTU: e.MTU, Group: group, Up: e.Up}
+			switch {
+			case e.Bridge:
+				b := bridges[e.Node]
+				id := ID{"port", far.Node + ":" + far.Interface}
+				if far.Bridge {
+					id.Name = e.Node + ":" + e.Interface
+				}
+				end.Master, end.Alias = b.Interface, mark(w.Project, id)
+				ends[i] = veth{id: id, own: end, isolated: !b.ICC, needs: []ID{{"bridge", b.Name}}}
+			case e.Node == spec.Host:
+				id := ID{"link", e.Node + ":" + e.Interface}
+				end.MAC, end.Alias = derive(e.MAC, id), mark(w.Project, id)
+				ends[i] = veth{id: id, own: end}
+			default:
+				id := ID{"link", e.Node + ":" + e.Interface}
+				end.Netns, end.MAC = netns[e.Node], derive(e.MAC, id)
+				ends[i] = veth{id: id, own: end, needs: []ID{{"netns", e.Node}}}
+			}
+		}
+		out = append(out, pair(ends[0], ends[1])...)
+	}
+	return out
+}
+
+// observeHostVeths lists the project's veth ends in the host's namespace, of one kind.
+func observeHostVeths(h *Have, kind string) []Resource {
+	var out []Resource
+	for _, l := range h.Snapshot.Host.Links {
+		if !h.own(l) {
+			continue
+		}
+		if id := h.linkID(l); id.Kind == kind {
+			out = append(out, observeVeth(h, id, "", l))
+		}
+	}
+	return out
+}
+
+func observeVeth(h *Have, id ID, netns string, l kernel.Link) veth {
+	r := veth{
+		id: id, carrier: id, kind: l.Kind, peer: peerOf(h, l),
+		own: kernel.VethEnd{
+			Netns: netns, Name: l.Name, MAC: l.MAC, MTU: l.MTU, Group: l.Group, Up: l.Up,
+			Master: l.Master, Alias: l.Alias,
+		},
+	}
+	if l.Port != nil {
+		r.isolated = l.Port.Isolated
+	}
+	if id.Kind == "port" {
+		if far := parseID(r.peer); far.Kind == "link" {
+			r.carrier = far
+		}
+	}
+	if node, ok := h.nodes[netns]; ok {
+		r.needs = append(r.needs, ID{"netns", node})
+	}
+	if node, ok := h.nodes[l.Peer.Netns]; ok {
+		r.needs = append(r.needs, ID{"netns", node})
+		r.other.Netns = l.Peer.Netns
+	}
+	for _, m := range []string{l.Master, h.host[l.Peer.Name].Master} {
+		if b, ok := h.host[m]; ok && h.own(b) {
+			r.needs = append(r.needs, h.linkID(b))
+		}
+	}
+	return r
+}
+
+// peerOf is the resource at the other end.
+func peerOf(h *Have, l kernel.Link) string {
+	if l.Peer.Name == "" {
+		return ""
+	}
+	if node, ok := h.nodes[l.Peer.Netns]; ok {
+		return ID{"link", node + ":" + l.Peer.Name}.String()
+	}
+	if p, ok := h.host[l.Peer.Name]; ok && l.Peer.Netns == "" && h.own(p) {
+		return h.linkID(p).String()
+	}
+	return l.Peer.Netns + ":" + l.Peer.Name
+}
+
+func bridgesByName(t *spec.Topology) map[string]spec.Bridge {
+	m := make(map[string]spec.Bridge, len(t.Bridges))
+	for _, b := range t.Bridges {
+		m[b.Name] = b
+	}
+	return m
+}
+
+func netnsByNode(t *spec.Topology) map[string]string {
+	m := make(map[string]string, len(t.Nodes))
+	for _, n := range t.Nodes {
+		m[n.Name] = n.Netns
+	}
+	return m
+}

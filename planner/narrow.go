@@ -1,0 +1,70 @@
+package planner
+
+import (
+	"strings"
+
+	"topo/spec"
+)
+
+// narrow keeps the changes of some nodes, of the nodes that they depend on, and of what belongs to none.
+func narrow(changes map[ID]*Change, o Options) {
+	keep := map[string]bool{}
+	known := map[string]spec.Node{}
+	if o.Topology != nil {
+		for _, n := range o.Topology.Nodes {
+			known[n.Name] = n
+		}
+	}
+	var add func(string)
+	add = func(name string) {
+		n, ok := known[name]
+		if !ok || keep[name] {
+			return
+		}
+		keep[name] = true
+		for _, d := range n.DependsOn {
+			add(d.Node)
+		}
+		if n.Shares != "" {
+			add(n.Shares)
+		}
+	}
+	for _, name := range o.Nodes {
+		add(name)
+	}
+	for id, c := range changes {
+		nodes := nodesOf(c)
+		for _, n := range nodes {
+			if _, ok := known[n]; !ok && c.Want == nil || ok && !keep[n] {
+				delete(changes, id)
+			}
+		}
+	}
+}
+
+// nodesOf lists the nodes that a change belongs to; a link has two.
+func nodesOf(c *Change) []string {
+	var out []string
+	node := func(id ID) {
+		name, _, _ := strings.Cut(id.Name, ":")
+		if name != "" && name != spec.Host {
+			out = append(out, name)
+		}
+	}
+	switch c.ID.Kind {
+	case "netns", "hosts", "resolv", "link", "port", "address", "route", "sysctl", "publish", "process":
+		node(c.ID)
+	case "guard":
+		if strings.Contains(c.ID.Name, ":") {
+			node(c.ID)
+		}
+	}
+	for _, r := range []Resource{c.Have, c.Want} {
+		if v, ok := r.(veth); ok {
+			if far := parseID(v.peer); far.Kind == "link" {
+				node(far)
+			}
+		}
+	}
+	return out
+}

@@ -1,0 +1,8 @@
+package planner
+
+// port: the ends of veths that are ports of the host's bridges.
+var portKind = Kind{
+	Name:    "port",
+	Desire:  func(w *Want) []Resource { return ofKind("port", desireVeths(w)) },
+	Observe: func(h *Have) []Resource { return observeHostVeths(h, "port") },
+}

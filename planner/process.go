@@ -1,0 +1,223 @@
+package planner
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"topo/internal/kernel"
+	"topo/spec"
+)
+
+// process is what runs in a node.
+type process struct {
+	p kernel.Process
+	// state is "running" also for a process that ended with 0: it is done.
+	state string
+	waits []spec.Dependency
+	needs []ID
+	netns ID // whose replacement takes the process out of its network
+}
+
+var processKind = Kind{Name: "process", Desire: desireProcesses, Observe: observeProcesses}
+
+func desireProcesses(w *Want) []Resource {
+	t := w.Topology
+	byNode := map[string][]ID{}
+	for _, k := range []Kind{linkKind, addressKind, routeKind, sysctlKind, fileKind} {
+		for _, r := range k.Desire(w) {
+			node, _, _ := strings.Cut(r.ID().Name, ":")
+			byNode[node] = append(byNode[node], r.ID())
+		}
+	}
+	nodes := map[string]spec.Node{}
+	for _, n := range t.Nodes {
+		nodes[n.Name] = n
+	}
+	var out []Resource
+	for _, n := range t.Nodes {
+		if n.Process == nil {
+			continue
+		}
+		home := n // whose namespace it is
+		if n.Network == spec.NetworkNode {
+			home = nodes[n.Shares]
+		}
+		r := process{p: kernelProcess(w.Project, n, home), state: runs, netns: ID{"netns", home.Name}}
+		r.needs = append([]ID{{"supervisor", w.Project}, r.netns}, byNode[home.Name]...)
+		for _, a := range home.Attachments {
+			r.needs = append(r.needs, ID{"up", a.Bridge})
+		}
+		for _, d := range n.DependsOn {
+			if nodes[d.Node].Process != nil {
+				r.waits = append(r.waits, d)
+				r.needs = append(r.needs, ID{"process", d.Node})
+			}
+		}
+		out = append(out, r)
+	}
+	return out
+}
+
+func kernelProcess(project string, n, home spec.Node) kernel.Process {
+	s := n.Process
+	p := kernel.Process{
+		Project: project, Node: n.Name, Container: n.Container, Netns: home.Netns,
+		Argv: s.Argv, Env: s.Env, Dir: s.Dir, User: s.User, Hostname: n.Hostname, Labels: n.Labels,
+		StopSignal: s.StopSignal, StopGrace: s.StopGrace, Init: s.Init, ReadOnly: s.ReadOnly,
+		Privileged: s.Privileged, SecurityOpt: s.SecurityOpt,
+	}
+	if home.Netns != "" {
+		p.Hosts = hostsPath(home.Netns)
+		if len(home.DNS) > 0 || len(home.DNSSearch) > 0 {
+			p.Resolv = resolvPath(home.Netns)
+		}
+	}
+	for _, m := range s.Mounts {
+		p.Mounts = append(p.Mounts, kernel.Mount{
+			Source: m.Source, Target: m.Target, ReadOnly: m.ReadOnly,
+			Propagation: m.Propagation, CreateSource: m.CreateSource,
+		})
+	}
+	if h := s.Health; h != nil {
+		p.Health = &kernel.Healthcheck{
+			Argv: h.Argv, Interval: h.Interval, Timeout: h.Timeout,
+			StartPeriod: h.StartPeriod, StartInterval: h.StartInterval, Retries: h.Retries,
+		}
+	}
+	return p
+}
+
+const runs = "running"
+
+func observeProcesses(h *Have) []Resource {
+	var out []Resource
+	for _, s := range h.Snapshot.Processes {
+		state := string(s.Status)
+		switch {
+		case s.Status == kernel.Exited && s.ExitCode == 0 && s.Error == "":
+			state = runs
+		case s.Status == kernel.Exited && s.Error == "":
+			state = fmt.Sprintf("exited %d", s.ExitCode)
+		case s.Status == kernel.Exited:
+			state = "not started"
+		}
+		r := process{p: s.Process, state: state, needs: []ID{{"supervisor", h.Project}}}
+		if node, ok := h.nodes[s.Process.Netns]; ok {
+			r.netns = ID{"netns", node}
+			r.needs = append(r.needs, r.netns)
+		}
+		out = append(out, r)
+	}
+	return out
+}
+
+func (r process) ID() ID      { return ID{"process", r.p.Node} }
+func (r process) Needs() []ID { return r.needs }
+
+// Attrs spells out every field of the process; a test holds this list against the type.
+func (r process) Attrs() []Attr {
+	p := r.p
+	attrs := []Attr{
+		{"state", r.state},
+		{"kind", map[bool]string{true: "container", false: "namespace"}[p.Container]},
+		{"netns", orNone(p.Netns)},
+		{"command", words(p.Argv)},
+	}
+	for _, e := range p.Env {
+		key, value, _ := strings.Cut(e, "=")
+		attrs = append(attrs, Attr{envPrefix + key, value})
+	}
+	for _, m := range p.Mounts {
+		attrs = append(attrs, Attr{"volume " + m.Target, mountWords(m)})
+	}
+	for _, k := range sortedKeys(p.Labels) {
+		attrs = append(attrs, Attr{"label " + k, p.Labels[k]})
+	}
+	attrs = append(attrs,
+		Attr{"working_dir", orNone(p.Dir)},
+		Attr{"user", orNone(p.User)},
+		Attr{"hostname", orNone(p.Hostname)},
+		Attr{"hosts", orNone(p.Hosts)},
+		Attr{"resolv", orNone(p.Resolv)},
+		Attr{"stop_signal", orNone(p.StopSignal)},
+		Attr{"stop_grace_period", p.StopGrace.String()},
+		Attr{"init", onOff(p.Init)},
+		Attr{"read_only", onOff(p.ReadOnly)},
+		Attr{"privileged", onOff(p.Privileged)},
+		Attr{"security_opt", words(p.SecurityOpt)},
+	)
+	if h := p.Health; h != nil {
+		attrs = append(attrs, Attr{"healthcheck", fmt.Sprintf("%s interval %s timeout %s start_period %s start_interval %s retries %d",
+			words(h.Argv), h.Interval, h.Timeout, h.StartPeriod, h.StartInterval, h.Retries)})
+	}
+	return attrs
+}
+
+// envPrefix stands before a variable's name in an attribute's.
+const envPrefix = "environment."
+
+func mountWords(m kernel.Mount) string {
+	s := m.Source
+	if m.ReadOnly {
+		s += " ro"
+	}
+	if m.Propagation != "" {
+		s += " " + m.Propagation
+	}
+	if m.CreateSource {
+		s += " created"
+	}
+	return s
+}
+
+// words joins arguments so that different lists read differently.
+func words(argv []string) string {
+	out := make([]string, len(argv))
+	for i, a := range argv {
+		out[i] = a
+		if a == "" || strings.ContainsAny(a, " \t\n'\"\\") {
+			out[i] = strconv.Quote(a)
+		}
+	}
+	return strings.Join(out, " ")
+}
+
+func (r process) Detail() string { return words(r.p.Argv) }
+
+func (r process) Create() []kernel.Op {
+	var ops []kernel.Op
+	for _, d := range r.waits {
+		ops = append(ops, kernel.ProcessWait{
+			Project: r.p.Project, Node: d.Node, Condition: kernel.Condition(d.Condition), Optional: !d.Required,
+		})
+	}
+	return append(ops, kernel.ProcessStart{Process: r.p})
+}
+
+func (r process) Delete() []kernel.Op {
+	return []kernel.Op{kernel.ProcessStop{Project: r.p.Project, Node: r.p.Node}}
+}
+
+// Update starts a process that ended; anything else can't be changed in a running one.
+func (r process) Update(have Resource) ([]kernel.Op, bool) {
+	h := have.(process)
+	h.state = r.state
+	if len(changedAttrs(h, r)) > 0 {
+		return nil, false
+	}
+	return append(r.Delete(), r.Create()...), true
+}
+
+// Lost: a process in a namespace that is made anew is in the old one still.
+func (r process) Lost(gone func(ID) bool) (ID, Action, bool) {
+	if r.netns != (ID{}) && gone(r.netns) {
+		return r.netns, Replace, true
+	}
+	for _, d := range r.waits {
+		if id := (ID{"process", d.Node}); d.Restart && gone(id) {
+			return id, Replace, true
+		}
+	}
+	return ID{}, "", false
+}

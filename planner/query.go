@@ -1,0 +1,29 @@
+package planner
+
+import (
+	"topo/internal/kernel"
+	"topo/spec"
+)
+
+// Query is what must be read to plan for a topology; nil on the way down.
+func Query(t *spec.Topology, project string) kernel.Query {
+	q := kernel.Query{Project: project}
+	for _, key := range bridgeCalls {
+		q.Sysctls = append(q.Sysctls, key)
+	}
+	if t == nil {
+		return q
+	}
+	for _, b := range t.Bridges {
+		if !b.External {
+			q.Sysctls = append(q.Sysctls, routeLocalnetKey(b.Interface))
+		}
+	}
+	for _, n := range t.Nodes {
+		for _, s := range n.Sysctls {
+			q.Sysctls = append(q.Sysctls, kernel.SysctlKey{Netns: n.Netns, Key: s.Key})
+		}
+		q.Listeners = q.Listeners || len(n.Ports) > 0
+	}
+	return q
+}
