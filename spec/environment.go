@@ -1,0 +1,138 @@
+package spec
+
+import (
+	"bytes"
+	"errors"
+	"maps"
+	"slices"
+	"strings"
+	"unicode"
+
+	"github.com/compose-spec/compose-go/v2/dotenv"
+)
+
+// environment puts the variables of a process together: env_file in order, environment over them.
+func (r *resolver) environment(s *nodeState) []string {
+	env := map[string]string{}
+	for _, f := range s.raw.EnvFile.all() {
+		r.readEnvFile(f, env)
+	}
+	for _, kv := range s.raw.Environment.read() {
+		if problem := variableProblem(kv.key); problem != "" {
+			r.add(kv.pos, "environment: variable %q %s", kv.key, problem)
+			continue
+		}
+		value, given := kv.value, true
+		if kv.null {
+			value, given = r.Env[kv.key], hasKey(r.Env, kv.key)
+		}
+		if strings.Contains(value, "\x00") {
+			r.add(kv.pos, "environment: variable %q has a zero byte in it", kv.key)
+		}
+		if given {
+			env[kv.key] = value
+		} else {
+			// As in Compose: a bare name that is nowhere set takes the variable away.
+			delete(env, kv.key)
+		}
+	}
+	list := make([]string, 0, len(env))
+	for _, k := range slices.Sorted(maps.Keys(env)) {
+		list = append(list, k+"="+env[k])
+	}
+	if len(list) == 0 {
+		return nil
+	}
+	return list
+}
+
+func hasKey(m map[string]string, k string) bool { _, ok := m[k]; return ok }
+
+func variableProblem(name string) string {
+	switch {
+	case name == "":
+		return "has no name"
+	case strings.ContainsAny(name, "=\x00"):
+		return "has = in its name"
+	case strings.ContainsFunc(name, unicode.IsSpace):
+		return "has a blank in its name"
+	}
+	return ""
+}
+
+// all are the files in either form.
+func (e envFiles) all() []envFile {
+	if e.Scalar.Set {
+		return []envFile{{origin: e.Scalar.origin, Scalar: e.Scalar}}
+	}
+	return e.List
+}
+
+// readEnvFile adds a file's variables. Their ${…} see topo's own environment, the files before, and the lines before.
+func (r *resolver) readEnvFile(f envFile, env map[string]string) {
+	name := f.Path
+	if f.Scalar.Set {
+		name = f.Scalar
+	}
+	if !name.Set {
+		return
+	}
+	if name.Value == "" {
+		r.add(name.Pos, "env_file has no name")
+		return
+	}
+	var data []byte
+	err := errors.New("no files can be read here")
+	if r.ReadFile != nil {
+		data, err = r.ReadFile(r.absolute(name.Value))
+	}
+	if err != nil {
+		if f.Required.or(true) {
+			r.add(name.Pos, "env_file: %s", err)
+		}
+		return
+	}
+	if f.Format.Value == "raw" {
+		r.readRaw(name.Pos, data, env)
+		return
+	}
+	vars, err := dotenv.ParseWithLookup(bytes.NewReader(data), func(k string) (string, bool) {
+		if v, ok := r.Env[k]; ok {
+			return v, true
+		}
+		v, ok := env[k]
+		return v, ok
+	})
+	if err != nil {
+		r.add(name.Pos, "env_file %s: %s", name.Value, strings.ReplaceAll(err.Error(), "\n", " "))
+		return
+	}
+	for k, v := range vars {
+		if problem := variableProblem(k); problem != "" || strings.Contains(v, "\x00") {
+			r.add(name.Pos, "env_file %s: variable %q is not one", name.Value, k)
+			continue
+		}
+		env[k] = v
+	}
+}
+
+// readRaw reads lines KEY=VALUE as they stand.
+func (r *resolver) readRaw(pos Pos, data []byte, env map[string]string) {
+	for i, line := range strings.Split(string(data), "\n") {
+		line = strings.TrimSuffix(line, "\r")
+		if trimmed := strings.TrimSpace(line); trimmed == "" || trimmed[0] == '#' {
+			continue
+		}
+		k, v, ok := strings.Cut(line, "=")
+		if !ok {
+			v, ok = r.Env[k]
+		}
+		if problem := variableProblem(k); problem != "" {
+			r.add(pos, "env_file: line %d: variable %q %s", i+1, k, problem)
+			continue
+		}
+		if ok {
+			env[k] = v
+		}
+	}
+}

@@ -1,0 +1,124 @@
+package spec
+
+import "reflect"
+
+// The types of this file and of file_node.go are what a topology file says, as it says it: nothing is
+// filled in. Their tags drive the decoder (see [decoder]), and with the comments they make the schema
+// and are held against the reference.
+
+// FileType is the type of a whole file, for those who make a schema or a page of it by reflection.
+func FileType() reflect.Type { return reflect.TypeFor[file]() }
+
+// A topology file: namespaces and containers, the bridges and links between them, and what runs in them.
+type file struct {
+	origin
+	_ struct{} `later:"volumes expect" instead:"services=containers networks=bridges"`
+
+	// Name of the project: lower-case letters, digits, - and _. The option -p goes before it; the folder's name is used where neither is given.
+	Name text `yaml:"name"`
+	// Put before every name that the host sees. Default: the project's name and a hyphen. Empty: names are as written.
+	Prefix text `yaml:"prefix"`
+	// Linux bridges in the host's own namespace.
+	Bridges dict[bridge] `yaml:"bridges"`
+	// Nodes that are a network namespace and nothing else; they may run a command.
+	Namespaces dict[namespace] `yaml:"namespaces"`
+	// Nodes with network, mount, PID, UTS, IPC and cgroup namespaces of their own, and a root file system.
+	Containers dict[container] `yaml:"containers"`
+	// Point-to-point links: veth pairs.
+	Links []link `yaml:"links"`
+}
+
+// A Linux bridge.
+type bridge struct {
+	origin
+	_ struct{} `later:"uplinks vxlan vlan_filtering"`
+
+	// A CIDR, or a list of them (IPv4 and IPv6). Left out: allocated. none: a plain switch, layer 2 only.
+	Subnet texts `yaml:"subnet"`
+	// The bridge's own address, one for each subnet at most. Default: the first host address of each subnet. none: the bridge has no address.
+	Gateway texts `yaml:"gateway"`
+	// Source NAT of what leaves the subnet through another interface. Default: true when the bridge has a gateway and is not internal.
+	Masquerade flag `yaml:"masquerade"`
+	// No default route, no NAT, nothing in or out but host ↔ node and node ↔ node. Default: false.
+	Internal flag `yaml:"internal"`
+	// false: nodes on the bridge can't reach each other except through published ports. Default: true.
+	ICC flag `yaml:"icc"`
+	// Nodes on the bridge resolve each other by name and alias. false is Docker's default bridge: no names, only one-way links. Default: true.
+	Names flag `yaml:"names"`
+	// Bytes of the largest packet, of the bridge and, where they state none, of its nodes' interfaces. Default: 1500.
+	MTU number `yaml:"mtu" jsonschema:"minimum=68,maximum=65535"`
+	// The bridge's own MAC address. Default: derived from machine, project and name.
+	MAC text `yaml:"mac"`
+	// The spanning tree protocol. Default: false.
+	STP flag `yaml:"stp"`
+	// How long a port listens and learns before it forwards, with stp. Default: 15s.
+	ForwardDelay span `yaml:"forward_delay"`
+	// Name in the kernel, verbatim, at most 15 bytes. Default: the prefix and the bridge's name; br- and a hash where that is longer.
+	Name text `yaml:"name"`
+	// Made by somebody else: topo adds ports to it and nothing more. Default: false.
+	External flag `yaml:"external"`
+}
+
+// A veth pair: a map, or the short form, two words NODE:INTERFACE.
+type link struct {
+	origin
+	_    struct{} `later:"impair"`
+	List []text
+
+	// The two ends.
+	Endpoints []endpoint `yaml:"endpoints" jsonschema:"required,minItems=2,maxItems=2"`
+	// Bytes of the largest packet, on both ends. Default: 1500.
+	MTU number `yaml:"mtu" jsonschema:"minimum=68,maximum=65535"`
+}
+
+// One end of a link.
+type endpoint struct {
+	origin
+	_ struct{} `later:"impair"`
+
+	// A node, a bridge (the interface is then its port's name), or host for the host's own namespace.
+	Node text `yaml:"node" jsonschema:"required"`
+	// Name of the interface. Default: the node's next free eth0, eth1…; on the host's side, derived from the other end.
+	Interface text `yaml:"interface"`
+	// Addresses with prefix length, one or a list.
+	Address texts `yaml:"address"`
+	// MAC address. Default: derived from machine, project and name.
+	MAC text `yaml:"mac"`
+	// Bytes of the largest packet that this end sends. Default: the link's.
+	MTU number `yaml:"mtu" jsonschema:"minimum=68,maximum=65535"`
+	// Whether the interface is set up. Default: true.
+	Up flag `yaml:"up"`
+}
+
+// Text, or a list of texts.
+type texts struct {
+	origin
+	Scalar text
+	List   []text
+}
+
+// all are the texts in either form.
+func (t texts) all() []text {
+	if t.Scalar.Set {
+		return []text{t.Scalar}
+	}
+	return set(t.List)
+}
+
+// set leaves out what was not well-formed.
+func set(list []text) []text {
+	var kept []text
+	for _, t := range list {
+		if t.Set {
+			kept = append(kept, t)
+		}
+	}
+	return kept
+}
+
+// A map, or a list of words KEY=VALUE. A KEY without a value is taken from topo's own environment, for variables.
+type pairs struct {
+	origin
+	List []word
+	Map  dict[word]
+}

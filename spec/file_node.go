@@ -1,0 +1,249 @@
+package spec
+
+// Keys of nodes: of namespaces and containers both.
+type node struct {
+	origin
+	_ struct{} `later:"restart scale profiles interfaces" instead:"networks=bridges"`
+
+	// Bridges to join: a list of names, or a map from a name to what the attachment is like.
+	Bridges attachments `yaml:"bridges"`
+	// none: only lo. host: the host's own namespace. node:NAME: that node's namespace. Excludes bridges.
+	NetworkMode text `yaml:"network_mode"`
+	// Ports that are published on the host, in Compose's short form ([HOST_IP:][HOST_PORT:]PORT[/PROTOCOL], ranges) or long form. With network_mode host: those that the node listens on.
+	Ports []port `yaml:"ports"`
+	// Names that only this node learns, as docker run --link does: NODE or NODE:ALIAS.
+	Links []text `yaml:"links"`
+	// Routes in the node, besides those that come from its addresses and the default one.
+	Routes []route `yaml:"routes"`
+	// Kernel parameters of the node's own namespace, net.* only: a map, or a list of KEY=VALUE.
+	Sysctls pairs `yaml:"sysctls"`
+	// Variables of the process: a map, or a list of KEY=VALUE. A KEY alone is taken from topo's own environment.
+	Environment pairs `yaml:"environment"`
+	// Files of variables, one or a list; environment goes before them, and a later file before an earlier one.
+	EnvFile envFiles `yaml:"env_file"`
+	// What runs: text, split into words as a shell does, or a list of words. A container without one sleeps; a namespace without one has no process.
+	Command words `yaml:"command"`
+	// Put before the command's words: text or a list.
+	Entrypoint words `yaml:"entrypoint"`
+	// Folder that the process starts in; absolute. Default: /.
+	WorkingDir text `yaml:"working_dir"`
+	// USER, UID, USER:GROUP or UID:GID. Default: root.
+	User word `yaml:"user"`
+	// What the node calls itself. Default: its name.
+	Hostname text `yaml:"hostname"`
+	// More lines of the hosts file: a list of NAME=ADDRESS or NAME:ADDRESS, or a map. The address may be host-gateway.
+	ExtraHosts hosts `yaml:"extra_hosts"`
+	// Addresses of name servers, one or a list. Default: the host's.
+	DNS texts `yaml:"dns"`
+	// Search domains, one or a list. Default: the host's.
+	DNSSearch texts `yaml:"dns_search"`
+	// Nodes that are started before this one: a list of names, or a map from a name to the condition that is waited for.
+	DependsOn dependencies `yaml:"depends_on"`
+	// How to tell that the process does its work.
+	Healthcheck *healthcheck `yaml:"healthcheck"`
+	// Signal that asks the process to end. Default: SIGTERM.
+	StopSignal word `yaml:"stop_signal"`
+	// How long the process may take to end before it is killed. Default: 10s.
+	StopGracePeriod span `yaml:"stop_grace_period"`
+	// Run an init as PID 1 that reaps children and passes signals on. Default: false; true for a container without a command.
+	Init flag `yaml:"init"`
+	// Words about the node, kept with its process: a map, or a list of KEY=VALUE.
+	Labels pairs `yaml:"labels"`
+}
+
+// A network namespace.
+type namespace struct {
+	node
+	_ struct{} `elsewhere:"image rootfs volumes volumes_from tmpfs read_only cap_add cap_drop privileged mem_limit cpus pids_limit ulimits security_opt=is for containers; a namespace has the host's files and rights"`
+}
+
+// A container.
+type container struct {
+	node
+	_ struct{} `later:"image rootfs volumes_from tmpfs cap_add cap_drop mem_limit cpus pids_limit ulimits"`
+
+	// Files and folders of the host: SOURCE:TARGET[:OPTIONS], or the long form.
+	Volumes []volume `yaml:"volumes"`
+	// Nothing can be written to the root file system. Default: false.
+	ReadOnly flag `yaml:"read_only"`
+	// All capabilities and devices, no filters. Default: false.
+	Privileged flag `yaml:"privileged"`
+	// no-new-privileges[:true or false], seccomp=unconfined, seccomp=FILE.
+	SecurityOpt []text `yaml:"security_opt"`
+}
+
+// A list of bridges, or a map from a bridge to the attachment.
+type attachments struct {
+	origin
+	List []text
+	Map  dict[attachment]
+}
+
+// How a node joins a bridge.
+type attachment struct {
+	origin
+
+	// Name of the interface in the node. Default: the next free of eth0, eth1…, in order.
+	Interface text `yaml:"interface"`
+	// One or a list; the prefix length is the subnet's where it is left out. Default: allocated, one of each subnet.
+	Address texts `yaml:"address"`
+	// MAC address of the node's interface. Default: derived from machine, project and name.
+	MAC text `yaml:"mac"`
+	// Bytes of the largest packet. Default: the bridge's.
+	MTU number `yaml:"mtu" jsonschema:"minimum=68,maximum=65535"`
+	// More names of the node on this bridge.
+	Aliases []text `yaml:"aliases"`
+	// Name of the host's end. Default: veth and a hash.
+	HostInterface text `yaml:"host_interface"`
+	// true: the default route is by this bridge. false: never by it. Default: the first bridge that is not internal and has a gateway.
+	DefaultRoute flag `yaml:"default_route"`
+}
+
+// A published port, or a range of them: the short form, or a map.
+type port struct {
+	origin
+	Scalar word
+
+	// Port in the node, or a range.
+	Target word `yaml:"target" jsonschema:"required"`
+	// Port on the host, or a range. Default: derived from project, node and port.
+	Published word `yaml:"published"`
+	// Address of the host. Default: all.
+	HostIP text `yaml:"host_ip"`
+	// Default: tcp.
+	Protocol text `yaml:"protocol" jsonschema:"enum=tcp,enum=udp,enum=sctp"`
+	// Compose's word for how a cluster publishes; both mean the same here.
+	Mode text `yaml:"mode" jsonschema:"enum=host,enum=ingress"`
+	// A name for people.
+	Name text `yaml:"name"`
+	// Compose's word for the protocol on top; for people.
+	AppProtocol text `yaml:"app_protocol"`
+}
+
+// A route.
+type route struct {
+	origin
+
+	// default, or a CIDR.
+	To text `yaml:"to" jsonschema:"required"`
+	// Address of the next hop. Left out: what is routed is directly on the interface.
+	Via text `yaml:"via"`
+	// Interface of the node. Default: that which reaches the next hop.
+	Interface text `yaml:"interface"`
+	// Among routes to the same place the smallest wins. Default: 0.
+	Metric number `yaml:"metric" jsonschema:"minimum=0,maximum=4294967295"`
+	// Number of the routing table. Default: 254, the main one.
+	Table number `yaml:"table" jsonschema:"minimum=1,maximum=4294967295"`
+}
+
+// Text that is split into words as a shell does, or a list of words.
+type words struct {
+	origin
+	Scalar text
+	List   []word
+}
+
+// Lines of the hosts file: a list of NAME=ADDRESS or NAME:ADDRESS, or a map.
+type hosts struct {
+	origin
+	List []text
+	Map  dict[texts]
+}
+
+// A file of variables, or a list of files.
+type envFiles struct {
+	origin
+	Scalar text
+	List   []envFile
+}
+
+// A file of variables: its path, or a map.
+type envFile struct {
+	origin
+	Scalar text
+
+	// Path of the file; relative ones start at the topology's folder.
+	Path text `yaml:"path" jsonschema:"required"`
+	// false: it may be missing. Default: true.
+	Required flag `yaml:"required"`
+	// raw: values are taken as they are, without quotes and ${…}. Default: Compose's format.
+	Format text `yaml:"format" jsonschema:"enum=raw,enum=.env"`
+}
+
+// A list of nodes, or a map from a node to what is waited for.
+type dependencies struct {
+	origin
+	List []text
+	Map  dict[dependency]
+}
+
+// What is waited for.
+type dependency struct {
+	origin
+
+	// service_started, service_healthy (its health check says so) or service_completed_successfully (it ended with 0). Default: service_started.
+	Condition text `yaml:"condition" jsonschema:"enum=service_started,enum=service_healthy,enum=service_completed_successfully"`
+	// false: the node may be missing or fail. Default: true.
+	Required flag `yaml:"required"`
+	// This node's process is restarted when the other one's is replaced. Default: false.
+	Restart flag `yaml:"restart"`
+}
+
+// How to tell that a process does its work.
+type healthcheck struct {
+	origin
+
+	// A command line for a shell, or a list: CMD and words, CMD-SHELL and a command line, or NONE.
+	Test healthTest `yaml:"test"`
+	// Time between checks. Default: 30s.
+	Interval span `yaml:"interval"`
+	// A check that takes longer has failed. Default: 30s.
+	Timeout span `yaml:"timeout"`
+	// Failures in a row that make the process unhealthy. Default: 3.
+	Retries number `yaml:"retries" jsonschema:"minimum=0"`
+	// Time after the start in which failures don't count. Default: 0s.
+	StartPeriod span `yaml:"start_period"`
+	// Time between checks in the start period. Default: 5s.
+	StartInterval span `yaml:"start_interval"`
+	// true: no health check. Default: false.
+	Disable flag `yaml:"disable"`
+}
+
+// A command line for a shell, or a list: CMD and words, CMD-SHELL and a command line, or NONE.
+type healthTest struct {
+	origin
+	Scalar text
+	List   []word
+}
+
+// A bind mount: SOURCE:TARGET[:OPTIONS], or a map.
+type volume struct {
+	origin
+	_      struct{} `later:"volume tmpfs image"`
+	Scalar text
+
+	// bind: a file or folder of the host.
+	Type text `yaml:"type" jsonschema:"required"`
+	// File or folder of the host; relative paths start at the topology's folder, ~ is the home.
+	Source text `yaml:"source"`
+	// Path in the container; absolute.
+	Target text `yaml:"target" jsonschema:"required"`
+	// Nothing can be written below it. Default: false.
+	ReadOnly flag `yaml:"read_only"`
+	// More about a bind mount.
+	Bind *bind `yaml:"bind"`
+	// Compose's word for Docker Desktop; without effect on Linux.
+	Consistency text `yaml:"consistency"`
+}
+
+// More about a bind mount.
+type bind struct {
+	origin
+
+	// Whether mounts made below it later are seen on the other side (mount(8), shared subtrees). Default: rprivate.
+	Propagation text `yaml:"propagation" jsonschema:"enum=rprivate,enum=private,enum=rshared,enum=shared,enum=rslave,enum=slave"`
+	// Make a missing source, as a folder. Default: true.
+	CreateHostPath flag `yaml:"create_host_path"`
+	// SELinux's relabelling, z or Z; without effect where SELinux is off.
+	SELinux text `yaml:"selinux" jsonschema:"enum=z,enum=Z"`
+}

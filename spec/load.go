@@ -1,0 +1,103 @@
+package spec
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Source is the text of a topology file.
+type Source struct {
+	Name string // as it is shown in errors
+	Data []byte
+}
+
+// Options are what a file's meaning depends on besides its text.
+type Options struct {
+	// Project is the project's name, as given by -p. "" = the file's name key, else
+	// the base name of Dir, as Compose makes a name of it.
+	Project string
+	// Dir is the folder that relative paths start from; absolute.
+	Dir string
+	// Env are the variables of ${…}, of environment keys without a value, and HOME of ~.
+	Env map[string]string
+	// ReadFile reads an env_file by its absolute path. nil: there are no files.
+	ReadFile func(path string) ([]byte, error)
+}
+
+// Load reads a topology. When the file is at fault the error is [Errors]: all mistakes that it has. A
+// mistake of YAML's own syntax hides those after it, and is alone.
+//
+// More than one source is refused for now.
+func Load(sources []Source, o Options) (*Topology, error) {
+	if len(sources) == 0 {
+		return nil, Errors{{Msg: "no topology file"}}
+	}
+	if len(sources) > 1 {
+		return nil, Errors{{Pos: Pos{File: sources[1].Name, Line: 1, Column: 1}, Msg: "more than one file is not supported yet"}}
+	}
+	d := &decoder{file: sources[0].Name, env: o.Env}
+	root := d.parse(sources[0].Data)
+	if root == nil {
+		return nil, d.problems.sorted()
+	}
+	f := new(file)
+	d.decode(root, f)
+	r := &resolver{problems: &d.problems, Options: o, file: f, start: d.at(root)}
+	t := r.resolve()
+	if len(d.problems.list) > 0 {
+		return nil, d.problems.sorted()
+	}
+	return t, nil
+}
+
+// Error is a mistake in a file.
+type Error struct {
+	Pos Pos // zero for a mistake that is in no file
+	Msg string
+}
+
+func (e *Error) Error() string {
+	if e.Pos == (Pos{}) {
+		return e.Msg
+	}
+	return e.Pos.String() + ": " + e.Msg
+}
+
+// Errors are the mistakes of a file, by position.
+type Errors []*Error
+
+func (e Errors) Error() string {
+	lines := make([]string, len(e))
+	for i, err := range e {
+		lines[i] = err.Error()
+	}
+	return strings.Join(lines, "\n")
+}
+
+// String is "file:line:column".
+func (p Pos) String() string { return fmt.Sprintf("%s:%d:%d", p.File, p.Line, p.Column) }
+
+// problems collects mistakes.
+type problems struct{ list Errors }
+
+func (p *problems) add(pos Pos, format string, args ...any) {
+	p.list = append(p.list, &Error{Pos: pos, Msg: fmt.Sprintf(format, args...)})
+}
+
+// sorted returns the mistakes by position, each once: what an alias repeats is found again at the same place.
+func (p *problems) sorted() Errors {
+	slices.SortStableFunc(p.list, func(a, b *Error) int {
+		return cmp.Or(
+			strings.Compare(a.Pos.File, b.Pos.File),
+			cmp.Compare(a.Pos.Line, b.Pos.Line),
+			cmp.Compare(a.Pos.Column, b.Pos.Column))
+	})
+	seen := map[Error]bool{}
+	return slices.DeleteFunc(p.list, func(e *Error) bool {
+		again := seen[*e]
+		seen[*e] = true
+		return again
+	})
+}

@@ -1,0 +1,147 @@
+package spec
+
+import (
+	"maps"
+	"slices"
+)
+
+// resolver makes a [Topology] of what a file says. It goes on after a mistake, with
+// whatever makes no others of it.
+type resolver struct {
+	*problems
+	Options
+	file  *file
+	start Pos // of the file's first value
+	topo  *Topology
+
+	bridges map[string]*bridgeState
+	nodes   map[string]*nodeState
+	// order is the nodes in the file's order, namespaces before containers; topo.Nodes[i] is order[i]'s.
+	order     []*nodeState
+	hostNames map[string]claim // interface names in the host's namespace
+	published publishedPorts
+}
+
+// bridgeState is what is known of a bridge while the file is resolved.
+type bridgeState struct {
+	index int // in topo.Bridges
+	// vague: its subnets are not well-formed, and nothing can be said of addresses.
+	vague bool
+	taken map[addrKey]claim
+	ports int
+}
+
+// nodeState is what is known of a node while the file is resolved.
+type nodeState struct {
+	index     int // in topo.Nodes
+	raw       *node
+	container *container // nil for a namespace
+	names     map[string]claim
+	// vague: what it is attached to is not well-formed, and nothing can be said of its interfaces.
+	vague bool
+	// linked: it is an end of a link.
+	linked bool
+	next   int // the least number that eth may still have free
+}
+
+func (r *resolver) bridge(s *bridgeState) *Bridge { return &r.topo.Bridges[s.index] }
+func (r *resolver) node(s *nodeState) *Node       { return &r.topo.Nodes[s.index] }
+
+func (r *resolver) resolve() *Topology {
+	r.topo = &Topology{Dir: r.Dir}
+	r.bridges = map[string]*bridgeState{}
+	r.nodes = map[string]*nodeState{}
+	r.hostNames = map[string]claim{}
+
+	r.project()
+	r.prefix()
+	r.readBridges()
+	r.readNodes()
+	r.networkModes()
+	r.readLinks()
+	r.joinDefault()
+	r.attach()
+	r.nameInterfaces()
+	r.defaultRoutes()
+	r.checkPortCounts()
+	for _, s := range r.order {
+		n := r.node(s)
+		r.readPorts(s, n)
+		r.readRoutes(s, n)
+		n.Sysctls = r.sysctls(s)
+		r.readNames(s, n)
+		n.Process = r.process(s, n)
+		n.Labels = r.labels(s.raw.Labels)
+	}
+	r.publish()
+	r.dependencies()
+	return r.topo
+}
+
+// readNodes makes the nodes, still without what is in them.
+func (r *resolver) readNodes() {
+	for i := range r.file.Namespaces {
+		e := &r.file.Namespaces[i]
+		r.addNode(e.Pos, e.Key, &nodeState{raw: &e.Value.node})
+	}
+	for i := range r.file.Containers {
+		e := &r.file.Containers[i]
+		r.addNode(e.Pos, e.Key, &nodeState{raw: &e.Value.node, container: &e.Value})
+	}
+}
+
+func (r *resolver) addNode(pos Pos, name string, s *nodeState) {
+	r.checkName(pos, "node", name)
+	netns := r.topo.Prefix + name
+	if len(netns) > maxFile {
+		r.add(pos, "the prefix makes the name of %s longer than %d bytes", name, maxFile)
+	}
+	s.index = len(r.topo.Nodes)
+	s.names = map[string]claim{}
+	r.topo.Nodes = append(r.topo.Nodes, Node{
+		Pos: pos, Name: name, Container: s.container != nil, Netns: netns, Hostname: name,
+	})
+	r.order = append(r.order, s)
+	if first, twice := r.nodes[name]; twice {
+		r.add(pos, "node %q is there twice, as a namespace in line %d", name, r.node(first).Pos.Line)
+		return
+	}
+	r.nodes[name] = s
+}
+
+func (r *resolver) nodeNames() []string   { return slices.Sorted(maps.Keys(r.nodes)) }
+func (r *resolver) bridgeNames() []string { return slices.Sorted(maps.Keys(r.bridges)) }
+
+// findBridge looks a bridge up by its name; nil, and noted, when there is none.
+func (r *resolver) findBridge(pos Pos, name string) *bridgeState {
+	s := r.bridges[name]
+	if s == nil {
+		r.add(pos, "there is no bridge %q%s", name, suggest(name, r.bridgeNames()))
+	}
+	return s
+}
+
+// findNode looks a node up by its name; nil, and noted, when there is none.
+func (r *resolver) findNode(pos Pos, name string) *nodeState {
+	s := r.nodes[name]
+	if s == nil {
+		r.add(pos, "there is no node %q%s", name, suggest(name, r.nodeNames()))
+	}
+	return s
+}
+
+// or is a stated truth value, or a default.
+func (f flag) or(otherwise bool) bool {
+	if f.Set {
+		return f.Value
+	}
+	return otherwise
+}
+
+// or is a stated number, or a default.
+func (n number) or(otherwise int) int {
+	if n.Set {
+		return n.Value
+	}
+	return otherwise
+}
