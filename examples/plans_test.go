@@ -22,24 +22,30 @@ func TestPlans(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			topology, err := spec.Load([]spec.Source{{Name: file, Data: data}}, spec.Options{
-				Dir:      "/examples", // not where this checkout is: the plan names the folders of volumes
-				ReadFile: os.ReadFile,
-			})
-			if err != nil {
-				t.Fatal(err)
-			}
-			topology, err = planner.Allocate(topology, kernel.Snapshot{})
-			if err != nil {
-				t.Fatal(err)
-			}
-			plan, err := planner.Build(planner.Options{Topology: topology, Project: topology.Name})
-			if err != nil {
-				t.Fatal(err)
-			}
-			golden(t, strings.TrimSuffix(file, ".yaml"), plan.Text(planner.TextOptions{Commands: true}))
+			golden(t, strings.TrimSuffix(file, ".yaml"), planText(t, file, data, true))
 		})
 	}
+}
+
+// planText is the plan of a file for an empty machine.
+func planText(t *testing.T, name string, data []byte, commands bool) string {
+	t.Helper()
+	topology, err := spec.Load([]spec.Source{{Name: name, Data: data}}, spec.Options{
+		Dir:      "/examples", // not where this checkout is: the plan names the folders of volumes
+		ReadFile: os.ReadFile,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	topology, err = planner.Allocate(topology, kernel.Snapshot{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	plan, err := planner.Build(planner.Options{Topology: topology, Project: topology.Name})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return plan.Text(planner.TextOptions{Commands: commands})
 }
 
 func golden(t *testing.T, name, got string) {
