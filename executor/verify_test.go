@@ -1,0 +1,80 @@
+package executor_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"topo/executor"
+	"topo/internal/fake"
+	"topo/internal/kernel"
+	"topo/planner"
+)
+
+// gone plans the removal of a link as long as it is there.
+func gone(link string) func(kernel.Snapshot) (*planner.Plan, error) {
+	return func(s kernel.Snapshot) (*planner.Plan, error) {
+		p := &planner.Plan{Project: "p"}
+		for _, l := range s.Host.Links {
+			if l.Name == link {
+				r := resource{}
+				p.Changes = append(p.Changes, planner.Change{Action: planner.Delete, ID: r.ID(), Have: r, Reason: planner.NotInFile})
+			}
+		}
+		return p, nil
+	}
+}
+
+type resource struct{ planner.Resource }
+
+func (resource) ID() planner.ID        { return planner.ID{Kind: "port", Name: "web:eth0"} }
+func (resource) Needs() []planner.ID   { return nil }
+func (resource) Attrs() []planner.Attr { return nil }
+
+func TestVerifyLetsTheKernelFinish(t *testing.T) {
+	m := fake.New()
+	err := m.Foreign(
+		kernel.NetnsAdd{Name: "a"},
+		kernel.VethAdd{A: kernel.VethEnd{Netns: "a", Name: "eth0"}, B: kernel.VethEnd{Name: "near"}},
+		kernel.NetnsDelete{Name: "a"},
+	)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := executor.Verify(t.Context(), m, gone("near"), kernel.Query{}, "p", time.Second); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestVerifyNamesWhatDiffers(t *testing.T) {
+	m := fake.New()
+	if err := m.Foreign(kernel.BridgeAdd{Name: "near"}); err != nil {
+		t.Fatal(err)
+	}
+	err := executor.Verify(t.Context(), m, gone("near"), kernel.Query{}, "p", 50*time.Millisecond)
+	var differs *executor.VerifyError
+	if !errors.As(err, &differs) || len(differs.Plan.Changes) != 1 || !strings.Contains(err.Error(), "\n  - port/web:eth0") {
+		t.Errorf("error %v", err)
+	}
+}
+
+func TestVerifyReadsOnceAtLeast(t *testing.T) {
+	if err := executor.Verify(t.Context(), fake.New(), gone("near"), kernel.Query{}, "p", 0); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestVerifyInterrupted(t *testing.T) {
+	m := fake.New()
+	if err := m.Foreign(kernel.BridgeAdd{Name: "near"}); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancelCause(t.Context())
+	why := errors.New("somebody pressed Ctrl-C")
+	cancel(why)
+	if err := executor.Verify(ctx, m, gone("near"), kernel.Query{}, "p", time.Minute); !errors.Is(err, why) {
+		t.Errorf("error %v", err)
+	}
+}
