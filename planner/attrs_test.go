@@ -1,0 +1,197 @@
+package planner
+
+import (
+	"fmt"
+	"net/netip"
+	"reflect"
+	"testing"
+	"time"
+	"unsafe"
+
+	"topo/internal/kernel"
+)
+
+// notCompared are the fields of resources that are no attributes, each with the reason. All
+// others must change what Attrs says: a field that is not compared is neither seen nor repaired.
+var notCompared = map[string]string{
+	"netns.project":      "says whose it is; the mark is compared",
+	"netns.node":         "is the ID",
+	"netns.unfinished":   "such a one has no mark, which is compared",
+	"bridge.id":          "is the ID",
+	"bridge.about":       "is for the plan's line",
+	"veth.id":            "is the ID",
+	"veth.carrier":       "says how it is made",
+	"veth.other":         "is the other end's own",
+	"veth.needs":         "is order",
+	"up.bridge":          "is the ID",
+	"up.iface":           "is the bridge's",
+	"up.needs":           "is order",
+	"address.netns":      "follows from the owner; replacing the namespace makes the address anew",
+	"address.owner":      "is the ID",
+	"address.link":       "is order",
+	"address.prefix":     "is the ID",
+	"route.node":         "is the ID",
+	"route.link":         "follows from the interface",
+	"route.covers":       "is order",
+	"sysctl.owner":       "is the ID",
+	"sysctl.key":         "is the ID",
+	"sysctl.project":     "says whose it is",
+	"sysctl.record":      "says how it is undone",
+	"sysctl.in":          "is order",
+	"sysctl.needs":       "is order",
+	"forwarding.family":  "is the ID",
+	"file.id":            "is the ID",
+	"firewall.table":     "is the ID",
+	"firewall.kept":      "is the user's",
+	"chains.project":     "says whose it is",
+	"chains.table":       "is the ID",
+	"ruleset.id":         "is the ID",
+	"ruleset.about":      "is for the plan's line",
+	"ruleset.needs":      "is order",
+	"stray.rule":         "has no wanted side",
+	"supervisor.project": "is the ID",
+	"process.waits":      "is order",
+	"process.needs":      "is order",
+	"process.netns":      "follows from the process",
+}
+
+func TestEveryFieldIsCompared(t *testing.T) {
+	tb := table{kernel.IPv4, "filter"}
+	rule := kernel.Rule{Family: kernel.IPv4, Table: "filter", Chain: "FORWARD", Spec: "-j ACCEPT"}
+	port := veth{id: ID{"port", "a:eth0"}, own: kernel.VethEnd{Name: "v", Master: "br", MTU: 1}}
+	resources := map[string][]Resource{
+		"netns":  {netns{}},
+		"bridge": {bridge{}},
+		// What a link has and a port has not, and the other way round, differ.
+		"veth":       {veth{id: ID{"link", "a:eth0"}, own: kernel.VethEnd{Netns: "a"}}, port},
+		"up":         {up{}},
+		"address":    {address{prefix: netip.MustParsePrefix("10.0.0.1/24")}},
+		"route":      {route{op: kernel.RouteReplace{Dst: netip.MustParsePrefix("10.0.0.0/24"), Table: 254}}},
+		"sysctl":     {sysctl{}},
+		"forwarding": {forwarding{}},
+		"file":       {file{}},
+		"firewall":   {firewall{table: tb, jumps: []kernel.Rule{rule}}},
+		"chains":     {chains{table: tb, jumps: []kernel.Rule{rule}}},
+		"ruleset":    {ruleset{table: tb, rules: []kernel.Rule{rule}}},
+		"stray":      {stray{rule}},
+		"supervisor": {supervisor{}},
+		"process":    {process{p: kernel.Process{Health: &kernel.Healthcheck{}}}},
+	}
+	inID := map[string]bool{
+		"route.op.Netns": true, "route.op.Dst": true, "route.op.Metric": true, "route.op.Table": true,
+		"process.p.Project": true, "process.p.Node": true,
+		// By kind of end; the other kind compares it.
+		"firewall.jumps.Family": true,
+	}
+	for name, rs := range resources {
+		typ := reflect.TypeOf(rs[0])
+		for i := range typ.NumField() {
+			field := name + "." + typ.Field(i).Name
+			if _, ok := notCompared[field]; ok {
+				continue
+			}
+			eachLeaf(typ.Field(i).Type, []int{i}, field, func(path []int, leaf string) {
+				if inID[leaf] {
+					return
+				}
+				for _, r := range rs {
+					if changesAttrs(r, path) {
+						return
+					}
+				}
+				t.Errorf("%s is not compared: nobody will see that it differs", leaf)
+			})
+		}
+	}
+	for _, k := range kinds {
+		for _, r := range k.Desire(richWant(t)) {
+			if _, ok := resources[reflect.TypeOf(r).Name()]; !ok {
+				t.Errorf("kind %s makes %T, which this test does not know", k.Name, r)
+			}
+		}
+	}
+}
+
+// eachLeaf visits the fields of nested structs of ours.
+func eachLeaf(t reflect.Type, path []int, name string, visit func([]int, string)) {
+	if t.Kind() == reflect.Struct && t.PkgPath() != "net/netip" && t.PkgPath() != "time" {
+		for i := range t.NumField() {
+			eachLeaf(t.Field(i).Type, append(append([]int{}, path...), i), name+"."+t.Field(i).Name, visit)
+		}
+		return
+	}
+	visit(path, name)
+}
+
+// changesAttrs sets one field to another value and reports whether Attrs says so.
+func changesAttrs(r Resource, path []int) bool {
+	before := fmt.Sprint(r.Attrs())
+	v := reflect.New(reflect.TypeOf(r)).Elem()
+	v.Set(reflect.ValueOf(r))
+	f := v.FieldByIndex(path)
+	f = reflect.NewAt(f.Type(), unsafe.Pointer(f.UnsafeAddr())).Elem()
+	change(f)
+	return fmt.Sprint(v.Interface().(Resource).Attrs()) != before
+}
+
+func change(f reflect.Value) {
+	switch f.Kind() {
+	case reflect.String:
+		f.SetString(f.String() + "x")
+	case reflect.Bool:
+		f.SetBool(!f.Bool())
+	case reflect.Int, reflect.Int64:
+		f.SetInt(f.Int() + int64(time.Second))
+	case reflect.Uint32:
+		f.SetUint(f.Uint() + 1)
+	case reflect.Slice:
+		f.Set(reflect.Append(reflect.MakeSlice(f.Type(), 0, 1), changed(f.Type().Elem())))
+	case reflect.Map:
+		m := reflect.MakeMap(f.Type())
+		m.SetMapIndex(changed(f.Type().Key()), changed(f.Type().Elem()))
+		f.Set(m)
+	case reflect.Pointer:
+		f.Set(reflect.Zero(f.Type()))
+	default:
+		switch f.Interface().(type) {
+		case netip.Addr:
+			f.Set(reflect.ValueOf(netip.MustParseAddr("192.0.2.1")))
+		case netip.Prefix:
+			f.Set(reflect.ValueOf(netip.MustParsePrefix("192.0.2.0/24")))
+		default:
+			panic("no way to change a " + f.Type().String())
+		}
+	}
+}
+
+func changed(t reflect.Type) reflect.Value {
+	v := reflect.New(t).Elem()
+	if t.Kind() == reflect.Struct {
+		for i := range t.NumField() {
+			change(v.Field(i))
+		}
+		return v
+	}
+	change(v)
+	return v
+}
+
+func TestEveryFieldOfMountsAndChecksIsCompared(t *testing.T) {
+	base := kernel.Process{Mounts: []kernel.Mount{{Target: "/a"}}, Health: &kernel.Healthcheck{Argv: []string{"true"}}}
+	for i := range reflect.TypeFor[kernel.Mount]().NumField() {
+		p := base
+		p.Mounts = []kernel.Mount{base.Mounts[0]}
+		change(reflect.ValueOf(&p.Mounts[0]).Elem().Field(i))
+		if len(changedAttrs(process{p: base}, process{p: p})) == 0 {
+			t.Errorf("Mount.%s is not compared", reflect.TypeFor[kernel.Mount]().Field(i).Name)
+		}
+	}
+	for i := range reflect.TypeFor[kernel.Healthcheck]().NumField() {
+		p, h := base, *base.Health
+		change(reflect.ValueOf(&h).Elem().Field(i))
+		p.Health = &h
+		if len(changedAttrs(process{p: base}, process{p: p})) == 0 {
+			t.Errorf("Healthcheck.%s is not compared", reflect.TypeFor[kernel.Healthcheck]().Field(i).Name)
+		}
+	}
+}

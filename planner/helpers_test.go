@@ -1,0 +1,43 @@
+package planner
+
+import (
+	"testing"
+
+	"topo/spec"
+)
+
+// richYAML has something of every kind.
+const richYAML = `
+name: rich
+bridges:
+  app: {subnet: [10.1.0.0/24, "fd00:1::/64"]}
+  db: {subnet: 10.2.0.0/24, internal: true, icc: false}
+  wire: {subnet: none}
+namespaces:
+  r1:
+    bridges: [app, wire]
+    sysctls: {net.ipv4.ip_forward: "1"}
+    routes: [{to: 10.9.0.0/16, via: 10.1.0.77}]
+    dns: [192.0.2.53]
+  r2:
+    bridges: {db: {}, app: {aliases: [two]}}
+    command: [sleep, inf]
+    environment: {A: b}
+containers:
+  web:
+    bridges: [app]
+    command: [sleep, inf]
+    ports: ["8080:80", "127.0.0.1:8081:81", "53:53/udp"]
+    depends_on: [r2]
+links:
+  - [r1:x1, r2:x2]
+`
+
+func load(t testing.TB, yaml string) *spec.Topology {
+	t.Helper()
+	top, err := spec.Load([]spec.Source{{Name: "t.yaml", Data: []byte(yaml)}}, spec.Options{Dir: "/t"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return top
+}
