@@ -21,8 +21,10 @@ var breakages = []struct {
 	{"ip link set flask-redis-app mtu 1300", []string{"~ bridge/app"}},
 	{"ip link set flask-redis-app alias mine", []string{"~ bridge/app"}},
 	{"ip address flush dev flask-redis-app scope global", []string{"+ address/host:flask-redis-app/172.28.0.1/24"}},
-	{"ip link set $(ip -n flask-redis-web -o link show eth0 | sed 's/.*@if\\([0-9]*\\):.*/\\1/' | xargs -I{} sh -c \"ip -o link | sed -n 's/^{}: \\([^@]*\\)@.*/\\1/p'\") nomaster",
-		[]string{"~ port/web:eth0"}},
+	{
+		"ip link set $(ip -n flask-redis-web -o link show eth0 | sed 's/.*@if\\([0-9]*\\):.*/\\1/' | xargs -I{} sh -c \"ip -o link | sed -n 's/^{}: \\([^@]*\\)@.*/\\1/p'\") nomaster",
+		[]string{"~ port/web:eth0"},
+	},
 	{"iptables -t nat -F", []string{}},
 	{"iptables -F FORWARD", []string{}},
 	{"sysctl -w net.ipv4.ip_forward=0", []string{"~ forwarding/ipv4"}},

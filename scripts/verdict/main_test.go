@@ -14,22 +14,32 @@ func TestJudge(t *testing.T) {
 	}{
 		{"a pass", `{"Action":"pass","Package":"p","Test":"TestA"}`, 1, 0, 0, ""},
 		{"a package without tests", `{"Action":"skip","Package":"p"}`, 0, 0, 0, ""},
-		{"a failure is counted once, its package is not",
+		{
+			"a failure is counted once, its package is not",
 			`{"Action":"output","Package":"p","Test":"TestA","Output":"boom\n"}
 			{"Action":"fail","Package":"p","Test":"TestA"}
-			{"Action":"fail","Package":"p"}`, 0, 1, 0, "boom"},
-		{"a package that dies outside a test",
+			{"Action":"fail","Package":"p"}`, 0, 1, 0, "boom",
+		},
+		{
+			"a package that dies outside a test",
 			`{"Action":"output","Package":"p","Output":"panic: init\n"}
-			{"Action":"fail","Package":"p"}`, 0, 1, 0, "panic: init"},
-		{"a package that does not build",
+			{"Action":"fail","Package":"p"}`, 0, 1, 0, "panic: init",
+		},
+		{
+			"a package that does not build",
 			`{"Action":"build-output","ImportPath":"p","Output":"undefined: x\n"}
-			{"Action":"build-fail","ImportPath":"p"}`, 0, 1, 0, "undefined: x"},
-		{"an expected skip",
+			{"Action":"build-fail","ImportPath":"p"}`, 0, 1, 0, "undefined: x",
+		},
+		{
+			"an expected skip",
 			`{"Action":"output","Package":"p","Test":"TestB","Output":"b_test.go:1: needs a full kernel\n"}
-			{"Action":"skip","Package":"p","Test":"TestB"}`, 0, 0, 1, ""},
-		{"an expected test, skipped for another reason",
+			{"Action":"skip","Package":"p","Test":"TestB"}`, 0, 0, 1, "",
+		},
+		{
+			"an expected test, skipped for another reason",
 			`{"Action":"output","Package":"p","Test":"TestB","Output":"b_test.go:1: no root\n"}
-			{"Action":"skip","Package":"p","Test":"TestB"}`, 0, 1, 0, "no root"},
+			{"Action":"skip","Package":"p","Test":"TestB"}`, 0, 1, 0, "no root",
+		},
 		{"an unexpected skip", `{"Action":"skip","Package":"p","Test":"TestC"}`, 0, 1, 0, "TestC was skipped"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
