@@ -1,0 +1,200 @@
+package container
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	runc "github.com/containerd/go-runc"
+	"topo/internal/kernel"
+)
+
+// launchContainer makes a container, up to the point where its main process is about to become
+// the program. What is needed to find the container again is saved before there is one.
+func (l *launcher) launchContainer(ctx context.Context, p kernel.Process, io stdio, save func(record) error) (launched, error) {
+	started := launched{record: record{ContainerID: containerID(p)}}
+	id := started.ContainerID
+	if err := save(started.record); err != nil {
+		return launched{}, err
+	}
+	runtimes, err := findRuntimes(l.config.Runtime, l.runtimeRoot())
+	if err != nil {
+		return launched{}, err
+	}
+	done := l.reaper.launch()
+	defer done()
+	bundle := l.bundle(p.Node)
+	pidFile := filepath.Join(bundle, "pid")
+	err = onThread(func() error {
+		b, release, err := l.prepare(p, id)
+		if err != nil {
+			return err
+		}
+		defer release()
+		var first error
+		for _, rt := range runtimes {
+			err := l.create(ctx, rt, b, bundle, pidFile, io)
+			var command *CommandError
+			if err == nil || errors.As(err, &command) {
+				started.Runtime = rt.path
+				return err
+			}
+			// What crun can't do on this host, runc may: the first's words are the better ones.
+			if first == nil {
+				first = err
+			}
+			_ = rt.remove(ctx, id, filepath.Join(bundle, "log"))
+		}
+		return first
+	})
+	if err != nil {
+		return launched{}, err
+	}
+	pid, err := runc.ReadPidFile(pidFile)
+	if err != nil {
+		return launched{}, fmt.Errorf("reading the pid of container %s: %w", id, err)
+	}
+	started.exit = l.reaper.watch(pid)
+	if started.identity, err = identify(pid); err != nil {
+		return launched{}, fmt.Errorf("finding container %s: %w", id, err)
+	}
+	rt := ociRuntime{started.Runtime, l.runtimeRoot()}
+	started.run = func(ctx context.Context) error {
+		return rt.start(ctx, started.identity, id, p.Argv[0], filepath.Join(bundle, "log"))
+	}
+	return started, nil
+}
+
+// containerID is new for each start: a control group of that name that somebody else has, or that was
+// left behind, is never joined.
+func containerID(p kernel.Process) string {
+	return fmt.Sprintf("topo-%s-%s-%08x", p.Project, p.Node, rand.Uint32())
+}
+
+// prepare makes, in the calling thread's new mount namespace, all that the container's mounts come from.
+func (l *launcher) prepare(p kernel.Process, id string) (b box, release func(), err error) {
+	release = func() {}
+	b = box{Process: p, id: id, hostname: p.Hostname, cgroups: hasCgroups(), hidden: []string{l.runDir, l.dataDir}}
+	if b.hostname == "" {
+		if b.hostname, err = os.Hostname(); err != nil {
+			return b, release, err
+		}
+	}
+	if b.security, err = parseSecurity(p.SecurityOpt, p.Privileged); err != nil {
+		return b, release, err
+	}
+	if p.Init {
+		if b.self, err = l.config.program(); err != nil {
+			return b, release, err
+		}
+	}
+	if p.Netns != "" {
+		netns, err := os.Open(filepath.Join(netnsDir, p.Netns))
+		if err != nil {
+			return b, release, fmt.Errorf("opening network namespace %s: %w", p.Netns, err)
+		}
+		release = func() { netns.Close() }
+		// The runtime has no /run/netns, but it has our open file.
+		b.netns = "/proc/" + strconv.Itoa(os.Getpid()) + "/fd/" + strconv.Itoa(int(netns.Fd()))
+	}
+	if b.Mounts, err = resolveMounts(p.Mounts); err != nil {
+		return b, release, err
+	}
+	place, err := grabShared(b.Mounts)
+	if err != nil {
+		return b, release, err
+	}
+	defer place.close()
+	if err := l.base.enter(); err != nil {
+		return b, release, err
+	}
+	bundle := l.bundle(p.Node)
+	rootfs := filepath.Join(bundle, "rootfs")
+	for _, dir := range []string{rootfs, l.root(p.Node), l.runtimeRoot()} {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return b, release, err
+		}
+	}
+	if err := place.put(bundle, b.Mounts); err != nil {
+		return b, release, err
+	}
+	view := rootView{target: rootfs, store: l.root(p.Node), hidden: b.hidden}
+	if err := view.mount(); err != nil {
+		return b, release, err
+	}
+	root, err := os.OpenRoot(rootfs)
+	if err != nil {
+		return b, release, err
+	}
+	defer root.Close()
+	if b.account, err = findAccount(root, p.User); err != nil {
+		return b, release, err
+	}
+	if err := l.own(p.Node, b.uid); err != nil {
+		return b, release, err
+	}
+	return b, release, furnish(root, &b)
+}
+
+// furnish writes what Docker, too, writes into a container's root.
+func furnish(root *os.Root, b *box) error {
+	if b.Resolv == "" {
+		// The view has no /run, where the host's may lead: show the file itself.
+		if path, err := filepath.EvalSymlinks("/etc/resolv.conf"); err == nil {
+			b.Resolv = path
+		}
+	}
+	// A link would lead the runtime to a place that is not there.
+	for path, used := range map[string]bool{"etc/resolv.conf": b.Resolv != "", "etc/hosts": b.Hosts != "", "etc/hostname": true} {
+		info, err := root.Lstat(path)
+		if used && err == nil && info.Mode()&fs.ModeSymlink != 0 {
+			if err := root.Remove(path); err != nil {
+				return fmt.Errorf("replacing /%s: %w", path, err)
+			}
+		}
+	}
+	if err := root.MkdirAll("etc", 0o755); err != nil {
+		return err
+	}
+	if err := root.WriteFile("etc/hostname", []byte(b.hostname+"\n"), 0o644); err != nil {
+		return fmt.Errorf("writing /etc/hostname: %w", err)
+	}
+	// A missing working folder is made, as under Docker. Below a mount, or behind a link out of
+	// this root, the runtime sees to it.
+	if dir := strings.TrimPrefix(filepath.Clean("/"+b.Dir), "/"); dir != "" {
+		_ = root.MkdirAll(dir, 0o755)
+	}
+	return nil
+}
+
+// create makes the container with one runtime.
+func (l *launcher) create(ctx context.Context, rt ociRuntime, b box, bundle, pidFile string, io stdio) error {
+	spec, err := b.spec()
+	if err != nil {
+		return err
+	}
+	var profile filterKey
+	if rt.isCrun() {
+		if err := leaveHybrid(); err != nil {
+			return err
+		}
+		if profile, err = l.filters.reuse(spec); err != nil {
+			return err
+		}
+	}
+	if err := writeJSON(filepath.Join(bundle, "config.json"), spec); err != nil {
+		return err
+	}
+	log := filepath.Join(bundle, "log")
+	err = rt.client(log).Create(ctx, b.id, bundle, &runc.CreateOpts{IO: io, PidFile: pidFile})
+	if err == nil && rt.isCrun() {
+		l.filters.keep(profile, rt.root, b.id)
+	}
+	return rt.failure(b.Argv[0], log, err)
+}

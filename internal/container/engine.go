@@ -1,0 +1,128 @@
+package container
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"topo/internal/kernel"
+)
+
+// Config says where things are; its zero value is the real thing.
+type Config struct {
+	RunDir  string // "" = DefaultRunDir
+	DataDir string // "" = DefaultDataDir
+	// Self is the program that runs the hidden commands (see [Reexec]): "" = this one.
+	Self string
+	// Runtime is the OCI runtime, a name or path; "" = crun, and where that is missing or fails, runc.
+	Runtime string
+}
+
+// program is the path of Self.
+func (c Config) program() (string, error) {
+	if c.Self != "" {
+		return c.Self, nil
+	}
+	return os.Executable()
+}
+
+// Engine runs programs in nodes. It holds nothing: what runs is found on disk and in /proc.
+type Engine struct{ config Config }
+
+// New gives an engine. It touches nothing.
+func New(c Config) *Engine {
+	if c.RunDir == "" {
+		c.RunDir = DefaultRunDir
+	}
+	if c.DataDir == "" {
+		c.DataDir = DefaultDataDir
+	}
+	return &Engine{c}
+}
+
+func (e *Engine) layout(project string) layout {
+	return layout{e.config.RunDir, e.config.DataDir, project}
+}
+
+// Do carries out an edit of processes; others are refused. The error is a *kernel.OpError.
+//
+//   - SupervisorStart: succeeds when one runs already, and adopts the processes of a dead one.
+//   - SupervisorStop: stops processes that are left, too; succeeds when none runs.
+//   - ProcessStart: fails with EEXIST when the node's process runs; a *CommandError says
+//     that the program is not there. A process that could not be started is remembered, as exited
+//     with 126, 127 or 128, until ProcessStop. It starts a supervisor where there is none.
+//   - ProcessStop: succeeds when there is none. It starts no supervisor.
+//   - ProcessWait: fails at once when the condition can no longer be met.
+func (e *Engine) Do(ctx context.Context, op kernel.Op) error {
+	var err error
+	switch op := op.(type) {
+	case kernel.SupervisorStart:
+		err = e.startSupervisor(ctx, e.layout(op.Project))
+	case kernel.SupervisorStop:
+		err = e.stopSupervisor(ctx, e.layout(op.Project))
+	case kernel.ProcessStart:
+		err = e.ask(ctx, e.layout(op.Process.Project), request{Op: opStart, Process: &op.Process})
+	case kernel.ProcessStop:
+		err = e.stop(ctx, e.layout(op.Project), op.Node)
+	case kernel.ProcessWait:
+		err = e.ask(ctx, e.layout(op.Project), request{Op: opWait, Node: op.Node, Condition: op.Condition})
+	default:
+		err = errors.ErrUnsupported
+	}
+	if err != nil {
+		return &kernel.OpError{Op: op, Err: err}
+	}
+	return nil
+}
+
+// ask has the supervisor do something; a dead one is started again.
+func (e *Engine) ask(ctx context.Context, l layout, r request) error {
+	err := call(ctx, l, r)
+	if !errors.Is(err, errNoSupervisor) {
+		return err
+	}
+	if err := e.startSupervisor(ctx, l); err != nil {
+		return err
+	}
+	return call(ctx, l, r)
+}
+
+// stop stops a node's process, without a supervisor if there is none.
+func (e *Engine) stop(ctx context.Context, l layout, node string) error {
+	err := call(ctx, l, request{Op: opStop, Node: node})
+	if !errors.Is(err, errNoSupervisor) {
+		return err
+	}
+	p, rec, err := readNode(l, node)
+	if err != nil {
+		return err
+	}
+	if p.Node != "" {
+		if err := halt(ctx, l, p, rec); err != nil {
+			return err
+		}
+	}
+	return l.removeNode(node)
+}
+
+// Remove removes what is left of a project's files after its processes and its supervisor were
+// stopped, and topo's own folders when they are empty then. It fails when something still runs.
+func (e *Engine) Remove(project string) error {
+	l := e.layout(project)
+	supervisor, processes, err := e.Observe(context.Background(), project)
+	if err != nil {
+		return err
+	}
+	if supervisor.PID != 0 {
+		return fmt.Errorf("removing files of %s: its supervisor runs, process %d", project, supervisor.PID)
+	}
+	for _, p := range processes {
+		if p.Status == kernel.Running {
+			return fmt.Errorf("removing files of %s: %s runs, process %d", project, p.Process.Node, p.PID)
+		}
+	}
+	err = errors.Join(os.RemoveAll(l.data()), os.RemoveAll(l.run()))
+	removeEmpty(l.dataDir+"/projects", l.dataDir, l.runDir+"/projects", l.runDir)
+	return err
+}

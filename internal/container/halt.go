@@ -1,0 +1,75 @@
+package container
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"github.com/moby/sys/signal"
+	"golang.org/x/sys/unix"
+
+	"topo/internal/kernel"
+)
+
+// halt stops a process: its stop signal, the grace period, SIGKILL; then everything that it left. It does
+// not need to be our child. The record may be that of a process that has ended.
+func halt(ctx context.Context, l layout, p kernel.Process, rec record) error {
+	if err := haltMain(ctx, p, rec.identity); err != nil {
+		return fmt.Errorf("stopping %s: %w", p.Node, err)
+	}
+	if rec.ContainerID == "" {
+		return sweepNumber(rec.MountNS)
+	}
+	// With a container's main process all others in its PID namespace have gone; what stays are
+	// its control group and the runtime's notes.
+	runtimes, err := findRuntimes(rec.Runtime, l.runtimeRoot())
+	for _, rt := range runtimes {
+		// Of a start that was cut short, it is not known which runtime it was.
+		if err = rt.remove(ctx, rec.ContainerID, filepath.Join(l.bundle(p.Node), "log")); err == nil {
+			break
+		}
+	}
+	return err
+}
+
+func haltMain(ctx context.Context, p kernel.Process, id identity) error {
+	fd, err := id.open()
+	if errors.Is(err, unix.ESRCH) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer fd.close()
+	stop := unix.SIGTERM
+	if p.StopSignal != "" {
+		if stop, err = signal.ParseSignal(p.StopSignal); err != nil {
+			return err
+		}
+	}
+	for _, step := range []struct {
+		signal unix.Signal
+		wait   time.Duration
+	}{{stop, p.StopGrace}, {unix.SIGKILL, killLimit}} {
+		if err := fd.signal(step.signal); errors.Is(err, unix.ESRCH) {
+			return nil
+		} else if err != nil {
+			return fmt.Errorf("sending signal %d: %w", step.signal, err)
+		}
+		limited, cancel := context.WithTimeout(ctx, step.wait)
+		err := fd.wait(limited)
+		cancel()
+		if err == nil {
+			return nil
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+	}
+	return fmt.Errorf("process %d does not end after SIGKILL", id.PID)
+}
+
+// killLimit is how long a process may take to end after SIGKILL: uninterruptible sleep, on a dead NFS server.
+const killLimit = 30 * time.Second

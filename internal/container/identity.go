@@ -1,0 +1,141 @@
+package container
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// identity names a process for good: the kernel uses a pid again, but not with the same start time.
+type identity struct {
+	PID       int    `json:"pid,omitempty"`
+	StartTime uint64 `json:"start_time,omitempty"` // clock ticks after boot: field 22 of /proc/PID/stat, proc(5)
+}
+
+// identify reads the start time of a process that lives.
+func identify(pid int) (identity, error) {
+	state, start, err := readStat(pid)
+	if err != nil {
+		return identity{}, err
+	}
+	if state == 'Z' || state == 'X' {
+		return identity{}, fmt.Errorf("process %d: %w", pid, unix.ESRCH)
+	}
+	return identity{pid, start}, nil
+}
+
+// alive reports whether the process still runs; a zombie doesn't.
+func (id identity) alive() bool {
+	if id.PID == 0 {
+		return false
+	}
+	now, err := identify(id.PID)
+	return err == nil && now == id
+}
+
+// open gives a handle on the process; ESRCH when it is gone.
+func (id identity) open() (*pidfd, error) {
+	if id.PID == 0 {
+		return nil, unix.ESRCH
+	}
+	fd, err := openPidfd(id.PID)
+	if err != nil {
+		return nil, err
+	}
+	// The handle is on whatever has this pid now; it is the right process when that
+	// one, looked at after the handle was there, has the right start time.
+	if _, start, err := readStat(id.PID); err != nil || start != id.StartTime {
+		fd.close()
+		return nil, unix.ESRCH
+	}
+	return fd, nil
+}
+
+// readStat reads a process's state letter and start time.
+func readStat(pid int) (state byte, start uint64, err error) {
+	stat, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	if err != nil {
+		return 0, 0, err
+	}
+	// The second field is the name in parentheses, and may hold anything.
+	fields := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
+	if len(fields) < 20 {
+		return 0, 0, fmt.Errorf("reading /proc/%d/stat: only %d fields", pid, len(fields))
+	}
+	start, err = strconv.ParseUint(fields[19], 10, 64)
+	return fields[0][0], start, err
+}
+
+// pidfd is a handle on a process, waited on by Go's poller: it takes no thread.
+type pidfd struct{ f *os.File }
+
+func openPidfd(pid int) (*pidfd, error) {
+	fd, err := unix.PidfdOpen(pid, unix.PIDFD_NONBLOCK)
+	if err != nil {
+		return nil, err
+	}
+	return &pidfd{os.NewFile(uintptr(fd), "pidfd")}, nil
+}
+
+func (p *pidfd) close() { p.f.Close() }
+
+// signal sends a signal; ESRCH when the process has ended.
+func (p *pidfd) signal(sig unix.Signal) error {
+	var err error
+	return errors.Join(p.control(func(fd int) { err = unix.PidfdSendSignal(fd, sig, nil, 0) }), err)
+}
+
+// wait returns when the process has ended, or with the error of ctx.
+func (p *pidfd) wait(ctx context.Context) error {
+	conn, err := p.f.SyscallConn()
+	if err != nil {
+		return err
+	}
+	defer context.AfterFunc(ctx, func() { p.f.SetReadDeadline(time.Unix(0, 1)) })()
+	err = conn.Read(func(fd uintptr) bool {
+		fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
+		n, err := unix.Poll(fds, 0)
+		return err == nil && n == 1
+	})
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		p.f.SetReadDeadline(time.Time{})
+		return ctx.Err()
+	}
+	return err
+}
+
+// exitCode tells how a process that has ended did so, also one that is not our child; !ok
+// before Linux 6.15, which lacks PIDFD_INFO_EXIT.
+func (p *pidfd) exitCode() (code int, ok bool) {
+	info := unix.PidfdInfo{Mask: unix.PIDFD_INFO_EXIT}
+	var err error
+	if cerr := p.control(func(fd int) { err = unix.IoctlPidfdInfo(fd, &info) }); cerr != nil || err != nil {
+		return 0, false
+	}
+	if info.Mask&unix.PIDFD_INFO_EXIT == 0 {
+		return 0, false
+	}
+	return exitCode(unix.WaitStatus(info.Exit_code)), true
+}
+
+func (p *pidfd) control(f func(fd int)) error {
+	conn, err := p.f.SyscallConn()
+	if err != nil {
+		return err
+	}
+	return conn.Control(func(fd uintptr) { f(int(fd)) })
+}
+
+// exitCode is the exit code in a shell's words: 128+n for a process killed by signal n.
+func exitCode(s unix.WaitStatus) int {
+	if s.Signaled() {
+		return 128 + int(s.Signal())
+	}
+	return s.ExitStatus()
+}

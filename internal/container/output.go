@@ -1,0 +1,125 @@
+package container
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Processes write to FIFOs, not to pipes that end with the supervisor: a new one opens them again.
+//
+// A process has its end open for reading, too, so that it never gets SIGPIPE while nobody reads; it
+// waits when 64 KiB are full, until a reader is back.
+
+// stdio is a process's output, as [runc.IO]; its input is /dev/null.
+type stdio struct{ out, err *os.File }
+
+// makeOutput makes a node's FIFOs and opens the process's ends.
+func makeOutput(l layout, node string) (stdio, error) {
+	var files [2]*os.File
+	for i, stream := range streams {
+		path := l.fifo(node, stream)
+		if err := os.Remove(path); err != nil && !os.IsNotExist(err) {
+			return stdio{}, err
+		}
+		err := unix.Mkfifo(path, 0o600)
+		if err == nil {
+			files[i], err = os.OpenFile(path, os.O_RDWR, 0)
+		}
+		if err != nil {
+			return stdio{}, errors.Join(fmt.Errorf("making FIFO %s: %w", path, err), stdio{files[0], files[1]}.Close())
+		}
+	}
+	return stdio{files[0], files[1]}, nil
+}
+
+var streams = []string{"stdout", "stderr"}
+
+// own lets a process of this user open its output anew, as /dev/stdout.
+func (l *launcher) own(node string, uid uint32) error {
+	for _, stream := range streams {
+		if err := os.Chown(l.fifo(node, stream), int(uid), -1); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Set gives a command the output.
+func (s stdio) Set(c *exec.Cmd) { c.Stdout, c.Stderr = s.out, s.err }
+
+// Stdin is none.
+func (s stdio) Stdin() io.WriteCloser { return nil }
+
+// Stdout is none: the FIFO is read elsewhere.
+func (s stdio) Stdout() io.ReadCloser { return nil }
+
+// Stderr is none, too.
+func (s stdio) Stderr() io.ReadCloser { return nil }
+
+// Close closes both; the process has its own.
+func (s stdio) Close() error {
+	var errs []error
+	for _, f := range []*os.File{s.out, s.err} {
+		if f != nil {
+			errs = append(errs, f.Close())
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// output reads what one process prints into its log.
+type output struct {
+	log     *logWriter
+	readers sync.WaitGroup
+	files   []*os.File
+}
+
+// openOutput opens the FIFOs of a node for reading. The other end must be open already, or
+// reading ends at once.
+func openOutput(l layout, node string) (*output, error) {
+	log, err := openLog(l.log(node))
+	if err != nil {
+		return nil, err
+	}
+	o := &output{log: log}
+	for _, stream := range streams {
+		// Not blocking: Go's poller waits, not a thread.
+		f, err := os.OpenFile(l.fifo(node, stream), os.O_RDONLY|unix.O_NONBLOCK, 0)
+		if err != nil {
+			return nil, errors.Join(err, o.close())
+		}
+		o.files = append(o.files, f)
+		o.readers.Go(func() { log.copy(stream, f) })
+	}
+	return o, nil
+}
+
+// finish waits until everything printed is in the log: until all who can write have ended, which they
+// have, or for limit.
+func (o *output) finish(limit time.Duration) error {
+	read := make(chan struct{})
+	go func() {
+		o.readers.Wait()
+		close(read)
+	}()
+	select {
+	case <-read:
+	case <-time.After(limit):
+	}
+	return o.close()
+}
+
+func (o *output) close() error {
+	for _, f := range o.files {
+		f.Close()
+	}
+	o.readers.Wait()
+	return o.log.close()
+}

@@ -1,0 +1,47 @@
+package container
+
+import (
+	"time"
+
+	"topo/internal/kernel"
+)
+
+// record is state.json: what became of a process. It is written by whoever changes it (the
+// supervisor; a command that stops a process while there is none), and read by all.
+type record struct {
+	// identity is that of the main process; zero when it could not be started.
+	identity
+	Status     kernel.Status `json:"status"`
+	ExitCode   int           `json:"exit_code"`
+	Error      string        `json:"error,omitempty"`
+	Health     kernel.Health `json:"health,omitempty"`
+	HealthLog  string        `json:"health_log,omitempty"`
+	StartedAt  time.Time     `json:"started_at"`
+	FinishedAt time.Time     `json:"finished_at"`
+
+	// ContainerID and Runtime are set for containers: the ID and the program that made it.
+	ContainerID string `json:"container_id,omitempty"`
+	Runtime     string `json:"runtime,omitempty"`
+	// MountNS is the kernel's number of a namespace process's mount namespace, by which what it left
+	// behind is found; 0 before Linux 6.11, which has no number that is never used again.
+	MountNS uint64 `json:"mount_ns,omitempty"`
+}
+
+// state is the record in the words of the snapshot.
+func (r record) state(p kernel.Process) kernel.ProcessState {
+	s := kernel.ProcessState{
+		Process: p, Status: r.Status, ExitCode: r.ExitCode, Error: r.Error,
+		Health: r.Health, HealthLog: r.HealthLog, StartedAt: r.StartedAt, FinishedAt: r.FinishedAt,
+	}
+	if r.Status == kernel.Running {
+		s.PID = r.PID
+	}
+	return s
+}
+
+// lost is the record of a process whose end nobody saw.
+func (r record) lost() record {
+	r.Status = kernel.Lost
+	r.Health = ""
+	return r
+}

@@ -1,0 +1,137 @@
+package container
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// The hidden commands: topo's program under another name.
+const (
+	supervisorName = "topo-supervisor"
+	initName       = "topo-init"
+)
+
+// Reexec runs a hidden command when this process was started as one: the supervisor
+// (argv[0] "topo-supervisor") or the init of a container (argv[1] "topo-init"). It must be called first in main;
+// when handled, the process ends with code.
+func Reexec() (handled bool, code int) {
+	switch {
+	case os.Args[0] == supervisorName && len(os.Args) == 6:
+		closeInherited(readyFD)
+		log.SetFlags(log.LstdFlags | log.LUTC)
+		a := os.Args
+		l := layout{runDir: a[2], dataDir: a[3], project: a[1]}
+		c := Config{RunDir: a[2], DataDir: a[3], Runtime: a[4], Self: a[5]}
+		ready := os.NewFile(readyFD, "ready")
+		unix.CloseOnExec(readyFD)
+		return true, superviseMain(l, c, ready)
+	case os.Args[0] == initPath && len(os.Args) > 2 && os.Args[1] == initName:
+		return true, initMain(os.Args[2:])
+	}
+	return false, 0
+}
+
+// readyFD is where a supervisor says that it is ready.
+const readyFD = 3
+
+// closeInherited closes files that whoever ran topo had open: a supervisor outlives them, and would keep
+// a pipe or a lock of theirs. Go's own files are all close-on-exec, so the others are foreign.
+func closeInherited(keep int) {
+	entries, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		return
+	}
+	for _, e := range entries {
+		fd, err := strconv.Atoi(e.Name())
+		if err != nil || fd <= keep {
+			continue
+		}
+		if flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); err == nil && flags&unix.FD_CLOEXEC == 0 {
+			unix.Close(fd)
+		}
+	}
+}
+
+// startSupervisor starts a project's supervisor, unless one runs, and returns when that can be asked.
+func (e *Engine) startSupervisor(ctx context.Context, l layout) error {
+	if conn, err := dial(ctx, l); err == nil {
+		return conn.Close()
+	}
+	for _, dir := range []string{l.run(), l.data()} {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return err
+		}
+	}
+	stderr, err := os.OpenFile(l.supervisorLog(), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	defer stderr.Close()
+	self, err := e.config.program()
+	if err != nil {
+		return err
+	}
+	ready, theirs, err := os.Pipe()
+	if err != nil {
+		return err
+	}
+	defer ready.Close()
+	cmd := &exec.Cmd{
+		Path: self,
+		Args: []string{supervisorName, l.project, l.runDir, l.dataDir, e.config.Runtime, self},
+		// Nothing of the caller's environment but where its programs are.
+		Env: []string{"PATH=" + os.Getenv("PATH")},
+		Dir: "/", Stdout: stderr, Stderr: stderr, ExtraFiles: []*os.File{theirs},
+		SysProcAttr: &syscall.SysProcAttr{Setsid: true},
+	}
+	err = cmd.Start()
+	theirs.Close()
+	if err != nil {
+		return fmt.Errorf("starting %s: %w", self, err)
+	}
+	go cmd.Wait() // so that it leaves no zombie when this process outlives it
+	defer context.AfterFunc(ctx, func() { ready.Close() })()
+	line, err := bufio.NewReader(ready).ReadString('\n')
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case err != nil:
+		return fmt.Errorf("the supervisor ended before it was ready, see %s", l.supervisorLog())
+	case line != "ok\n":
+		return fmt.Errorf("the supervisor says: %s", strings.TrimSpace(line))
+	}
+	return nil
+}
+
+// stopSupervisor ends a project's supervisor, and waits until it has.
+func (e *Engine) stopSupervisor(ctx context.Context, l layout) error {
+	fd, err := findSupervisor(l).open()
+	if errors.Is(err, unix.ESRCH) {
+		// A dead one leaves these.
+		for _, file := range []string{l.socket(), l.lock(), l.supervisorFile()} {
+			if err := os.Remove(file); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return err
+			}
+		}
+		return os.RemoveAll(l.runtimeRoot())
+	}
+	if err != nil {
+		return err
+	}
+	defer fd.close()
+	if err := call(ctx, l, request{Op: opShutdown}); err != nil && !errors.Is(err, errNoSupervisor) {
+		return err
+	}
+	return fd.wait(ctx)
+}

@@ -1,0 +1,123 @@
+package container
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// rootView is a private copy-on-write view of the host's root: an overlay over /, and, since an
+// overlay hides what is mounted below it, one over each file system mounted there (a separate
+// /usr or /home). All is mounted in the calling thread's mount namespace only, and is
+// gone with the container, whatever happens to topo.
+//
+// Not in the view: /proc, /sys, /dev and /run, which a container has of its own, and topo's folders.
+// A change that the host makes to a file appears unless the container has changed that file.
+type rootView struct {
+	target string   // where the view is mounted: a folder
+	store  string   // folder for what the container writes; new and empty for each start
+	hidden []string // folders of the host with no place in the view
+}
+
+// pseudo are file systems that are windows on the kernel, not places for files.
+var pseudo = []string{
+	"proc", "sysfs", "cgroup", "cgroup2", "devpts", "devtmpfs", "mqueue", "debugfs", "tracefs", "securityfs", "pstore",
+	"bpf", "configfs", "fusectl", "hugetlbfs", "binfmt_misc", "nsfs", "autofs", "rpc_pipefs", "efivarfs", "selinuxfs",
+}
+
+// mount makes the view.
+func (v rootView) mount() error {
+	mounts, err := readMounts("thread-self")
+	if err != nil {
+		return err
+	}
+	layers := v.layers(mounts)
+	if err := v.overlay("/", "0"); err != nil {
+		// Not every file system can take an overlay's writes (another overlay, as in a container, can't;
+		// nor can NFS). Memory can.
+		if err := unix.Mount("tmpfs", v.store, "tmpfs", 0, "mode=0700"); err != nil {
+			return fmt.Errorf("mounting memory for the root's writes: %w", err)
+		}
+		if merr := v.overlay("/", "0"); merr != nil {
+			return fmt.Errorf("mounting an overlay over the host's root: %w", errors.Join(err, merr))
+		}
+	}
+	for i, path := range layers {
+		if err := v.layer(path, strconv.Itoa(i+1)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// layers are the mounts that get an overlay of their own, those around others first.
+func (v rootView) layers(mounts []mountPoint) []string {
+	hidden := append([]string{"/proc", "/sys", "/dev", "/run"}, v.hidden...)
+	var paths []string
+	for _, m := range mounts {
+		if m.path == "/" || slices.Contains(pseudo, m.fstype) ||
+			slices.ContainsFunc(hidden, func(dir string) bool { return within(m.path, dir) }) {
+			continue
+		}
+		paths = append(paths, m.path)
+	}
+	slices.Sort(paths)
+	return slices.Compact(paths)
+}
+
+// layer shows what is mounted at path. Where no overlay can be had it is read-only, and a
+// single file is, too: the host's is never written.
+func (v rootView) layer(path, name string) error {
+	at := filepath.Join(v.target, path)
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil // unreadable for root, even: another user's FUSE mount
+	}
+	if _, err := os.Stat(at); errors.Is(err, fs.ErrNotExist) {
+		return nil // hidden by a mount around it
+	}
+	if info.IsDir() && v.overlay(path, name) == nil {
+		return nil
+	}
+	if err := unix.Mount(path, at, "", unix.MS_BIND, ""); err != nil {
+		return fmt.Errorf("showing %s: %w", path, err)
+	}
+	if err := unix.Mount("", at, "", unix.MS_BIND|unix.MS_REMOUNT|unix.MS_RDONLY|unix.MS_NOSUID|unix.MS_NODEV, ""); err != nil {
+		return fmt.Errorf("making %s read-only: %w", path, err)
+	}
+	return nil
+}
+
+// overlay mounts one over lower; name tells its folders in the store.
+func (v rootView) overlay(lower, name string) error {
+	upper, work := filepath.Join(v.store, "upper"+name), filepath.Join(v.store, "work"+name)
+	for _, dir := range []string{upper, work} {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return err
+		}
+	}
+	// The root of an overlay has the mode and owner of its upper folder.
+	var st unix.Stat_t
+	if err := unix.Stat(lower, &st); err != nil {
+		return err
+	}
+	if err := errors.Join(unix.Chown(upper, int(st.Uid), int(st.Gid)), unix.Chmod(upper, st.Mode&0o7777)); err != nil {
+		return err
+	}
+	escape := strings.NewReplacer(`\`, `\\`, `,`, `\,`, `:`, `\:`).Replace
+	options := "lowerdir=" + escape(lower) + ",upperdir=" + escape(upper) + ",workdir=" + escape(work)
+	target := filepath.Join(v.target, lower)
+	// The view never outlives a crash, so it needs no syncing; before Linux 5.10 there is no such option.
+	err := unix.Mount("overlay", target, "overlay", 0, options+",volatile")
+	if err == unix.EINVAL {
+		err = unix.Mount("overlay", target, "overlay", 0, options)
+	}
+	return err
+}

@@ -1,0 +1,161 @@
+package container
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	runc "github.com/containerd/go-runc"
+	"golang.org/x/sys/unix"
+)
+
+// ociRuntime is a program that runs containers: crun, runc or another with their command line.
+type ociRuntime struct {
+	path string
+	root string // where it keeps its state
+}
+
+// findRuntimes gives those to try, in order: the stated one only, or crun (fast), then runc.
+func findRuntimes(stated, root string) ([]ociRuntime, error) {
+	names := []string{stated}
+	if stated == "" {
+		names = []string{"crun", "runc"}
+	}
+	var found []ociRuntime
+	for _, name := range names {
+		if path, err := exec.LookPath(name); err == nil {
+			found = append(found, ociRuntime{path, root})
+		}
+	}
+	if len(found) == 0 {
+		return nil, fmt.Errorf("finding an OCI runtime: no %s in PATH", strings.Join(names, " and no "))
+	}
+	return found, nil
+}
+
+// isCrun: its annotations and its quirks are to be minded.
+func (rt ociRuntime) isCrun() bool { return strings.Contains(filepath.Base(rt.path), "crun") }
+
+// client calls the runtime, with its errors in a log of its own: its stderr is the container's.
+func (rt ociRuntime) client(log string) *runc.Runc {
+	r := &runc.Runc{Command: rt.path, Root: rt.root, Log: log, LogFormat: runc.JSON}
+	if rt.isCrun() && !hasCgroups() {
+		r.ExtraArgs = []string{"--cgroup-manager=disabled"}
+	}
+	return r
+}
+
+// failure makes a runtime's error readable: its last logged error instead of "exit status 1", as a
+// CommandError when it is about the program that was to be run.
+func (rt ociRuntime) failure(argv0, log string, err error) error {
+	if err == nil {
+		return nil
+	}
+	message := lastError(log)
+	if message == "" {
+		return fmt.Errorf("running %s: %w", rt.path, err)
+	}
+	// The wordings of crun and runc; Docker tells them apart in this way, too (moby, daemon/start.go).
+	switch {
+	case strings.Contains(message, "not found in $PATH"),
+		strings.Contains(message, argv0) && strings.Contains(strings.ToLower(message), "no such file or directory"):
+		return &CommandError{argv0, 127, errNotFound}
+	case strings.Contains(message, "exec") && strings.Contains(strings.ToLower(message), "permission denied"),
+		strings.Contains(message, argv0) && strings.Contains(strings.ToLower(message), "permission denied"):
+		return &CommandError{argv0, 126, errNotAllowed}
+	}
+	return fmt.Errorf("running %s: %s", rt.path, message)
+}
+
+// lastError is the last error in a runtime's log.
+func lastError(log string) string {
+	data, err := os.ReadFile(log)
+	if err != nil {
+		return ""
+	}
+	var last string
+	for line := range strings.Lines(string(data)) {
+		var entry struct{ Level, Msg string }
+		if json.Unmarshal([]byte(line), &entry) == nil && entry.Level == "error" {
+			last = entry.Msg
+		}
+	}
+	return last
+}
+
+// start lets a container that was made run its program, and returns when it does: when its main process,
+// until then the runtime's, has become another one or has ended without an error of the runtime's.
+func (rt ociRuntime) start(ctx context.Context, main identity, id, argv0, log string) error {
+	exe := "/proc/" + strconv.Itoa(main.PID) + "/exe"
+	before, err := os.Readlink(exe)
+	if err != nil {
+		return fmt.Errorf("finding container %s: %w", id, err)
+	}
+	if err := rt.client(log).Start(ctx, id); err != nil {
+		return rt.failure(argv0, log, err)
+	}
+	const pause = 200 * time.Microsecond // against an execve(2) that is under way
+	for main.alive() {
+		if now, err := os.Readlink(exe); err == nil && now != before {
+			return nil
+		}
+		time.Sleep(pause)
+	}
+	if lastError(log) != "" {
+		return rt.failure(argv0, log, errors.New("it ended at once"))
+	}
+	return nil
+}
+
+// remove deletes a container, killing what is left of it; one that is not there is fine.
+func (rt ociRuntime) remove(ctx context.Context, id, log string) error {
+	if _, err := os.Stat(filepath.Join(rt.root, id)); errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err := rt.client(log).Delete(ctx, id, &runc.DeleteOpts{Force: true}); err != nil {
+		return fmt.Errorf("deleting container %s: %w", id, rt.failure("", log, err))
+	}
+	return nil
+}
+
+// cgroupDir is where control groups are mounted.
+const cgroupDir = "/sys/fs/cgroup"
+
+// hasCgroups reports whether this host has control groups, of either version.
+func hasCgroups() bool {
+	mounts, err := readMounts("self")
+	if err != nil {
+		return false
+	}
+	for _, m := range mounts {
+		if (m.fstype == "cgroup" || m.fstype == "cgroup2") && within(m.path, cgroupDir) {
+			return true
+		}
+	}
+	return false
+}
+
+// leaveHybrid unmounts the second version's hierarchy of a hybrid host in the calling thread's mount
+// namespace: crun 1.8.1 refuses to make a container when that has any controller, even with
+// --cgroup-manager=disabled. What it does to a container later works without this.
+func leaveHybrid() error {
+	const unified = cgroupDir + "/unified"
+	mounts, err := readMounts("thread-self")
+	if err != nil {
+		return err
+	}
+	if mountOf(mounts, unified).path != unified {
+		return nil
+	}
+	if err := unix.Unmount(unified, unix.MNT_DETACH); err != nil {
+		return fmt.Errorf("unmounting %s: %w", unified, err)
+	}
+	return nil
+}

@@ -1,0 +1,146 @@
+package container
+
+import (
+	"path/filepath"
+	"strings"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"topo/internal/kernel"
+)
+
+// ociVersion is what crun 1.8 and runc 1.1, of Debian 12, know; nothing newer is used.
+const ociVersion = "1.0.2"
+
+// maskedPaths and readonlyPaths are Docker's (moby, oci/defaults.go).
+var (
+	maskedPaths = []string{
+		"/proc/acpi", "/proc/asound", "/proc/interrupts", "/proc/kcore", "/proc/keys", "/proc/latency_stats", "/proc/sched_debug",
+		"/proc/scsi", "/proc/timer_list", "/proc/timer_stats", "/sys/devices/virtual/powercap", "/sys/firmware",
+	}
+	readonlyPaths = []string{"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"}
+)
+
+// box is what a container's spec is made from.
+type box struct {
+	kernel.Process
+	account
+	security
+	id       string
+	hostname string // the process's, or the host's
+	netns    string // path of the network namespace; "" = the host's
+	hidden   []string
+	cgroups  bool   // the host has cgroups
+	self     string // topo's own program, for the init
+}
+
+// initPath is where a container with an init has topo's program.
+const initPath = "/run/topo-init"
+
+// spec is the container in the words of the OCI: Docker's defaults wherever the process says nothing.
+// No rlimits: they stay as topo's caller had them, since root may lack CAP_SYS_RESOURCE and could raise none.
+func (b box) spec() (*specs.Spec, error) {
+	namespaces := []specs.LinuxNamespace{
+		{Type: specs.MountNamespace}, {Type: specs.PIDNamespace}, {Type: specs.UTSNamespace}, {Type: specs.IPCNamespace},
+	}
+	if b.cgroups {
+		namespaces = append(namespaces, specs.LinuxNamespace{Type: specs.CgroupNamespace})
+	}
+	if b.netns != "" {
+		namespaces = append(namespaces, specs.LinuxNamespace{Type: specs.NetworkNamespace, Path: b.netns})
+	}
+	s := &specs.Spec{
+		Version:  ociVersion,
+		Hostname: b.hostname,
+		Root:     &specs.Root{Path: "rootfs", Readonly: b.ReadOnly},
+		Process:  b.process(b.Argv, b.Dir, containerEnv(b.account, b.hostname), b.Env),
+		Mounts:   b.mounts(),
+		Linux: &specs.Linux{
+			Namespaces:  namespaces,
+			CgroupsPath: "/" + b.id,
+			Resources:   &specs.LinuxResources{Devices: deviceRules()},
+			MaskedPaths: b.hidden,
+		},
+	}
+	if b.Init {
+		s.Process.Args = append([]string{initPath, initName}, b.Argv...)
+	}
+	if b.Privileged {
+		s.Linux.Devices = hostDevices()
+		s.Linux.Resources.Devices = []specs.LinuxDeviceCgroup{{Allow: true, Access: "rwm"}}
+	} else {
+		s.Linux.MaskedPaths = append(s.Linux.MaskedPaths, maskedPaths...)
+		s.Linux.ReadonlyPaths = readonlyPaths
+	}
+	for _, m := range b.Mounts {
+		// A mount can only receive or send on what is mounted when its root does.
+		switch strings.TrimPrefix(m.Propagation, "r") {
+		case "shared":
+			s.Linux.RootfsPropagation = "shared"
+		case "slave":
+			if s.Linux.RootfsPropagation == "" {
+				s.Linux.RootfsPropagation = "slave"
+			}
+		}
+	}
+	return s, setSeccomp(s, b.Privileged, b.security)
+}
+
+// process is a program in the container: its main one, or one of exec.
+func (b box) process(argv []string, dir string, env ...[]string) *specs.Process {
+	if dir == "" {
+		dir = "/"
+	}
+	return &specs.Process{
+		Args: argv, Cwd: dir, Env: mergeEnv(env...),
+		User:            specs.User{UID: b.uid, GID: b.gid, AdditionalGids: b.groups},
+		Capabilities:    capabilities(b.Privileged, b.uid),
+		NoNewPrivileges: !b.newPrivileges,
+	}
+}
+
+// mounts is Docker's list, with a /run of the container's own: the view of the host's root must not have
+// the host's sockets. /tmp is part of the view.
+func (b box) mounts() []specs.Mount {
+	access := "ro"
+	if b.Privileged {
+		access = "rw"
+	}
+	list := []specs.Mount{
+		{Destination: "/proc", Type: "proc", Source: "proc", Options: []string{"nosuid", "noexec", "nodev"}},
+		{Destination: "/dev", Type: "tmpfs", Source: "tmpfs", Options: []string{"nosuid", "strictatime", "mode=755", "size=65536k"}},
+		{Destination: "/dev/pts", Type: "devpts", Source: "devpts", Options: []string{"nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"}},
+		{Destination: "/dev/shm", Type: "tmpfs", Source: "shm", Options: []string{"nosuid", "noexec", "nodev", "mode=1777", "size=65536k"}},
+		{Destination: "/dev/mqueue", Type: "mqueue", Source: "mqueue", Options: []string{"nosuid", "noexec", "nodev"}},
+		{Destination: "/sys", Type: "sysfs", Source: "sysfs", Options: []string{"nosuid", "noexec", "nodev", access}},
+	}
+	if b.cgroups {
+		list = append(list, specs.Mount{Destination: "/sys/fs/cgroup", Type: "cgroup", Source: "cgroup", Options: []string{"nosuid", "noexec", "nodev", "relatime", access}})
+	}
+	list = append(list, specs.Mount{Destination: "/run", Type: "tmpfs", Source: "tmpfs", Options: []string{"nosuid", "nodev", "mode=755"}})
+	if b.Init {
+		list = append(list, bind(b.self, initPath, "ro", "nosuid", "nodev"))
+	}
+	if b.Hosts != "" {
+		list = append(list, bind(b.Hosts, "/etc/hosts", "ro"))
+	}
+	if b.Resolv != "" {
+		list = append(list, bind(b.Resolv, "/etc/resolv.conf", "ro"))
+	}
+	for _, m := range b.Mounts {
+		options := []string{"rw"}
+		if m.ReadOnly {
+			options = []string{"ro"}
+		}
+		propagation := m.Propagation
+		if propagation == "" {
+			propagation = "rprivate"
+		}
+		list = append(list, bind(m.Source, filepath.Clean(m.Target), append(options, propagation)...))
+	}
+	return list
+}
+
+func bind(source, target string, options ...string) specs.Mount {
+	return specs.Mount{Destination: target, Type: "bind", Source: source, Options: append([]string{"rbind"}, options...)}
+}

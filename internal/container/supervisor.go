@@ -1,0 +1,184 @@
+package container
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"os"
+	"sync"
+
+	runc "github.com/containerd/go-runc"
+	"golang.org/x/sys/unix"
+)
+
+// supervisor looks after the processes of a project: one process, from SupervisorStart to SupervisorStop.
+type supervisor struct {
+	launcher
+	mu    sync.Mutex
+	nodes map[string]*node
+	calls sync.WaitGroup
+}
+
+// superviseMain is the supervisor's main function. It writes "ok" to ready when it can be asked; a line with
+// the error otherwise.
+func superviseMain(l layout, c Config, ready io.WriteCloser) int {
+	err := supervise(l, c, ready)
+	if err != nil {
+		log.Print(err)
+		fmt.Fprintln(ready, err)
+		return 1
+	}
+	return 0
+}
+
+func supervise(l layout, c Config, ready io.WriteCloser) error {
+	lock, err := os.OpenFile(l.lock(), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return err
+	}
+	defer lock.Close()
+	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err == unix.EWOULDBLOCK {
+		fmt.Fprintln(ready, "ok") // another runs: that is what was asked for
+		return nil
+	} else if err != nil {
+		return fmt.Errorf("locking %s: %w", l.lock(), err)
+	}
+	s := &supervisor{
+		launcher: launcher{layout: l, config: c, path: os.Getenv("PATH"), reaper: newReaper()},
+		nodes:    map[string]*node{},
+	}
+	runc.Monitor = s.reaper
+	if err := s.reaper.run(); err != nil {
+		return fmt.Errorf("becoming a subreaper: %w", err)
+	}
+	listener, err := listen(l)
+	if err != nil {
+		return err
+	}
+	defer listener.Close()
+	me, err := identify(os.Getpid())
+	if err != nil {
+		return err
+	}
+	if err := s.adopt(); err != nil {
+		return err
+	}
+	if err := writeJSON(l.supervisorFile(), me); err != nil {
+		return err
+	}
+	fmt.Fprintln(ready, "ok")
+	ready.Close()
+	return s.serve(listener)
+}
+
+// adopt takes over what an earlier supervisor left.
+func (s *supervisor) adopt() error {
+	names, err := s.layout.nodes()
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		p, rec, err := readNode(s.layout, name)
+		if err != nil {
+			return fmt.Errorf("adopting %s: %w", name, err)
+		}
+		if p.Node == "" {
+			continue
+		}
+		if err := s.node(name).adopt(p, rec); err != nil {
+			return fmt.Errorf("adopting %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+func (s *supervisor) node(name string) *node {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n, ok := s.nodes[name]
+	if !ok {
+		n = newNode(&s.launcher, name)
+		s.nodes[name] = n
+	}
+	return n
+}
+
+// serve answers requests until one is to end.
+func (s *supervisor) serve(listener *net.UnixListener) error {
+	for {
+		conn, err := listener.AcceptUnix()
+		if errors.Is(err, net.ErrClosed) {
+			s.calls.Wait()
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("accepting on the control socket: %w", err)
+		}
+		s.calls.Go(func() {
+			defer conn.Close()
+			if !allowed(conn) {
+				return
+			}
+			var r request
+			in := json.NewDecoder(conn)
+			if err := in.Decode(&r); err != nil {
+				return
+			}
+			ctx, cancel := context.WithCancel(context.Background())
+			defer cancel()
+			go func() {
+				// A client says no more after its request: this ends when it hangs up.
+				_, _ = io.Copy(io.Discard, conn)
+				cancel()
+			}()
+			err := s.answer(ctx, r)
+			if r.Op == opShutdown && err == nil {
+				// The client waits for this process to end; there is no answer to lose.
+				listener.Close()
+			}
+			_ = json.NewEncoder(conn).Encode(respond(err))
+		})
+	}
+}
+
+// answer does what is asked. Only waiting ends when the client hangs up: half a start or stop is worse.
+func (s *supervisor) answer(ctx context.Context, r request) error {
+	finish := context.WithoutCancel(ctx)
+	switch r.Op {
+	case opStart:
+		return s.node(r.Process.Node).start(finish, *r.Process)
+	case opStop:
+		return s.node(r.Node).stop(finish)
+	case opWait:
+		return s.node(r.Node).wait(ctx, r.Condition)
+	case opShutdown:
+		return s.shutdown(finish)
+	}
+	return fmt.Errorf("request %q is not known", r.Op)
+}
+
+// shutdown stops what is left and removes the supervisor's files.
+func (s *supervisor) shutdown(ctx context.Context) error {
+	s.mu.Lock()
+	var errs []error
+	var stops sync.WaitGroup
+	var result sync.Mutex
+	for _, n := range s.nodes {
+		stops.Go(func() {
+			err := n.stop(ctx)
+			result.Lock()
+			defer result.Unlock()
+			errs = append(errs, err)
+		})
+	}
+	s.mu.Unlock()
+	stops.Wait()
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	return errors.Join(os.Remove(s.supervisorFile()), os.Remove(s.socket()), os.Remove(s.lock()), os.RemoveAll(s.runtimeRoot()))
+}
