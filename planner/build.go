@@ -17,7 +17,7 @@ type Options struct {
 	Applied Applied
 	// Nodes limits the plan to these nodes, what they depend on and what all share; empty: all.
 	Nodes []string
-	// KeepOrphans leaves what is no longer in the file.
+	// KeepOrphans leaves nodes and bridges alone that are no longer in the file.
 	KeepOrphans bool
 }
 
@@ -66,11 +66,7 @@ func Build(o Options) (*Plan, error) {
 		narrow(changes, o)
 	}
 	if o.KeepOrphans {
-		for id, c := range changes {
-			if c.Action == Delete {
-				delete(changes, id)
-			}
-		}
+		keepOrphans(changes, o.Topology)
 	}
 	if c := conflicts(wantOf(o), h, changes); len(c) > 0 {
 		return nil, c

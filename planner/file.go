@@ -23,13 +23,13 @@ func resolvPath(netns string) string { return "/etc/netns/" + netns + "/resolv.c
 
 func desireFiles(w *Want) []Resource {
 	var out []Resource
-	named := namesByBridge(w.Topology)
+	named, sharers := namesByBridge(w.Topology), sharersByNode(w.Topology)
 	for _, n := range w.Topology.Nodes {
 		if n.Network != spec.NetworkOwn && n.Network != spec.NetworkNone {
 			continue
 		}
 		id := ID{"hosts", n.Name}
-		out = append(out, file{id, hostsPath(n.Netns), "# " + mark(w.Project, id) + "\n" + hosts(w.Topology, n, named)})
+		out = append(out, file{id, hostsPath(n.Netns), "# " + mark(w.Project, id) + "\n" + hosts(w.Topology, n, named, sharers[n.Name])})
 		if text := resolv(n, w.Host); text != "" {
 			id := ID{"resolv", n.Name}
 			out = append(out, file{id, resolvPath(n.Netns), "# " + mark(w.Project, id) + "\n" + text})
@@ -50,18 +50,14 @@ func observeFiles(h *Have) []Resource {
 
 // hosts is what a node resolves without a name server: itself, the nodes and aliases of the bridges that it shares,
 // its one-way links, its extra hosts.
-func hosts(t *spec.Topology, n spec.Node, named map[string][]hostName) string {
+func hosts(t *spec.Topology, n spec.Node, named map[string][]hostName, sharers []string) string {
 	var b strings.Builder
 	b.WriteString("127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n")
 	own := []string{n.Name}
 	if n.Hostname != n.Name && n.Hostname != "" {
 		own = append([]string{n.Hostname}, own...)
 	}
-	for _, other := range t.Nodes {
-		if other.Shares == n.Name && other.Network == spec.NetworkNode {
-			own = append(own, other.Name)
-		}
-	}
+	own = append(own, sharers...)
 	addrs := addressesOf(t, n)
 	for _, a := range addrs {
 		fmt.Fprintf(&b, "%s %s\n", a.prefix.Addr(), strings.Join(own, " "))
@@ -120,6 +116,17 @@ func namesByBridge(t *spec.Topology) map[string][]hostName {
 			for _, p := range a.Addresses {
 				m[a.Bridge] = append(m[a.Bridge], hostName{n.Name, p.Addr().String() + " " + names + "\n"})
 			}
+		}
+	}
+	return m
+}
+
+// sharersByNode lists the nodes that use each node's namespace.
+func sharersByNode(t *spec.Topology) map[string][]string {
+	m := map[string][]string{}
+	for _, n := range t.Nodes {
+		if n.Network == spec.NetworkNode {
+			m[n.Shares] = append(m[n.Shares], n.Name)
 		}
 	}
 	return m

@@ -42,6 +42,41 @@ func narrow(changes map[ID]*Change, o Options) {
 	}
 }
 
+// keepOrphans takes the removals of nodes and bridges that the file no longer has out of the plan.
+func keepOrphans(changes map[ID]*Change, t *spec.Topology) {
+	known := map[string]bool{}
+	if t != nil {
+		for _, n := range t.Nodes {
+			known[n.Name] = true
+		}
+		for _, b := range t.Bridges {
+			known["bridge/"+b.Name] = true
+		}
+	}
+	for id, c := range changes {
+		if c.Want != nil {
+			continue
+		}
+		orphan := false
+		for _, n := range nodesOf(c) {
+			orphan = orphan || !known[n]
+		}
+		switch r := c.Have.(type) {
+		case bridge, up:
+			orphan = !known["bridge/"+id.Name]
+		case address:
+			orphan = orphan || r.link.Kind == "bridge" && !known[r.link.String()]
+		case ruleset:
+			if name, _, _ := strings.Cut(id.Name, "/"); id.Kind != "publish" && !strings.Contains(name, ":") {
+				orphan = !known["bridge/"+name]
+			}
+		}
+		if orphan {
+			delete(changes, id)
+		}
+	}
+}
+
 // nodesOf lists the nodes that a change belongs to; a link has two.
 func nodesOf(c *Change) []string {
 	var out []string

@@ -2,6 +2,7 @@ package planner
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -23,6 +24,9 @@ var processKind = Kind{Name: "process", Desire: desireProcesses, Observe: observ
 
 func desireProcesses(w *Want) []Resource {
 	t := w.Topology
+	if !slices.ContainsFunc(t.Nodes, func(n spec.Node) bool { return n.Process != nil }) {
+		return nil
+	}
 	byNode := map[string][]ID{}
 	for _, k := range []Kind{linkKind, addressKind, routeKind, sysctlKind, fileKind} {
 		for _, r := range k.Desire(w) {
