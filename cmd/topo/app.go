@@ -36,7 +36,7 @@ func newApp(stdin io.Reader, stdout, stderr io.Writer) *cli.App {
 			planCommand(), upCommand(), downCommand(),
 			validateCommand(), configCommand(),
 			psCommand(), lsCommand(), inspectCommand(), portCommand(),
-			// execCommand(), logsCommand(),
+			execCommand(), logsCommand(),
 			schemaCommand(), completionCommand(), versionCommand(),
 		},
 		Action:                    noVerb,

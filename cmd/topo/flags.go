@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -58,8 +59,12 @@ func nearest(c *cli.Context, flag string) *cli.Context {
 	return c
 }
 
-func givenFiles(c *cli.Context) []string { return nearest(c, "file").StringSlice("file") }
 func givenProject(c *cli.Context) string { return nearest(c, "project").String("project") }
+
+// givenFiles leaves out empty names: TOPO_FILE= is none.
+func givenFiles(c *cli.Context) []string {
+	return slices.DeleteFunc(nearest(c, "file").StringSlice("file"), func(name string) bool { return name == "" })
+}
 
 // operands checks how many words stand behind a verb; most is -1 for any number.
 func operands(c *cli.Context, least, most int) ([]string, error) {

@@ -34,7 +34,7 @@ func hints(err error) []string {
 	case errors.As(err, &locked):
 		return []string{"Wait until it is done, or let topo wait: --lock-timeout 1m."}
 	case errors.As(err, &conflict):
-		return conflictHints(conflict)
+		return conflictHints(err)
 	case errors.As(err, &program):
 		return []string{programHint(program.Name)}
 	case errors.Is(err, fs.ErrPermission) && os.Geteuid() != 0:
@@ -48,15 +48,23 @@ func hints(err error) []string {
 	return nil
 }
 
-func conflictHints(c *planner.ConflictError) []string {
-	if len(c.Ways) == 0 {
+// conflictHints are the ways out of each conflict.
+func conflictHints(err error) []string {
+	var all planner.Conflicts
+	var one *planner.ConflictError
+	if !errors.As(err, &all) && errors.As(err, &one) {
+		all = planner.Conflicts{one}
+	}
+	var lines []string
+	for _, c := range all {
+		if len(c.Ways) > 0 {
+			lines = append(lines, c.Object+": "+strings.Join(c.Ways, "; or "))
+		}
+	}
+	if len(lines) == 0 {
 		return nil
 	}
-	lines := []string{"Ways out:"}
-	for _, way := range c.Ways {
-		lines = append(lines, "  - "+way)
-	}
-	return lines
+	return append([]string{"Nothing was changed. Ways out:"}, lines...)
 }
 
 // packages are the Debian packages of the programs that topo runs.

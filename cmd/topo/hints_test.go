@@ -19,10 +19,11 @@ func TestHints(t *testing.T) {
 		err  error
 		want string
 	}{
-		{"no right", &linux.LockedError{Name: "lab", PID: 7}, "--lock-timeout"},
+		{"locked", &linux.LockedError{Name: "lab", PID: 7}, "--lock-timeout"},
 		{"no iptables", fmt.Errorf("reading rules: %w", &exec.Error{Name: "ip6tables-save", Err: exec.ErrNotFound}), "apt-get install iptables"},
 		{"no runtime", &exec.Error{Name: "/usr/bin/crun", Err: exec.ErrNotFound}, "apt-get install crun"},
-		{"conflict", &planner.ConflictError{Ways: []string{"rename it"}}, "- rename it"},
+		{"conflict", &planner.ConflictError{Object: "bridge br0", Ways: []string{"rename it", "remove it"}}, "bridge br0: rename it; or remove it"},
+		{"conflicts", fmt.Errorf("planning: %w", planner.Conflicts{{Object: "a", Ways: []string{"x"}}, {Object: "b", Ways: []string{"y"}}}), "a: x\nb: y"},
 		{"no file", &missingFileError{"/x"}, "-f FILE"},
 		{"no capability", fmt.Errorf("adding link: %w", syscall.EPERM), "root"},
 		{"a sentence", &usageError{command: "plan"}, "topo plan --help"},

@@ -45,25 +45,13 @@ func ls(c *cli.Context) error {
 		return err
 	}
 	defer m.Close()
-	s, err := m.Snapshot(c.Context, kernel.Query{})
+	found, err := m.projects(c.Context)
 	if err != nil {
 		return err
 	}
-	found := projectsOf(s)
 	views := make([]projectView, 0, len(found))
 	for _, name := range slices.Sorted(maps.Keys(found)) {
-		view := *found[name]
-		_, processes, err := m.engine.Observe(c.Context, name)
-		if err != nil {
-			return err
-		}
-		for _, p := range processes {
-			view.Processes++
-			if p.Status == kernel.Running {
-				view.Running++
-			}
-		}
-		views = append(views, view)
+		views = append(views, *found[name])
 	}
 	if c.Bool("json") {
 		return writeJSON(c.App.Writer, views)

@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
 
 	"topo/internal/container"
 	"topo/internal/kernel"
@@ -22,8 +25,10 @@ func openMachine() (*machine, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &machine{host: host, engine: container.New(container.Config{})}, nil
+	return &machine{host: host, engine: newEngine()}, nil
 }
+
+func newEngine() *container.Engine { return container.New(container.Config{}) }
 
 func (m *machine) Close() error { return m.host.Close() }
 
@@ -59,7 +64,7 @@ func (m *machine) Do(ctx context.Context, ops []kernel.Op) error {
 			continue
 		}
 		if err := m.engine.Do(ctx, ops[0]); err != nil {
-			return asOpError(ops[0], err)
+			return err
 		}
 		ops = ops[1:]
 	}
@@ -80,10 +85,34 @@ func ofProcess(op kernel.Op) bool {
 	return false
 }
 
-func asOpError(op kernel.Op, err error) error {
-	var e *kernel.OpError
-	if errors.As(err, &e) {
-		return err
+// projects finds all projects: by their marks in the kernel, and those that have processes in
+// the host's own namespace only, by their folders.
+func (m *machine) projects(ctx context.Context) (map[string]*projectView, error) {
+	s, err := m.host.Snapshot(ctx, kernel.Query{})
+	if err != nil {
+		return nil, err
 	}
-	return &kernel.OpError{Op: op, Err: err}
+	found := projectsOf(s)
+	folders, err := os.ReadDir(filepath.Join(container.DefaultRunDir, "projects"))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("listing projects: %w", err)
+	}
+	for _, folder := range folders {
+		if name := folder.Name(); found[name] == nil {
+			found[name] = &projectView{Project: name}
+		}
+	}
+	for name, view := range found {
+		_, processes, err := m.engine.Observe(ctx, name)
+		if err != nil {
+			return nil, fmt.Errorf("reading the processes of %s: %w", name, err)
+		}
+		for _, p := range processes {
+			view.Processes++
+			if p.Status == kernel.Running {
+				view.Running++
+			}
+		}
+	}
+	return found, nil
 }

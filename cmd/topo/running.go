@@ -10,8 +10,6 @@ import (
 
 	"github.com/urfave/cli/v2"
 	"gopkg.in/yaml.v3"
-
-	"topo/internal/kernel"
 )
 
 // runningProject is the project that a command is about: that of -p, else that of
@@ -33,11 +31,11 @@ func runningProject(ctx context.Context, c *cli.Context) (string, error) {
 		return "", err
 	}
 	defer m.Close()
-	s, err := m.Snapshot(ctx, kernel.Query{})
+	found, err := m.projects(ctx)
 	if err != nil {
 		return "", err
 	}
-	switch names := slices.Sorted(maps.Keys(projectsOf(s))); len(names) {
+	switch names := slices.Sorted(maps.Keys(found)); len(names) {
 	case 0:
 		return "", fmt.Errorf("no project is up, and there is %w", missing)
 	case 1:

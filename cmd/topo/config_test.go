@@ -1,0 +1,119 @@
+package main
+
+import (
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"gopkg.in/yaml.v3"
+
+	"topo/internal/kernel"
+	"topo/planner"
+	"topo/spec"
+)
+
+// everything is a topology that states what the examples don't.
+const everything = `
+name: everything
+prefix: ev-
+bridges:
+  six: {subnet: [10.9.0.0/24, fd00:9::/64], gateway: [10.9.0.7, "fd00:9::7"], mtu: 1400, mac: 02:00:00:00:00:09, stp: true, forward_delay: 4s}
+  shy: {subnet: 10.10.0.0/24, gateway: none}
+  cell: {subnet: 10.11.0.0/24, icc: false, masquerade: false, names: false}
+  inner: {internal: true}
+  plain: {subnet: none}
+  house: {external: true, name: br-house, subnet: 10.12.0.0/24}
+namespaces:
+  r1:
+    bridges:
+      six: {interface: up0, address: [10.9.0.20, "fd00:9::20"], aliases: [router, gw], host_interface: r1-six, mac: 02:00:00:00:00:0a, mtu: 1300}
+      cell: {default_route: true}
+    routes:
+      - {to: 10.77.0.0/16, via: 10.9.0.9, metric: 5}
+      - {to: 10.78.0.0/16, interface: up0, table: 100}
+    sysctls: {net.ipv4.ip_forward: 1}
+  guest: {network_mode: "node:r1", command: [sleep, "1"]}
+containers:
+  web:
+    bridges: [six, inner]
+    command: ["sh", "-c", "echo $$HOME 'quoted' \"true\""]
+    environment: {PRICE: "5$$", EMPTY: "", YES: "yes", NUMBER: "007", LINES: "a\nb\n"}
+    ports: ["127.0.0.1:8080:80", "[::1]:8081:80/tcp", "53:53/udp"]
+    links: ["r1:uplink"]
+    extra_hosts: ["db=10.0.0.9", "host.docker.internal=host-gateway"]
+    dns: [10.9.0.7]
+    dns_search: [example.org]
+    working_dir: /srv
+    user: "1000:1000"
+    hostname: www
+    volumes: ["/etc:/mnt:ro", {type: bind, source: /usr, target: /u, bind: {propagation: rslave, create_host_path: false}}]
+    read_only: true
+    init: true
+    security_opt: [seccomp=unconfined]
+    stop_signal: SIGINT
+    stop_grace_period: 90s
+    labels: {a.b: "c: d"}
+    healthcheck: {test: "true || false", interval: 1s, retries: 7}
+    depends_on: {r1: {condition: service_started, restart: true}, guest: {condition: service_completed_successfully, required: false}}
+  alone: {network_mode: none, privileged: true}
+  open: {network_mode: host, ports: ["9000:9000"]}
+links:
+  - [r1:p0, web:p1]
+  - endpoints:
+      - {node: host, interface: ev-h, address: 10.50.0.1/30}
+      - {node: r1, interface: to-host, address: 10.50.0.2/30, mtu: 9000, mac: 02:00:00:00:00:0b, up: false}
+`
+
+// TestConfigRoundTrip: what config prints reads as the same topology.
+func TestConfigRoundTrip(t *testing.T) {
+	t.Parallel()
+	texts := map[string]string{"everything": everything}
+	files, err := filepath.Glob(filepath.Join("..", "..", "examples", "*.yaml"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no examples: %v", err)
+	}
+	for _, f := range files {
+		data, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		texts[filepath.Base(f)] = string(data)
+	}
+	for name, text := range texts {
+		t.Run(name, func(t *testing.T) {
+			want := resolved(t, text)
+			var b strings.Builder
+			e := yaml.NewEncoder(&b)
+			if err := e.Encode(topologyNode(want)); err != nil {
+				t.Fatal(err)
+			}
+			got := resolved(t, b.String())
+			if d := cmp.Diff(want, got, withoutPlaces...); d != "" {
+				t.Errorf("config changes the topology (-want +got):\n%s\n%s", d, b.String())
+			}
+		})
+	}
+}
+
+var withoutPlaces = cmp.Options{
+	cmpopts.IgnoreTypes(spec.Pos{}),
+	cmpopts.EquateComparable(netip.Addr{}, netip.Prefix{}),
+	cmpopts.EquateEmpty(),
+}
+
+func resolved(t *testing.T, text string) *spec.Topology {
+	t.Helper()
+	loaded, err := spec.Load([]spec.Source{{Name: "test.yaml", Data: []byte(text)}}, spec.Options{Dir: "/srv/lab", ReadFile: os.ReadFile})
+	if err != nil {
+		t.Fatalf("%v\n%s", err, text)
+	}
+	allocated, err := planner.Allocate(loaded, kernel.Snapshot{})
+	if err != nil {
+		t.Fatalf("%v\n%s", err, text)
+	}
+	return allocated
+}
