@@ -8,25 +8,25 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// prepareHost makes the fresh namespaces of this process a host: /run, /sys, /etc/netns and
-// /var/lib/topo of its own, lo up. It returns a folder for files.
+// prepareHost makes the fresh namespaces of this process a host: a /run and /sys of its own, /etc and
+// /var/lib whose changes stay in memory, lo up. It returns a folder for files.
 func prepareHost() (dir string, err error) {
-	for _, m := range []struct{ target, kind string }{
-		{"/run", "tmpfs"},
-		{"/sys", "sysfs"},
-		{"/etc/netns", "tmpfs"},
-		{"/var/lib/topo", "tmpfs"},
-	} {
-		if err := os.MkdirAll(m.target, 0o755); err != nil {
-			return "", err
-		}
+	for _, m := range []struct{ target, kind string }{{"/run", "tmpfs"}, {"/sys", "sysfs"}} {
 		if err := unix.Mount(m.kind, m.target, m.kind, 0, ""); err != nil {
 			return "", fmt.Errorf("mounting %s on %s: %w", m.kind, m.target, err)
 		}
 	}
 	dir = "/run/bench"
-	if err := os.Mkdir(dir, 0o755); err != nil {
-		return "", err
+	for _, lower := range []string{"/etc", "/var/lib"} {
+		upper, work := dir+lower+"/upper", dir+lower+"/work"
+		for _, d := range []string{upper, work} {
+			if err := os.MkdirAll(d, 0o755); err != nil {
+				return "", err
+			}
+		}
+		if err := unix.Mount("overlay", lower, "overlay", 0, "lowerdir="+lower+",upperdir="+upper+",workdir="+work); err != nil {
+			return "", fmt.Errorf("mounting an overlay on %s: %w", lower, err)
+		}
 	}
 	return dir, runAll([][]string{
 		{"ip", "link", "set", "lo", "up"},
