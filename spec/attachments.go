@@ -144,7 +144,10 @@ func (r *resolver) nameInterfaces() {
 			}
 			if a.HostInterface == "" {
 				a.HostInterface = r.hostEnd(n.Name, a.Interface)
-				r.claimHost(a.Pos, a.HostInterface, "node "+n.Name)
+				// Taken by this node: the interface is there twice, and that is noted.
+				if who := "node " + n.Name; r.hostNames[a.HostInterface].who != who {
+					r.claimHost(a.Pos, a.HostInterface, who)
+				}
 			}
 		}
 	}

@@ -23,9 +23,10 @@ import (
 // too: see [forms].
 type decoder struct {
 	problems
-	file  string
-	env   map[string]string
-	types map[reflect.Type]*structure
+	warnings problems
+	file     string
+	env      map[string]string
+	types    map[reflect.Type]*structure
 }
 
 // origin is where a value stands in the file.

@@ -49,7 +49,7 @@ func (r *resolver) readNames(s *nodeState, n *Node) {
 	}
 }
 
-// oneWayLink reads NODE or NODE:ALIAS. The other node must be on a network of this one's, or nothing leads there.
+// oneWayLink reads NODE or NODE:ALIAS.
 func (r *resolver) oneWayLink(n *Node, t text) {
 	name, alias, given := strings.Cut(t.Value, ":")
 	if !given {

@@ -49,6 +49,7 @@ func Load(sources []Source, o Options) (*Topology, error) {
 	if len(d.problems.list) > 0 {
 		return nil, d.problems.sorted()
 	}
+	t.Warnings = d.warnings.sorted()
 	return t, nil
 }
 

@@ -23,8 +23,6 @@ type leaf interface {
 type scalar struct {
 	text string
 	tag  string // what YAML takes it for; [strTag] for quoted text
-	// free: variables were put in, and the text is what the key wants it to be.
-	free bool
 }
 
 type (
@@ -95,7 +93,7 @@ func (d *decoder) read(n *yaml.Node, v leaf, what string, r rule) (problem strin
 func kindOf(v leaf) string {
 	switch v.(type) {
 	case *number:
-		return "a number"
+		return "a whole number"
 	case *flag:
 		return "true or false"
 	case *span:
@@ -110,10 +108,14 @@ func (d *decoder) interpolate(n *yaml.Node) (s scalar, problem string) {
 	if !strings.Contains(n.Value, "$") {
 		return s, ""
 	}
-	text, err := template.SubstituteWithOptions(n.Value, func(name string) (string, bool) {
-		v, ok := d.env[name]
-		return v, ok
-	}, template.WithoutLogging)
+	text, err := template.SubstituteWithOptions(n.Value, d.variable, template.WithoutLogging,
+		template.WithReplacementFunction(func(expr string, m template.Mapping, c *template.Config) (string, error) {
+			value, known, err := template.DefaultReplacementAppliedFunc(expr, m, c)
+			if !known && err == nil {
+				d.warnings.add(d.at(n), "variable %s is not set, and taken for empty", strings.Trim(expr, "${}"))
+			}
+			return value, err
+		}))
 	var invalid *template.InvalidTemplateError
 	switch {
 	case errors.As(err, &invalid):
@@ -121,12 +123,17 @@ func (d *decoder) interpolate(n *yaml.Node) (s scalar, problem string) {
 	case err != nil:
 		return s, err.Error()
 	}
-	return scalar{text: text, tag: strTag, free: true}, ""
+	return scalar{text: text, tag: strTag}, ""
+}
+
+func (d *decoder) variable(name string) (string, bool) {
+	v, ok := d.env[name]
+	return v, ok
 }
 
 func (t *text) read(s scalar) string {
 	if s.tag != strTag && s.tag != mergeTag {
-		return "must be text, not " + s.kind()
+		return "must be text, not " + s.kind() + "; quote it"
 	}
 	t.Value = s.text
 	return ""
@@ -142,17 +149,14 @@ func (w *word) read(s scalar) string {
 
 // read takes quoted numbers, too, as Compose does for its integers.
 func (v *number) read(s scalar) string {
-	if s.tag != intTag && s.tag != strTag {
-		return "must be a number, not " + s.kind()
-	}
 	n, err := strconv.Atoi(s.text)
 	switch {
 	case errors.Is(err, strconv.ErrRange):
 		return "is out of range: " + s.text
-	case err != nil && s.tag == strTag && !s.free:
-		return "must be a number, not text"
+	case err != nil && s.tag == boolTag:
+		return "must be a whole number, not " + s.kind()
 	case err != nil:
-		return "must be a whole number in decimal digits, not " + strconv.Quote(s.text)
+		return "must be a whole number, not " + strconv.Quote(s.text)
 	}
 	v.Value = n
 	return ""

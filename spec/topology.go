@@ -16,6 +16,9 @@ type Topology struct {
 	Bridges []Bridge // in the file's order
 	Nodes   []Node   // in the file's order, namespaces before containers
 	Links   []Link   // in the file's order
+
+	// Warnings are what a person should hear of though it is no mistake: variables of ${…} that are not set.
+	Warnings Errors
 }
 
 // Pos is a place in a file. The zero Pos is none.
@@ -73,7 +76,7 @@ type Node struct {
 	ExtraHosts  []HostEntry
 	DNS         []netip.Addr
 	DNSSearch   []string
-	Hostname    string // what the node calls itself: hostname, or its name
+	Hostname    string // what the node calls itself: hostname, or its name; "" leaves the host's, with NetworkHost
 
 	// Process is what runs in the node; nil when nothing does.
 	Process   *Process
@@ -109,7 +112,7 @@ type Attachment struct {
 type Port struct {
 	Pos      Pos
 	HostIP   netip.Addr // invalid: all addresses, of the families that the node has
-	HostPort uint16     // with network_mode host, the port that is listened on
+	HostPort uint16     // with network_mode host, the port that is listened on; derived where the file states none
 	NodePort uint16
 	Protocol string // "tcp", "udp", "sctp"
 }
@@ -188,7 +191,7 @@ type Mount struct {
 	Target      string // absolute
 	ReadOnly    bool
 	Propagation string // "" = rprivate
-	// CreateSource makes a missing source folder: the short form, and bind.create_host_path.
+	// CreateSource makes a missing source folder: the short form, and the long one unless bind.create_host_path is false.
 	CreateSource bool
 }
 

@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"io"
 	"regexp"
-	"strconv"
+	"sort"
 	"strings"
 	"unicode/utf8"
 
@@ -69,42 +69,62 @@ func next(dec *yaml.Decoder) (doc *yaml.Node, err error) {
 }
 
 var (
-	errorLine     = regexp.MustCompile(`^line (\d+): `)
+	errorLine     = regexp.MustCompile(`^line \d+: `)
 	unknownAnchor = regexp.MustCompile(`^unknown anchor '(.*)' referenced`)
 )
 
-// syntaxError notes YAML's complaint at the place that it means. yaml.v3 tells a line at best.
+// syntaxError notes YAML's complaint at its place. yaml.v3 tells a line at best, often that where the construct around
+// it starts, or the one before; so the place is where the shortest text ends that has the same complaint.
 func (d *decoder) syntaxError(data []byte, err error) {
-	msg := strings.TrimPrefix(err.Error(), "yaml: ")
-	lines := strings.Split(string(data), "\n")
-	line := 1
-	if m := errorLine.FindStringSubmatch(msg); m != nil {
-		line, _ = strconv.Atoi(m[1])
-		msg = msg[len(m[0]):]
-	}
-	line = max(1, min(line, len(lines)))
-	column := 1 + len(lines[line-1]) - len(strings.TrimLeft(lines[line-1], " "))
+	msg := complaint(err)
+	end := shortest(data, msg)
+	before := string(data[:end])
+	line := 1 + strings.Count(strings.TrimSuffix(before, "\n"), "\n")
+	start := strings.LastIndexByte(strings.TrimSuffix(before, "\n"), '\n') + 1
+	column := max(1, utf8.RuneCountInString(strings.TrimRight(before[start:], "\r\n")))
 
+	lines := strings.Split(string(data), "\n")
 	if m := unknownAnchor.FindStringSubmatch(msg); m != nil {
 		msg = fmt.Sprintf("unknown anchor %q", m[1])
-		if l, c, ok := find(lines, 0, "*"+m[1]); ok {
-			line, column = l, c
+		if at := strings.Index(lines[line-1], "*"+m[1]); at >= 0 {
+			column = 1 + utf8.RuneCountInString(lines[line-1][:at])
 		}
-	} else if l, c, ok := findIndentTab(lines, line); ok {
-		line, column, msg = l, c, "a tab; YAML is indented with spaces"
 	} else if l, c, ok := findInvalid(lines); ok {
 		line, column, msg = l, c, "a character that no text has (not UTF-8, or a control character)"
+	} else if l, c, ok := findIndentTab(lines, line); ok {
+		line, column, msg = l, c, "a tab; YAML is indented with spaces"
 	}
-	d.add(Pos{d.file, line, column}, "%s", "YAML: "+msg)
+	d.add(Pos{d.file, line, column}, "YAML: %s", msg)
 }
 
-func find(lines []string, from int, s string) (line, column int, ok bool) {
-	for i := from; i < len(lines); i++ {
-		if at := strings.Index(lines[i], s); at >= 0 {
-			return i + 1, 1 + utf8.RuneCountInString(lines[i][:at]), true
+// complaint is what a YAML error says, without its line.
+func complaint(err error) string {
+	return errorLine.ReplaceAllString(strings.TrimPrefix(err.Error(), "yaml: "), "")
+}
+
+// shortest is the length of the shortest text, to a line's end and then to a byte, that has a complaint of the whole.
+func shortest(data []byte, msg string) int {
+	complains := func(text []byte) bool {
+		dec := yaml.NewDecoder(bytes.NewReader(text))
+		for {
+			if _, err := next(dec); err != nil {
+				return !errors.Is(err, io.EOF) && complaint(err) == msg
+			}
 		}
 	}
-	return 0, 0, false
+	var ends []int
+	for i, c := range data {
+		if c == '\n' {
+			ends = append(ends, i+1)
+		}
+	}
+	ends = append(ends, len(data))
+	last := sort.Search(len(ends)-1, func(i int) bool { return complains(data[:ends[i]]) })
+	from := 0
+	if last > 0 {
+		from = ends[last-1]
+	}
+	return from + sort.Search(ends[last]-from, func(i int) bool { return complains(data[:from+i]) })
 }
 
 // findIndentTab looks for a tab before the first word of the line at fault or of its neighbours: yaml.v3
