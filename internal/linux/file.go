@@ -1,0 +1,172 @@
+package linux
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"topo/internal/kernel"
+)
+
+// etcNetns holds files that "ip netns exec" binds over those in /etc (ip-netns(8)).
+const etcNetns = "/etc/netns"
+
+// fileWrite makes a new file under another name and renames it; one that exists is overwritten, because processes
+// may have this very inode bound over their own file.
+func (h *Host) fileWrite(o kernel.FileWrite) error {
+	h.traced("", "write "+o.Path)
+	h.folders.Lock()
+	defer h.folders.Unlock()
+	if _, err := os.Lstat(o.Path); err == nil {
+		return overwrite(o.Path, o.Content)
+	}
+	if err := h.makeFolders(filepath.Dir(o.Path)); err != nil {
+		return err
+	}
+	return writeWhole(o.Path, []byte(o.Content), 0o644)
+}
+
+func overwrite(path, content string) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_TRUNC, 0)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(content)
+	return errors.Join(err, f.Close())
+}
+
+// fileDelete removes the file, the folder that is empty then, and those above that topo made.
+func (h *Host) fileDelete(path string) error {
+	h.traced("", "remove "+path)
+	h.folders.Lock()
+	defer h.folders.Unlock()
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	dir := filepath.Dir(path)
+	empty, err := removeEmpty(dir)
+	for ; empty && err == nil; empty, err = removeEmpty(dir) {
+		if err := removeWithFolders(folderRecord(dir)); err != nil {
+			return err
+		}
+		dir = filepath.Dir(dir)
+		if _, err := os.Stat(folderRecord(dir)); err != nil {
+			return nil // somebody else's
+		}
+	}
+	return err
+}
+
+// folderRecord is the empty file that says that topo made a folder.
+func folderRecord(dir string) string {
+	return filepath.Join(recordsDir, "folders", strings.ReplaceAll(strings.TrimPrefix(dir, "/"), "/", "~"))
+}
+
+// makeFolders makes a folder and those above it, and remembers which those were.
+func (h *Host) makeFolders(dir string) error {
+	if _, err := os.Stat(dir); err == nil {
+		return nil
+	}
+	if err := h.makeFolders(filepath.Dir(dir)); err != nil {
+		return err
+	}
+	if err := writeWhole(folderRecord(dir), nil, 0o644); err != nil {
+		return err
+	}
+	if err := os.Mkdir(dir, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	return nil
+}
+
+// readFiles reads the files of namespaces that carry a mark.
+func readFiles() ([]kernel.File, error) {
+	paths, err := filepath.Glob(etcNetns + "/*/*")
+	if err != nil {
+		return nil, err
+	}
+	var files []kernel.File
+	for _, path := range paths {
+		info, err := os.Lstat(path)
+		if err != nil || !info.Mode().IsRegular() {
+			continue
+		}
+		content, err := os.ReadFile(path)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		first, _, _ := strings.Cut(string(content), "\n")
+		if mark, ok := kernel.ParseMark(strings.TrimPrefix(first, "# ")); ok {
+			files = append(files, kernel.File{Path: path, Mark: mark, Content: string(content)})
+		}
+	}
+	slices.SortFunc(files, func(a, b kernel.File) int { return strings.Compare(a.Path, b.Path) })
+	return files, nil
+}
+
+// writeWhole writes a file so that it is there with all its content, or not at all. Missing folders are made.
+func writeWhole(path string, content []byte, mode os.FileMode) error {
+	for {
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			return err
+		}
+		err := writeRenamed(path, content, mode)
+		if !errors.Is(err, fs.ErrNotExist) { // else another topo removed the folder, empty as it was
+			return err
+		}
+	}
+}
+
+func writeRenamed(path string, content []byte, mode os.FileMode) error {
+	f, err := os.CreateTemp(filepath.Dir(path), ".topo-*")
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(content)
+	err = errors.Join(err, f.Chmod(mode), f.Close())
+	if err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		return errors.Join(fmt.Errorf("writing %s: %w", path, err), gone(os.Remove(f.Name())))
+	}
+	return nil
+}
+
+// removeWithFolders removes a file of topo's own and the folders above that are empty then, up to and with /run/topo
+// or /var/lib/topo.
+func removeWithFolders(path string) error {
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	for dir := filepath.Dir(path); ; dir = filepath.Dir(dir) {
+		if dir != runDir && dir != dataDir && !strings.HasPrefix(dir, runDir+"/") && !strings.HasPrefix(dir, dataDir+"/") {
+			return nil
+		}
+		if empty, err := removeEmpty(dir); !empty || err != nil {
+			return err
+		}
+	}
+}
+
+// removeEmpty removes a folder if it is empty; empty is also one that is gone. One that is a mount is
+// left: topo did not make it.
+func removeEmpty(dir string) (empty bool, err error) {
+	err = unix.Rmdir(dir)
+	switch err {
+	case nil, unix.ENOENT:
+		return true, nil
+	case unix.ENOTEMPTY, unix.EEXIST, unix.EBUSY:
+		return false, nil
+	}
+	return false, &fs.PathError{Op: "rmdir", Path: dir, Err: err}
+}

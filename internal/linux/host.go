@@ -1,0 +1,84 @@
+package linux
+
+import (
+	"fmt"
+	"os"
+	"runtime"
+	"sync"
+	"sync/atomic"
+
+	"golang.org/x/sys/unix"
+
+	"topo/internal/kernel"
+)
+
+// Host is this machine: the network namespace that the program was started in is the host's
+// own. Its methods may be called by several goroutines.
+type Host struct {
+	netns  int   // the host's own namespace, for the way back
+	conn   *conn // in it
+	spaces namespaces
+	trace  atomic.Pointer[func(string)]
+
+	tables   map[kernel.Family]*tables
+	records  sync.Mutex // serialises recording values from before
+	folders  sync.Mutex // serialises making and removing folders
+	netnsDir func() error
+
+	dying deletions
+}
+
+// Open makes a Host. It changes nothing.
+func Open() (*Host, error) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	netns, err := unix.Open("/proc/thread-self/ns/net", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("opening the host's network namespace: %w", err)
+	}
+	h := &Host{netns: netns, netnsDir: sync.OnceValue(prepareNetnsDir)}
+	h.spaces = namespaces{byName: map[string]*namespace{}, limit: socketLimit()}
+	h.tables = map[kernel.Family]*tables{
+		kernel.IPv4: {family: kernel.IPv4, prefix: "iptables", proc: "ip_tables_names"},
+		kernel.IPv6: {family: kernel.IPv6, prefix: "ip6tables", proc: "ip6_tables_names"},
+	}
+	if h.conn, err = dial("", &h.trace); err != nil {
+		unix.Close(netns)
+		return nil, err
+	}
+	return h, nil
+}
+
+// Close releases all sockets.
+func (h *Host) Close() error {
+	h.spaces.closeAll()
+	h.conn.close()
+	return os.NewSyscallError("close", unix.Close(h.netns))
+}
+
+// Trace makes f see every changing message before it is sent, as "NETNS: what", those of iptables, sysctl and
+// files, too. It may be called by several goroutines at once. Tests prove by it that nothing was changed.
+func (h *Host) Trace(f func(change string)) { h.trace.Store(&f) }
+
+func (h *Host) traced(netns, what string) {
+	if f := h.trace.Load(); f != nil {
+		(*f)(traced(netns, what))
+	}
+}
+
+func traced(netns, what string) string {
+	if netns == "" {
+		netns = "host"
+	}
+	return netns + ": " + what
+}
+
+// socketLimit is how many sockets are kept: half of the files that this process may open (Go raises the
+// soft limit to the hard one), the other half is for everything else.
+func socketLimit() int {
+	var r unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &r); err != nil {
+		return 256 // a fourth of the 1024 that every system grants
+	}
+	return int(min(r.Cur/2, 1<<16))
+}

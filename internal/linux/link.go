@@ -1,0 +1,161 @@
+package linux
+
+import (
+	"fmt"
+	"net"
+	"slices"
+	"strings"
+
+	"github.com/vishvananda/netlink/nl"
+	"golang.org/x/sys/unix"
+
+	"topo/internal/kernel"
+)
+
+// index looks up a link. The request (netdevice(7)) is one that netlink sockets take since kernel 4.8; it costs a
+// twentieth of an RTM_GETLINK, whose answer has everything about the link.
+func (c *conn) index(name string) (int, error) {
+	req, err := unix.NewIfreq(name)
+	if err != nil {
+		return 0, fmt.Errorf("finding link %s: %w", name, err)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.fd < 0 {
+		return 0, fmt.Errorf("finding link %s: %w", name, unix.ENOENT)
+	}
+	if err := unix.IoctlIfreq(c.fd, unix.SIOCGIFINDEX, req); err != nil {
+		return 0, fmt.Errorf("finding link %s: %w", name, err)
+	}
+	return int(req.Uint32()), nil
+}
+
+// attributesOf a link as they are set or created with it. Zero values are left out.
+func linkAttributes(req adder, name, macAddress string, mtu int, group uint32) error {
+	req.AddData(textAttr(unix.IFLA_IFNAME, name))
+	if macAddress != "" {
+		a, err := hardwareAddress(macAddress)
+		if err != nil {
+			return err
+		}
+		req.AddData(a)
+	}
+	if mtu != 0 {
+		req.AddData(numberAttr(unix.IFLA_MTU, uint32(mtu)))
+	}
+	if group != 0 {
+		req.AddData(numberAttr(unix.IFLA_GROUP, group))
+	}
+	return nil
+}
+
+// adder is a message or a nested attribute.
+type adder interface{ AddData(nl.NetlinkRequestData) }
+
+func hardwareAddress(s string) (*nl.RtAttr, error) {
+	a, err := net.ParseMAC(s)
+	if err != nil {
+		return nil, fmt.Errorf("reading MAC address %q: %w", s, err)
+	}
+	return nl.NewRtAttr(unix.IFLA_ADDRESS, a), nil
+}
+
+func (h *Host) linkSet(o kernel.LinkSet) error {
+	return h.in(o.Netns, func(c *conn) error {
+		header := nl.NewIfInfomsg(unix.AF_UNSPEC)
+		req := nl.NewNetlinkRequest(unix.RTM_SETLINK, 0)
+		req.AddData(header)
+		var changed []string
+		add := func(what string, data nl.NetlinkRequestData) {
+			changed = append(changed, what)
+			req.AddData(data)
+		}
+		req.AddData(textAttr(unix.IFLA_IFNAME, o.Name))
+		if o.MTU != nil {
+			add("mtu", numberAttr(unix.IFLA_MTU, uint32(*o.MTU)))
+		}
+		if o.MAC != nil {
+			a, err := hardwareAddress(*o.MAC)
+			if err != nil {
+				return err
+			}
+			add("address", a)
+		}
+		if o.Master != nil {
+			master, err := c.master(*o.Master)
+			if err != nil {
+				return err
+			}
+			add("master", master)
+		}
+		if o.Group != nil {
+			add("group", numberAttr(unix.IFLA_GROUP, *o.Group))
+		}
+		if o.Alias != nil {
+			add("alias", alias(*o.Alias))
+		}
+		if o.Up != nil {
+			changed = append(changed, "up")
+			header.Change = unix.IFF_UP
+			if *o.Up {
+				header.Flags = unix.IFF_UP
+			}
+		}
+		return c.change(req, "RTM_SETLINK "+o.Name+" "+strings.Join(changed, ","))
+	})
+}
+
+// master is the attribute that makes a link a port of a bridge, or of none.
+func (c *conn) master(bridge string) (*nl.RtAttr, error) {
+	if bridge == "" {
+		return numberAttr(unix.IFLA_MASTER, 0), nil
+	}
+	index, err := c.index(bridge)
+	if err != nil {
+		return nil, err
+	}
+	return numberAttr(unix.IFLA_MASTER, uint32(index)), nil
+}
+
+// alias is the attribute of a link's alias, at most 255 bytes, without a zero at the end. "" removes the alias.
+func alias(s string) *nl.RtAttr { return nl.NewRtAttr(unix.IFLA_IFALIAS, []byte(s)) }
+
+func (h *Host) linkDelete(o kernel.LinkDelete) error {
+	return gone(h.in(o.Netns, func(c *conn) error {
+		req := nl.NewNetlinkRequest(unix.RTM_DELLINK, 0)
+		req.AddData(nl.NewIfInfomsg(unix.AF_UNSPEC))
+		req.AddData(textAttr(unix.IFLA_IFNAME, o.Name))
+		return c.change(req, "RTM_DELLINK "+o.Name)
+	}))
+}
+
+// groupDelete first looks who is in the group: the kernel deletes them all, the names are only ours.
+func (h *Host) groupDelete(o kernel.GroupDelete) error {
+	if o.Group == 0 {
+		return fmt.Errorf("group 0 is that of all links: %w", unix.EINVAL)
+	}
+	links, err := readLinks(h.conn)
+	if err != nil {
+		return err
+	}
+	var members, strangers []string
+	for _, l := range links {
+		if l.Group != o.Group {
+			continue
+		}
+		members = append(members, l.Name)
+		if !slices.Contains(o.Names, l.Name) {
+			strangers = append(strangers, l.Name)
+		}
+	}
+	if len(strangers) > 0 {
+		return fmt.Errorf("%s joined the group meanwhile: %w", strings.Join(strangers, ", "), unix.EBUSY)
+	}
+	if len(members) == 0 {
+		return nil
+	}
+	req := nl.NewNetlinkRequest(unix.RTM_DELLINK, 0)
+	req.AddData(nl.NewIfInfomsg(unix.AF_UNSPEC))
+	req.AddData(numberAttr(unix.IFLA_GROUP, o.Group))
+	return gone(h.conn.change(req, fmt.Sprintf("RTM_DELLINK group %d", o.Group)))
+}

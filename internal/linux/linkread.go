@@ -1,0 +1,161 @@
+package linux
+
+import (
+	"time"
+
+	"github.com/vishvananda/netlink/nl"
+	"golang.org/x/sys/unix"
+
+	"topo/internal/kernel"
+)
+
+// link is what was read of a link, with the numbers that lead to its peer and master.
+type link struct {
+	kernel.Link
+	peerIndex   int  // IFLA_LINK: of a veth, the index of the other end
+	peerNetns   int  // IFLA_LINK_NETNSID: the number of the other end's namespace
+	peerOutside bool // the other end is in another namespace
+	master      int  // IFLA_MASTER
+}
+
+// dying says that a veth's other end is in a namespace that the kernel is taking down: such a
+// one has no number any more (rtnl_fill_link_netnsid in net/core/rtnetlink.c).
+func (l link) dying() bool { return l.Kind == "veth" && l.peerOutside && l.peerNetns < 0 }
+
+// skipStats leaves counters out of an answer: RTEXT_FILTER_SKIP_STATS, kernel 4.4 and later.
+const skipStats = 1 << 3
+
+// linksHeader asks for links, without statistics.
+type linksHeader struct{ *nl.IfInfomsg }
+
+func (linksHeader) attribute() *nl.RtAttr { return numberAttr(unix.IFLA_EXT_MASK, skipStats) }
+func (l linksHeader) Len() int            { return l.IfInfomsg.Len() + l.attribute().Len() }
+func (l linksHeader) Serialize() []byte {
+	return append(l.IfInfomsg.Serialize(), l.attribute().Serialize()...)
+}
+
+// readLinks reads all links of a namespace.
+func readLinks(c *conn) ([]link, error) {
+	var links []link
+	err := c.dump(unix.RTM_GETLINK, linksHeader{nl.NewIfInfomsg(unix.AF_UNSPEC)},
+		func() { links = links[:0] },
+		func(body []byte) error {
+			if len(body) >= unix.SizeofIfInfomsg {
+				links = append(links, parseLink(body))
+			}
+			return nil
+		})
+	if err != nil {
+		return nil, err
+	}
+	byIndex := linksByIndex(links)
+	for i := range links {
+		links[i].Master = linkName(byIndex, links[i].master)
+	}
+	return links, nil
+}
+
+func linksByIndex(links []link) map[int]*link {
+	m := make(map[int]*link, len(links))
+	for i := range links {
+		m[links[i].Index] = &links[i]
+	}
+	return m
+}
+
+// operStates are the names of IF_OPER_… (RFC 2863), as ip(8) prints them, in lower case.
+var operStates = []string{"unknown", "notpresent", "down", "lowerlayerdown", "testing", "dormant", "up"}
+
+// parseLink reads a struct ifinfomsg with its attributes.
+func parseLink(body []byte) link {
+	flags := number(body[8:])
+	l := link{Link: kernel.Link{Index: number(body[4:]), Up: flags&unix.IFF_UP != 0}}
+	for kind, value := range attributes(body[unix.SizeofIfInfomsg:]) {
+		switch kind {
+		case unix.IFLA_IFNAME:
+			l.Name = text(value)
+		case unix.IFLA_MTU:
+			l.MTU = number(value)
+		case unix.IFLA_ADDRESS:
+			l.MAC = mac(value)
+		case unix.IFLA_OPERSTATE:
+			if len(value) == 1 && int(value[0]) < len(operStates) {
+				l.Oper = operStates[value[0]]
+			}
+		case unix.IFLA_GROUP:
+			l.Group = unsigned(value)
+		case unix.IFLA_IFALIAS:
+			l.Alias = text(value)
+		case unix.IFLA_MASTER:
+			l.master = number(value)
+		case unix.IFLA_LINK:
+			l.peerIndex = number(value)
+		case unix.IFLA_LINK_NETNSID:
+			l.peerOutside, l.peerNetns = true, signed(value)
+		case unix.IFLA_LINKINFO:
+			parseLinkInfo(value, &l.Link)
+		}
+	}
+	if flags&unix.IFF_LOOPBACK != 0 {
+		l.Kind = "loopback"
+	}
+	return l
+}
+
+// parseLinkInfo reads what the kinds of a link and of its master say about it.
+func parseLinkInfo(b []byte, l *kernel.Link) {
+	var data, port []byte
+	portKind := ""
+	for kind, value := range attributes(b) {
+		switch kind {
+		case nl.IFLA_INFO_KIND:
+			l.Kind = text(value)
+		case nl.IFLA_INFO_DATA:
+			data = value
+		case nl.IFLA_INFO_SLAVE_KIND:
+			portKind = text(value)
+		case nl.IFLA_INFO_SLAVE_DATA:
+			port = value
+		}
+	}
+	if l.Kind == "bridge" {
+		l.Bridge = parseBridge(data)
+	}
+	if portKind == "bridge" {
+		l.Port = parsePort(port)
+	}
+}
+
+func parseBridge(b []byte) *kernel.BridgeAttrs {
+	var a kernel.BridgeAttrs
+	for kind, value := range attributes(b) {
+		switch kind {
+		case bridgeForwardDelay:
+			a.ForwardDelay = time.Duration(unsigned(value)) * tick
+		case bridgeSTP:
+			a.STP = unsigned(value) != 0
+		}
+	}
+	return &a
+}
+
+// portStates are the names of BR_STATE_… (if_bridge.h), as bridge(8) prints them.
+var portStates = []string{"disabled", "listening", "learning", "forwarding", "blocking"}
+
+func parsePort(b []byte) *kernel.PortAttrs {
+	var a kernel.PortAttrs
+	for kind, value := range attributes(b) {
+		if len(value) != 1 {
+			continue
+		}
+		switch kind {
+		case nl.IFLA_BRPORT_STATE:
+			if int(value[0]) < len(portStates) {
+				a.State = portStates[value[0]]
+			}
+		case nl.IFLA_BRPORT_ISOLATED:
+			a.Isolated = value[0] != 0
+		}
+	}
+	return &a
+}

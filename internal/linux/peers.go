@@ -1,0 +1,95 @@
+package linux
+
+import (
+	"golang.org/x/sys/unix"
+
+	"topo/internal/kernel"
+)
+
+// findPeers tells each veth its other end. A veth knows the index of its peer, and, when that is in another
+// namespace, the number that its own namespace has for that one. Indices repeat from namespace to
+// namespace, so the number is what decides.
+func (h *Host) findPeers(spaces []space) error {
+	candidates := map[[2]int][]candidate{} // by own index and peer's index
+	for i := range spaces {
+		for j := range spaces[i].links {
+			l := &spaces[i].links[j]
+			if l.Kind == "veth" {
+				key := [2]int{l.Index, l.peerIndex}
+				candidates[key] = append(candidates[key], candidate{i, l})
+			}
+		}
+	}
+	numbers := numbers{host: h, known: map[[2]string]int{}}
+	for i := range spaces {
+		for j := range spaces[i].links {
+			l := &spaces[i].links[j]
+			if l.Kind != "veth" || l.Peer != (kernel.End{}) {
+				continue
+			}
+			for _, c := range candidates[[2]int{l.peerIndex, l.Index}] {
+				same, err := numbers.leadTo(spaces[i].Name, l, spaces[c.space].Name, i == c.space)
+				if err != nil {
+					return err
+				}
+				if same && c.link != l {
+					l.Peer = kernel.End{Netns: spaces[c.space].Name, Name: c.link.Name}
+					c.link.Peer = kernel.End{Netns: spaces[i].Name, Name: l.Name}
+					break
+				}
+			}
+		}
+	}
+	return nil
+}
+
+type candidate struct {
+	space int
+	link  *link
+}
+
+// numbers remembers what namespaces call each other.
+type numbers struct {
+	host  *Host
+	known map[[2]string]int
+}
+
+// leadTo says whether the veth's other end is in the namespace called to.
+func (n *numbers) leadTo(from string, l *link, to string, same bool) (bool, error) {
+	if same || !l.peerOutside {
+		return same && !l.peerOutside, nil
+	}
+	key := [2]string{from, to}
+	id, ok := n.known[key]
+	if !ok {
+		var err error
+		if id, err = n.ask(from, to); err != nil {
+			return false, err
+		}
+		n.known[key] = id
+	}
+	return id >= 0 && id == l.peerNetns, nil
+}
+
+// ask is -1 for a namespace that is gone meanwhile.
+func (n *numbers) ask(from, to string) (int, error) {
+	fd, done, err := n.host.descriptor(to)
+	if absent(err) {
+		return -1, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	id := -1
+	err = n.host.in(from, func(c *conn) (err error) {
+		id, err = nsid(c, fd)
+		return err
+	})
+	if closed := done(); err == nil {
+		err = closed
+	}
+	if absent(err) {
+		return unix.NETNSA_NSID_NOT_ASSIGNED, nil
+	}
+	return id, err
+}

@@ -1,0 +1,185 @@
+package linux
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"runtime"
+	"slices"
+
+	"golang.org/x/sync/errgroup"
+
+	"topo/internal/kernel"
+)
+
+// Snapshot reads the host: everything of a [kernel.Snapshot] but Supervisor and Processes. It changes
+// nothing. Neighbours is 0 where the kernel does not say (in a network namespace that is not the first one).
+func (h *Host) Snapshot(ctx context.Context, q kernel.Query) (kernel.Snapshot, error) {
+	var s kernel.Snapshot
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() (err error) {
+		s.Host, s.Netns, err = h.readNamespaces(ctx, q.Project)
+		return err
+	})
+	g.Go(func() (err error) {
+		s.Chains, s.Rules, s.IptablesError, err = h.readTables(ctx)
+		return err
+	})
+	g.Go(func() (err error) {
+		s.Records, err = readRecords()
+		if err != nil {
+			return err
+		}
+		s.Sysctls, err = h.readSysctls(slices.Concat(q.Sysctls, recordedKeys(s.Records)))
+		return err
+	})
+	g.Go(func() (err error) {
+		if s.Forwards, err = readForwards(); err != nil {
+			return err
+		}
+		if s.Neighbours, err = readNeighbours(); err != nil {
+			return err
+		}
+		s.Files, err = readFiles()
+		return err
+	})
+	if q.Listeners {
+		g.Go(func() (err error) {
+			s.Listeners, err = readListeners()
+			return err
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return kernel.Snapshot{}, err
+	}
+	var err error
+	if s.HostID, err = hostID(); err != nil {
+		return kernel.Snapshot{}, err
+	}
+	s.Hostname, err = os.Hostname()
+	return s, err
+}
+
+// space is a namespace as it was read.
+type space struct {
+	kernel.Netns
+	links []link
+	gone  bool // deleted while it was read
+	whole bool // with its contents
+}
+
+// readNamespaces reads the host's own namespace and those in /run/netns, of these whole only
+// the project's.
+func (h *Host) readNamespaces(ctx context.Context, project string) (host kernel.Netns, named []kernel.Netns, err error) {
+	names, err := namespaceNames()
+	if err != nil {
+		return kernel.Netns{}, nil, err
+	}
+	spaces := make([]space, len(names)+1) // the host's is the first
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(2 * runtime.GOMAXPROCS(0)) // each waits for the kernel now and then
+	g.Go(func() error { return readContents(h.conn, &spaces[0]) })
+	for i, name := range names {
+		g.Go(func() error {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			return h.readNamespace(name, project, &spaces[i+1])
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return kernel.Netns{}, nil, err
+	}
+	if err := h.findPeers(spaces); err != nil {
+		return kernel.Netns{}, nil, err
+	}
+	for _, s := range spaces[1:] {
+		if !s.gone {
+			named = append(named, s.finish())
+		}
+	}
+	return spaces[0].finish(), named, nil
+}
+
+func namespaceNames() ([]string, error) {
+	entries, err := os.ReadDir(netnsDir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	names := make([]string, len(entries))
+	for i, e := range entries {
+		names[i] = e.Name()
+	}
+	return names, err
+}
+
+// readNamespace reads a named namespace: who it belongs to, and if that is the project, the rest.
+func (h *Host) readNamespace(name, project string, s *space) error {
+	s.Name = name
+	if _, err := identify(name); err != nil {
+		if unfinished(netnsDir + "/" + name) {
+			s.Unfinished = true
+			return nil
+		}
+		_, err := os.Lstat(netnsDir + "/" + name)
+		s.gone = errors.Is(err, fs.ErrNotExist)
+		return nil // otherwise something else has that name, and nothing more is known
+	}
+	err := h.in(name, func(c *conn) error {
+		links, err := readLinks(c)
+		if err != nil {
+			return err
+		}
+		for _, l := range links {
+			if l.Index == loIndex {
+				s.Mark, _ = kernel.ParseMark(l.Alias)
+				s.Group = l.Group
+			}
+		}
+		if s.Mark.Project != project || project == "" {
+			return nil
+		}
+		s.links = links
+		return readRest(c, s)
+	})
+	if absent(err) {
+		s.gone = true
+		return nil
+	}
+	return err
+}
+
+func readContents(c *conn, s *space) (err error) {
+	if s.links, err = readLinks(c); err != nil {
+		return err
+	}
+	return readRest(c, s)
+}
+
+func readRest(c *conn, s *space) (err error) {
+	s.whole = true
+	if s.Addrs, err = readAddrs(c, s.links); err != nil {
+		return err
+	}
+	s.Routes, err = readRoutes(c, s.links)
+	return err
+}
+
+// finish sorts, so that the same host gives the same value.
+func (s *space) finish() kernel.Netns {
+	for _, l := range s.links {
+		s.Links = append(s.Links, l.Link)
+	}
+	slices.SortFunc(s.Links, func(a, b kernel.Link) int { return cmp.Compare(a.Name, b.Name) })
+	slices.SortFunc(s.Addrs, func(a, b kernel.Addr) int {
+		return cmp.Or(cmp.Compare(a.Link, b.Link), a.Prefix.Addr().Compare(b.Prefix.Addr()), cmp.Compare(a.Prefix.Bits(), b.Prefix.Bits()))
+	})
+	slices.SortFunc(s.Routes, func(a, b kernel.Route) int {
+		return cmp.Or(
+			a.Dst.Addr().Compare(b.Dst.Addr()), cmp.Compare(a.Dst.Bits(), b.Dst.Bits()), cmp.Compare(a.Table, b.Table),
+			cmp.Compare(a.Metric, b.Metric), a.Via.Compare(b.Via), cmp.Compare(a.Link, b.Link), cmp.Compare(a.Protocol, b.Protocol))
+	})
+	return s.Netns
+}

@@ -1,0 +1,40 @@
+package linux
+
+import (
+	"os"
+	"path/filepath"
+)
+
+// The folders of topo's own. Both are gone after the last project.
+const (
+	runDir  = "/run/topo"
+	dataDir = "/var/lib/topo"
+)
+
+func appliedFile(project string) string {
+	return filepath.Join(runDir, "projects", project, "applied.json")
+}
+
+// ReadApplied reads what WriteApplied wrote, nil when there is nothing.
+func ReadApplied(project string) ([]byte, error) {
+	b, err := os.ReadFile(appliedFile(project))
+	return b, gone(err)
+}
+
+// WriteApplied keeps what the last successful up of a project applied. It decides nothing, it only tells
+// "edited" from "changed outside topo".
+func WriteApplied(project string, content []byte) error {
+	return writeWhole(appliedFile(project), content, 0o600) // environments can hold passwords
+}
+
+// RemoveState removes what WriteApplied wrote, and the folders that are empty then.
+func RemoveState(project string) error {
+	if err := removeWithFolders(appliedFile(project)); err != nil {
+		return err
+	}
+	_, err := removeEmpty(filepath.Join(dataDir, "projects", project))
+	if err != nil {
+		return err
+	}
+	return removeWithFolders(filepath.Join(dataDir, "projects", ".none"))
+}

@@ -1,0 +1,130 @@
+package linux
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"topo/internal/kernel"
+)
+
+// The folder /proc/sys/net shows each thread the parameters of its own network namespace
+// (net_ctl_root in net/sysctl_net.c): a thread of the namespace must open the file.
+
+// sysctlPath is the file of a parameter. A key with slashes is taken as it is, as sysctl(8) does: so names
+// of interfaces with dots can be written.
+func sysctlPath(key string) (string, error) {
+	name := key
+	if !strings.Contains(key, "/") {
+		name = strings.ReplaceAll(key, ".", "/")
+	}
+	if !strings.HasPrefix(name, "net/") || path.Clean(name) != name {
+		return "", fmt.Errorf("kernel parameter %q is not one of a network namespace: %w", key, unix.EINVAL)
+	}
+	return "/proc/sys/" + name, nil
+}
+
+// withSysctls runs f on a thread of the namespace; in the host's own, that is any.
+func (h *Host) withSysctls(netns string, f func() error) error {
+	if netns == "" {
+		return f()
+	}
+	if _, err := identify(netns); err != nil {
+		return err
+	}
+	file, err := openNamespace(netns)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	return h.onThread(int(file.Fd()), f)
+}
+
+// readSysctls reads parameters, one visit a namespace. Those that are not there are left out.
+func (h *Host) readSysctls(keys []kernel.SysctlKey) (map[kernel.SysctlKey]string, error) {
+	values := map[kernel.SysctlKey]string{}
+	byNetns := map[string][]kernel.SysctlKey{}
+	for _, k := range keys {
+		byNetns[k.Netns] = append(byNetns[k.Netns], k)
+	}
+	for netns, keys := range byNetns {
+		err := h.withSysctls(netns, func() error {
+			for _, k := range keys {
+				v, err := readSysctl(k.Key)
+				if err == nil {
+					values[k] = v
+				} else if !absent(err) && !errors.Is(err, fs.ErrPermission) { // some can only be written
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil && !absent(err) {
+			return nil, fmt.Errorf("reading kernel parameters: %w", err)
+		}
+	}
+	return values, nil
+}
+
+// readSysctl reads a parameter of the thread's namespace. Numbers in a row come with tabs between; one blank is what people write.
+func readSysctl(key string) (string, error) {
+	file, err := sysctlPath(key)
+	if err != nil {
+		return "", err
+	}
+	b, err := os.ReadFile(file)
+	if err != nil {
+		return "", err
+	}
+	return strings.Join(strings.Fields(string(b)), " "), nil
+}
+
+func (h *Host) writeSysctl(netns, key, value string) error {
+	file, err := sysctlPath(key)
+	if err != nil {
+		return err
+	}
+	h.traced(netns, "sysctl "+key+"="+value)
+	f, err := os.OpenFile(file, os.O_WRONLY, 0) // never made: a file there would mean a parameter
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(value)
+	return errors.Join(err, f.Close())
+}
+
+// sysctlSet keeps the value from before on disk before it writes.
+func (h *Host) sysctlSet(o kernel.SysctlSet) error {
+	return h.withSysctls(o.Netns, func() error {
+		if o.Record {
+			before, err := readSysctl(o.Key)
+			if err != nil {
+				return err
+			}
+			err = h.keepRecord(kernel.SysctlRecord{SysctlKey: o.SysctlKey, Project: o.Project, Before: before})
+			if err != nil {
+				return err
+			}
+		}
+		return h.writeSysctl(o.Netns, o.Key, o.Value)
+	})
+}
+
+// sysctlRestore does nothing without a record. Where the namespace or the interface is gone, the value
+// went with it.
+func (h *Host) sysctlRestore(o kernel.SysctlRestore) error {
+	record, ok, err := findRecord(o.Project, o.SysctlKey)
+	if err != nil || !ok {
+		return err
+	}
+	err = h.withSysctls(o.Netns, func() error { return h.writeSysctl(o.Netns, o.Key, record.Before) })
+	if gone(err) != nil {
+		return err
+	}
+	return h.dropRecord(o.Project, o.SysctlKey)
+}

@@ -1,0 +1,223 @@
+package linux
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
+
+	"topo/internal/kernel"
+)
+
+// tables are the iptables of one family, by way of the installed programs: rules of the nft and of
+// the legacy kind are not seen by the other's programs, so the machine's choice is followed.
+type tables struct {
+	family kernel.Family
+	prefix string // "iptables", "ip6tables"
+	proc   string // the file in /proc/net that lists the tables of the legacy kind
+}
+
+// errNoIptables is a family without a program.
+var errNoIptables = errors.New("not installed")
+
+func (t *tables) program(verb string) (string, error) {
+	path, err := exec.LookPath(t.prefix + verb)
+	if err != nil {
+		return "", fmt.Errorf("%s%s: %w", t.prefix, verb, errNoIptables)
+	}
+	return path, nil
+}
+
+// readTables reads the rules of both families, one process each.
+func (h *Host) readTables(ctx context.Context) ([]kernel.Chain, []kernel.Rule, map[kernel.Family]string, error) {
+	families := []kernel.Family{kernel.IPv4, kernel.IPv6}
+	chains := make([][]kernel.Chain, len(families))
+	rules := make([][]kernel.Rule, len(families))
+	failures := make([]error, len(families))
+	var g errgroup.Group
+	for i, f := range families {
+		g.Go(func() error {
+			chains[i], rules[i], failures[i] = h.tables[f].read(ctx)
+			return nil // a machine without iptables can have all of topo that needs none
+		})
+	}
+	if err := errors.Join(g.Wait(), ctx.Err()); err != nil {
+		return nil, nil, nil, err
+	}
+	failed := map[kernel.Family]string{}
+	for i, f := range families {
+		if failures[i] != nil {
+			failed[f] = failures[i].Error()
+		}
+	}
+	return slices.Concat(chains...), slices.Concat(rules...), failed, nil
+}
+
+func (t *tables) read(ctx context.Context) ([]kernel.Chain, []kernel.Rule, error) {
+	save, err := t.program("-save")
+	if err != nil {
+		return nil, nil, err
+	}
+	if legacy(save) && !t.instantiated() {
+		return nil, nil, nil // the program would make the tables that it is asked for
+	}
+	var stdout, stderr bytes.Buffer
+	cmd := exec.CommandContext(ctx, save)
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	if err := cmd.Run(); err != nil {
+		return nil, nil, fmt.Errorf("running %s: %w: %s", filepath.Base(save), err, firstLine(stderr.String()))
+	}
+	return parseTables(t.family, stdout.String())
+}
+
+// legacy says whether a program of iptables works on the old kind of tables: all of 1.8 are links to
+// xtables-legacy-multi or xtables-nft-multi, those before know the old kind only.
+func legacy(program string) bool {
+	real, err := filepath.EvalSymlinks(program)
+	return err == nil && !strings.Contains(filepath.Base(real), "nft")
+}
+
+// instantiated says whether this namespace has tables of the old kind. They come into being when they
+// are first asked for (kernel 5.15 and later).
+func (t *tables) instantiated() bool {
+	names, err := os.ReadFile("/proc/thread-self/net/" + t.proc)
+	return err == nil && len(bytes.TrimSpace(names)) > 0
+}
+
+// parseTables reads the output of iptables-save (8).
+func parseTables(f kernel.Family, save string) ([]kernel.Chain, []kernel.Rule, error) {
+	var chains []kernel.Chain
+	var rules []kernel.Rule
+	table := ""
+	for line := range strings.Lines(save) {
+		line = strings.TrimRight(line, "\n")
+		switch {
+		case line == "" || line == "COMMIT" || strings.HasPrefix(line, "#"):
+		case strings.HasPrefix(line, "*"):
+			table = line[1:]
+		case strings.HasPrefix(line, ":"): // ":FORWARD DROP [0:0]", ":TOPO-USER - [0:0]"
+			words := strings.Fields(line[1:])
+			if len(words) < 2 {
+				return nil, nil, fmt.Errorf("reading the output of iptables-save: line %q", line)
+			}
+			chains = append(chains, kernel.Chain{Family: f, Table: table, Name: words[0], Policy: strings.TrimPrefix(words[1], "-")})
+		case strings.HasPrefix(line, "-A "):
+			chain, spec, _ := strings.Cut(line[len("-A "):], " ")
+			rules = append(rules, kernel.Rule{Family: f, Table: table, Chain: chain, Spec: kernel.Canonical(spec)})
+		default:
+			return nil, nil, fmt.Errorf("reading the output of iptables-save: line %q", line)
+		}
+	}
+	return chains, rules, nil
+}
+
+// restore carries out a transaction. A line that deletes what is not there is left out and
+// the rest tried again; the kernel took nothing of the failed try.
+func (h *Host) restore(ctx context.Context, batch []kernel.Iptables) error {
+	t, ok := h.tables[batch[0].Family]
+	if !ok {
+		return &kernel.OpError{Op: batch[0], Err: fmt.Errorf("family %q is unknown", batch[0].Family)}
+	}
+	batch = slices.Clone(batch)
+	for len(batch) > 0 {
+		at, err := h.tryRestore(ctx, t, batch)
+		if err == nil {
+			return nil
+		}
+		if at < 0 {
+			return &kernel.OpError{Op: batch[len(batch)-1], Err: err}
+		}
+		lacks, known := t.lacks(ctx, batch[at])
+		switch {
+		case known && lacks && takesAway(batch[at]):
+			batch = slices.Delete(batch, at, at+1)
+		case known && !lacks && strings.HasPrefix(batch[at].Args, "-N ") && !errors.Is(err, unix.EEXIST):
+			return &kernel.OpError{Op: batch[at], Err: fmt.Errorf("%w: %w", unix.EEXIST, err)}
+		default:
+			return &kernel.OpError{Op: batch[at], Err: err}
+		}
+	}
+	return nil
+}
+
+// tryRestore runs iptables-restore. With an error comes the index of the op that it is about, or -1.
+func (h *Host) tryRestore(ctx context.Context, t *tables, batch []kernel.Iptables) (int, error) {
+	program, err := t.program("-restore")
+	if err != nil {
+		return -1, err
+	}
+	var input, output bytes.Buffer
+	fmt.Fprintf(&input, "*%s\n", batch[0].Table)
+	for _, o := range batch {
+		h.traced("", o.String())
+		input.WriteString(o.Args)
+		input.WriteByte('\n')
+	}
+	input.WriteString("COMMIT\n")
+	// --noflush keeps what others have in the table, --wait takes turns with other programs.
+	cmd := exec.CommandContext(ctx, program, "--noflush", "--wait")
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = &input, &output, &output
+	err = cmd.Run()
+	if err == nil {
+		return 0, nil
+	}
+	if ctx.Err() != nil {
+		return -1, ctx.Err()
+	}
+	if exit := (*exec.ExitError)(nil); !errors.As(err, &exit) {
+		return -1, fmt.Errorf("running %s: %w", filepath.Base(program), err)
+	}
+	return failedOp(output.String(), len(batch)), restoreError(output.String())
+}
+
+var failedLine = regexp.MustCompile(`line:? (\d+)`)
+
+// failedOp is the index of the op whose line iptables-restore names; -1 where it names none, or the one
+// that commits. The first line is the table's.
+func failedOp(output string, ops int) int {
+	m := failedLine.FindStringSubmatch(output)
+	if m == nil {
+		return -1
+	}
+	n, err := strconv.Atoi(m[1])
+	if err != nil || n < 2 || n >= ops+2 {
+		return -1
+	}
+	return n - 2
+}
+
+// takesAway says whether the line is one of -D a rule, -X a chain, -F the rules of one.
+func takesAway(o kernel.Iptables) bool {
+	return slices.ContainsFunc([]string{"-D ", "-X ", "-F "}, func(p string) bool { return strings.HasPrefix(o.Args, p) })
+}
+
+// lacks says whether the chain of the line, or the rule that it deletes, is not there. It reads the tables, because
+// the legacy program says only which line failed.
+func (t *tables) lacks(ctx context.Context, o kernel.Iptables) (lacks, known bool) {
+	chains, rules, err := t.read(ctx)
+	if err != nil {
+		return false, false
+	}
+	verb, rest, _ := strings.Cut(o.Args, " ")
+	chain, spec, _ := strings.Cut(rest, " ")
+	if !slices.ContainsFunc(chains, func(c kernel.Chain) bool { return c.Table == o.Table && c.Name == chain }) {
+		return true, true
+	}
+	if verb != "-D" {
+		return false, true
+	}
+	want := kernel.Canonical(spec)
+	return !slices.ContainsFunc(rules, func(r kernel.Rule) bool {
+		return r.Table == o.Table && r.Chain == chain && r.Spec == want
+	}), true
+}
