@@ -13,40 +13,46 @@ import (
 
 // environment puts the variables of a process together: env_file in order, environment over them.
 func (r *resolver) environment(s *nodeState) []string {
+	stated, removed := r.stated(s.raw.Environment)
 	env := map[string]string{}
 	for _, f := range s.raw.EnvFile.all() {
-		r.readEnvFile(f, env)
+		r.readEnvFile(f, env, stated)
 	}
-	for _, kv := range s.raw.Environment.read() {
+	maps.Copy(env, stated)
+	for _, k := range removed {
+		delete(env, k)
+	}
+	var list []string
+	for _, k := range slices.Sorted(maps.Keys(env)) {
+		list = append(list, k+"="+env[k])
+	}
+	return list
+}
+
+// stated reads environment. As in Compose, a bare name is a variable of topo's own environment; one that is not
+// there takes the variable away from those of env_file.
+func (r *resolver) stated(p pairs) (env map[string]string, removed []string) {
+	env = map[string]string{}
+	for _, kv := range p.read() {
 		if problem := variableProblem(kv.key); problem != "" {
 			r.add(kv.pos, "environment: variable %q %s", kv.key, problem)
 			continue
 		}
 		value, given := kv.value, true
 		if kv.null {
-			value, given = r.Env[kv.key], hasKey(r.Env, kv.key)
+			value, given = r.Env[kv.key]
 		}
-		if strings.Contains(value, "\x00") {
+		switch {
+		case !given:
+			removed = append(removed, kv.key)
+		case strings.Contains(value, "\x00"):
 			r.add(kv.pos, "environment: variable %q has a zero byte in it", kv.key)
-		}
-		if given {
+		default:
 			env[kv.key] = value
-		} else {
-			// As in Compose: a bare name that is nowhere set takes the variable away.
-			delete(env, kv.key)
 		}
 	}
-	list := make([]string, 0, len(env))
-	for _, k := range slices.Sorted(maps.Keys(env)) {
-		list = append(list, k+"="+env[k])
-	}
-	if len(list) == 0 {
-		return nil
-	}
-	return list
+	return env, removed
 }
-
-func hasKey(m map[string]string, k string) bool { _, ok := m[k]; return ok }
 
 func variableProblem(name string) string {
 	switch {
@@ -68,8 +74,9 @@ func (e envFiles) all() []envFile {
 	return e.List
 }
 
-// readEnvFile adds a file's variables. Their ${…} see topo's own environment, the files before, and the lines before.
-func (r *resolver) readEnvFile(f envFile, env map[string]string) {
+// readEnvFile adds a file's variables. Their ${…} see topo's own environment, what the topology states, the files
+// before, and the lines before.
+func (r *resolver) readEnvFile(f envFile, env, stated map[string]string) {
 	name := f.Path
 	if f.Scalar.Set {
 		name = f.Scalar
@@ -97,11 +104,12 @@ func (r *resolver) readEnvFile(f envFile, env map[string]string) {
 		return
 	}
 	vars, err := dotenv.ParseWithLookup(bytes.NewReader(data), func(k string) (string, bool) {
-		if v, ok := r.Env[k]; ok {
-			return v, true
+		for _, known := range []map[string]string{r.Env, stated, env} {
+			if v, ok := known[k]; ok {
+				return v, true
+			}
 		}
-		v, ok := env[k]
-		return v, ok
+		return "", false
 	})
 	if err != nil {
 		r.add(name.Pos, "env_file %s: %s", name.Value, strings.ReplaceAll(err.Error(), "\n", " "))

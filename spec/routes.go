@@ -10,6 +10,9 @@ import (
 // tableMain is the main routing table, and tableLocal the kernel's own (ip-route(8)).
 const tableMain, tableLocal = 254, 255
 
+// defaultMetric6 is what the kernel makes of no metric of an IPv6 route (IP6_RT_PRIO_USER).
+const defaultMetric6 = 1024
+
 // routeKey is what tells routes apart in the kernel.
 type routeKey struct {
 	dst    netip.Prefix
@@ -30,6 +33,9 @@ func (r *resolver) readRoutes(s *nodeState, n *Node) {
 			continue
 		}
 		key := routeKey{rt.Dst, rt.Metric, rt.Table}
+		if rt.Dst.Addr().Is6() && rt.Metric == 0 {
+			key.metric = defaultMetric6
+		}
 		if first, twice := seen[key]; twice {
 			r.add(rt.Pos, "route to %s is there twice, first in line %d; give one another metric", raw.To.Value, first.Line)
 			continue
