@@ -186,7 +186,12 @@ func (d *differ) fold() {
 	var drop []ID
 	for id, c := range d.changes {
 		if c.Want != nil {
-			if carries(c.Want, remade) {
+			switch {
+			case !carries(c.Want, remade):
+			case c.Have != nil && !samePeer(c.Have, c.Want):
+				// It was another pair's end, which must go.
+				c.Action = Replace
+			default:
 				// Its own removal is part of the carrier's, too.
 				c.Action, c.Have = Create, nil
 				if len(c.Want.Create()) == 0 {
@@ -195,7 +200,7 @@ func (d *differ) fold() {
 			}
 			continue
 		}
-		if carries(c.Have, removed) || in(c.Have, removed) || withAll(c.Have, d.changes) || len(c.Have.Delete()) == 0 {
+		if carries(c.Have, removed) || pairRemoved(c.Have, d.changes) || in(c.Have, removed) || withAll(c.Have, d.changes) || len(c.Have.Delete()) == 0 {
 			drop = append(drop, id)
 		}
 	}
@@ -211,6 +216,32 @@ func carries(r Resource, by func(ID) bool) bool {
 	}
 	id, ok := c.CarriedBy()
 	return ok && by(id)
+}
+
+// samePeer: both are ends of a pair with the same other end.
+func samePeer(a, b Resource) bool {
+	x, ok := a.(veth)
+	y, ok2 := b.(veth)
+	return ok && ok2 && x.peer == y.peer
+}
+
+// pairRemoved: the other end is removed and made anew, or its removal stands for both.
+func pairRemoved(r Resource, changes map[ID]*Change) bool {
+	v, ok := r.(veth)
+	if !ok {
+		return false
+	}
+	peer := parseID(v.peer)
+	c := changes[peer]
+	if c == nil || !samePeerBack(c.Have, v.id) {
+		return false
+	}
+	return c.Action == Replace || c.Action == Delete && peer.String() < v.id.String()
+}
+
+func samePeerBack(r Resource, id ID) bool {
+	v, ok := r.(veth)
+	return ok && v.peer == id.String()
 }
 
 func in(r Resource, removed func(ID) bool) bool {

@@ -129,10 +129,9 @@ func observeVeth(h *Have, id ID, netns string, l kernel.Link) veth {
 	if l.Port != nil {
 		r.isolated = l.Port.Isolated
 	}
-	if id.Kind == "port" {
-		if far := parseID(r.peer); far.Kind == "link" {
-			r.carrier = far
-		}
+	// Removing one end removes the other: the plan says so once.
+	if far := parseID(r.peer); far.Kind == "link" && (id.Kind == "port" || far.Name < id.Name) {
+		r.carrier = far
 	}
 	if node, ok := h.nodes[netns]; ok {
 		r.needs = append(r.needs, ID{"netns", node})

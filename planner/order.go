@@ -128,6 +128,14 @@ func link(halves []*half) {
 			makes[h.change.ID] = h
 		}
 	}
+	// The end of a veth that another one carries stands once that is made.
+	for id, h := range carriers(halves) {
+		if end := makes[id]; end != nil {
+			end.after[h] = true
+		} else {
+			makes[id] = h
+		}
+	}
 	for _, h := range halves {
 		if h.remove {
 			// Dependents go first.
@@ -153,6 +161,41 @@ func link(halves []*half) {
 				}
 			}
 		}
+	}
+	removePairsOnce(halves, removes)
+}
+
+// carriers is the creations that make another end, too, by that end.
+func carriers(halves []*half) map[ID]*half {
+	out := map[ID]*half{}
+	for _, h := range halves {
+		v, ok := h.change.Want.(veth)
+		if ok && !h.remove && h.change.Action != Update && v.carrier == v.id {
+			out[parseID(v.peer)] = h
+		}
+	}
+	return out
+}
+
+// removePairsOnce: the removal of one end of a veth takes the other along, so of two removals the
+// second has no op of its own; what must precede the second precedes the first.
+func removePairsOnce(halves []*half, removes map[ID]*half) {
+	seen := map[*half]bool{}
+	for _, h := range halves {
+		v, ok := h.change.Have.(veth)
+		if !ok || !h.remove {
+			continue
+		}
+		seen[h] = true
+		first := removes[parseID(v.peer)]
+		if first == nil || first == h || !seen[first] || first.change.Have.(veth).peer != v.id.String() {
+			continue
+		}
+		h.ops = nil
+		for before := range h.after {
+			first.after[before] = true
+		}
+		h.after = map[*half]bool{first: true}
 	}
 }
 

@@ -73,7 +73,11 @@ func (r veth) Detail() string {
 }
 
 func (r veth) Claims() []string {
-	return []string{claimLink(r.own.Netns, r.own.Name)}
+	claims := []string{claimLink(r.own.Netns, r.own.Name)}
+	if r.carrier == r.id && r.other.Name != "" {
+		claims = append(claims, claimLink(r.other.Netns, r.other.Name))
+	}
+	return claims
 }
 
 func (r veth) Create() []kernel.Op {

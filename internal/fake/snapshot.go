@@ -60,9 +60,14 @@ func (m *Machine) Snapshot(_ context.Context, q kernel.Query) (kernel.Snapshot, 
 		})
 	}
 	for _, path := range slices.Sorted(maps.Keys(m.files)) {
-		if mark := fileMark(m.files[path]); mark != (kernel.Mark{}) && strings.HasPrefix(path, "/etc/netns/") {
-			s.Files = append(s.Files, kernel.File{Path: path, Mark: mark, Content: m.files[path]})
+		if !strings.HasPrefix(path, "/etc/netns/") {
+			continue
 		}
+		file := kernel.File{Path: path, Mark: fileMark(m.files[path])}
+		if file.Mark != (kernel.Mark{}) {
+			file.Content = m.files[path]
+		}
+		s.Files = append(s.Files, file)
 	}
 	s.Supervisor.PID = m.supervisors[q.Project]
 	for k, p := range m.processes {

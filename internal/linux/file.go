@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -85,32 +86,64 @@ func (h *Host) makeFolders(dir string) error {
 	return nil
 }
 
-// readFiles reads the files of namespaces that carry a mark.
+// readFiles reads the files that topo could write for namespaces. Somebody else's have no mark, and are
+// not read further.
 func readFiles() ([]kernel.File, error) {
-	paths, err := filepath.Glob(etcNetns + "/*/*")
-	if err != nil {
-		return nil, err
-	}
 	var files []kernel.File
-	for _, path := range paths {
-		info, err := os.Lstat(path)
-		if err != nil || !info.Mode().IsRegular() {
-			continue
-		}
-		content, err := os.ReadFile(path)
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
+	for _, name := range []string{"hosts", "resolv.conf"} {
+		paths, err := filepath.Glob(etcNetns + "/*/" + name)
 		if err != nil {
 			return nil, err
 		}
-		first, _, _ := strings.Cut(string(content), "\n")
-		if mark, ok := kernel.ParseMark(strings.TrimPrefix(first, "# ")); ok {
-			files = append(files, kernel.File{Path: path, Mark: mark, Content: string(content)})
+		for _, path := range paths {
+			file, err := readFile(path)
+			if errors.Is(err, fs.ErrNotExist) {
+				continue
+			}
+			if err != nil {
+				return nil, err
+			}
+			files = append(files, file)
 		}
 	}
 	slices.SortFunc(files, func(a, b kernel.File) int { return strings.Compare(a.Path, b.Path) })
 	return files, nil
+}
+
+func readFile(path string) (kernel.File, error) {
+	file := kernel.File{Path: path}
+	info, err := os.Lstat(path)
+	if err != nil || !info.Mode().IsRegular() {
+		return file, err
+	}
+	content, err := os.ReadFile(path)
+	if err != nil {
+		return file, err
+	}
+	first, _, _ := strings.Cut(string(content), "\n")
+	if mark, ok := kernel.ParseMark(strings.TrimPrefix(first, "# ")); ok {
+		file.Mark, file.Content = mark, string(content)
+	}
+	return file, nil
+}
+
+// readNameservers lists the name servers of the host's resolv.conf(5).
+func readNameservers() ([]netip.Addr, error) {
+	content, err := os.ReadFile("/etc/resolv.conf")
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	var servers []netip.Addr
+	for line := range strings.Lines(string(content)) {
+		f := strings.Fields(line)
+		if len(f) < 2 || f[0] != "nameserver" {
+			continue
+		}
+		if addr, err := netip.ParseAddr(f[1]); err == nil {
+			servers = append(servers, addr)
+		}
+	}
+	return servers, err
 }
 
 // writeWhole writes a file so that it is there with all its content, or not at all. Missing folders are made.

@@ -42,7 +42,10 @@ func (h *Host) Snapshot(ctx context.Context, q kernel.Query) (kernel.Snapshot, e
 		if s.Neighbours, err = readNeighbours(); err != nil {
 			return err
 		}
-		s.Files, err = readFiles()
+		if s.Files, err = readFiles(); err != nil {
+			return err
+		}
+		s.Nameservers, err = readNameservers()
 		return err
 	})
 	if q.Listeners {
