@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+	"os"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -139,3 +141,8 @@ func bridge(name string) []kernel.Op {
 		kernel.LinkSet{Name: name, Alias: ptr(mark("bridge/" + name))},
 	}
 }
+
+func itoa(n int) string { return strconv.Itoa(n) }
+
+// creating says whether this process is the one that a test starts to kill it.
+func creating() bool { return os.Getenv("TOPO_CREATE") != "" }

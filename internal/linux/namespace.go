@@ -3,7 +3,6 @@ package linux
 import (
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"runtime"
 	"sync"
@@ -22,9 +21,13 @@ type identity struct{ dev, ino uint64 }
 type namespace struct {
 	id    identity
 	conn  *conn
-	users int  // that have it in hand; only then it must not be closed to make room
+	users int  // that have it in hand: then it is not closed to make room
 	used  uint // when it was last taken, for finding the one to close
+	nsid  int  // the number that the host's namespace has for it, -1 for none yet; it never changes then
 }
+
+// unassigned is the number of a namespace that has none: NETNSA_NSID_NOT_ASSIGNED.
+const unassigned = -1
 
 // namespaces keeps one socket a namespace, up to a limit.
 type namespaces struct {
@@ -85,13 +88,13 @@ func (h *Host) take(name string) (*namespace, error) {
 	if ns := h.spaces.find(name, id); ns != nil {
 		return ns, nil
 	}
-	file, err := openNamespace(name)
+	fd, err := openNamespace(name)
 	if err != nil {
 		return nil, err
 	}
-	defer file.Close()
+	defer unix.Close(fd)
 	var c *conn
-	err = h.onThread(int(file.Fd()), func() (err error) {
+	err = h.onThread(fd, func() (err error) {
 		c, err = dial(name, &h.trace)
 		return err
 	})
@@ -118,12 +121,14 @@ func identify(name string) (identity, error) {
 	return identity{st.Dev, st.Ino}, nil
 }
 
-func openNamespace(name string) (*os.File, error) {
-	file, err := os.Open(filepath.Join(netnsDir, name))
+// openNamespace gives a file descriptor, not an *os.File: that would register it with the runtime's poller, which costs more
+// than all the rest.
+func openNamespace(name string) (fd int, err error) {
+	fd, err = unix.Open(filepath.Join(netnsDir, name), unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return nil, fmt.Errorf("opening namespace %s: %w", name, err)
+		return -1, fmt.Errorf("opening namespace %s: %w", name, err)
 	}
-	return file, nil
+	return fd, nil
 }
 
 func (s *namespaces) find(name string, id identity) *namespace {
@@ -156,7 +161,7 @@ func (s *namespaces) keep(name string, id identity, c *conn) *namespace {
 	if len(s.byName) >= s.limit {
 		s.makeRoom()
 	}
-	ns := &namespace{id: id, conn: c}
+	ns := &namespace{id: id, conn: c, nsid: unassigned}
 	s.byName[name] = ns
 	s.mark(ns)
 	return ns
@@ -207,4 +212,31 @@ func (s *namespaces) closeAll() {
 	for name := range s.byName {
 		s.drop(name)
 	}
+}
+
+// number is what the host's namespace calls another one, or unassigned.
+func (h *Host) number(name string) (int, error) {
+	ns, err := h.take(name)
+	if err != nil {
+		return unassigned, err
+	}
+	defer h.spaces.release(ns)
+	h.spaces.mu.Lock()
+	id := ns.nsid
+	h.spaces.mu.Unlock()
+	if id != unassigned {
+		return id, nil
+	}
+	fd, err := openNamespace(name)
+	if err != nil {
+		return unassigned, err
+	}
+	defer unix.Close(fd)
+	if id, err = nsid(h.conn, fd); err != nil {
+		return unassigned, err
+	}
+	h.spaces.mu.Lock()
+	defer h.spaces.mu.Unlock()
+	ns.nsid = id
+	return id, nil
 }

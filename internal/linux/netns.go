@@ -161,15 +161,12 @@ type deletions struct {
 	ids map[int]bool
 }
 
+// add looks up the number of a namespace that is about to be deleted. One that has none, or can't be opened
+// (an unfinished one), has no link into it.
 func (d *deletions) add(h *Host, name string) {
-	id := -1
-	file, err := openNamespace(name)
-	if err != nil {
-		return // an unfinished one: nothing is linked to it
-	}
-	defer file.Close()
-	if id, err = nsid(h.conn, int(file.Fd())); err != nil || id < 0 {
-		return // no link crosses into it
+	id, err := h.number(name)
+	if err != nil || id == unassigned {
+		return
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -192,13 +189,13 @@ func (d *deletions) clear() {
 	d.ids = nil
 }
 
-// nsid is the number that the namespace of the socket has for another one, -1 for none
-// (NETNSA_NSID_NOT_ASSIGNED): no link between the two was ever looked at.
+// nsid is the number that the namespace of the socket has for another one, unassigned when no link between the
+// two was ever looked at.
 func nsid(c *conn, namespace int) (int, error) {
 	req := nl.NewNetlinkRequest(unix.RTM_GETNSID, 0)
 	req.AddData(nl.NewRtGenMsg())
 	req.AddData(numberAttr(unix.NETNSA_FD, uint32(namespace)))
-	id := -1
+	id := unassigned
 	err := c.ask(req, func(body []byte) error {
 		for kind, value := range attributes(after(body, align(unix.SizeofRtGenmsg))) {
 			if kind == unix.NETNSA_NSID {

@@ -1,7 +1,7 @@
 package linux
 
 import (
-	"golang.org/x/sys/unix"
+	"errors"
 
 	"topo/internal/kernel"
 )
@@ -68,28 +68,30 @@ func (n *numbers) leadTo(from string, l *link, to string, same bool) (bool, erro
 		}
 		n.known[key] = id
 	}
-	return id >= 0 && id == l.peerNetns, nil
+	return id != unassigned && id == l.peerNetns, nil
 }
 
-// ask is -1 for a namespace that is gone meanwhile.
-func (n *numbers) ask(from, to string) (int, error) {
-	fd, done, err := n.host.descriptor(to)
+// ask is unassigned for a namespace that is gone meanwhile.
+func (n *numbers) ask(from, to string) (id int, err error) {
+	if from == "" {
+		id, err = n.host.number(to)
+	} else {
+		id, err = n.askNamed(from, to)
+	}
 	if absent(err) {
-		return -1, nil
+		return unassigned, nil
 	}
+	return id, err
+}
+
+func (n *numbers) askNamed(from, to string) (id int, err error) {
+	fd, done, err := n.host.descriptor(to)
 	if err != nil {
-		return 0, err
+		return unassigned, err
 	}
-	id := -1
 	err = n.host.in(from, func(c *conn) (err error) {
 		id, err = nsid(c, fd)
 		return err
 	})
-	if closed := done(); err == nil {
-		err = closed
-	}
-	if absent(err) {
-		return unix.NETNSA_NSID_NOT_ASSIGNED, nil
-	}
-	return id, err
+	return id, errors.Join(err, done())
 }

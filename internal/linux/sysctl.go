@@ -34,15 +34,11 @@ func (h *Host) withSysctls(netns string, f func() error) error {
 	if netns == "" {
 		return f()
 	}
-	if _, err := identify(netns); err != nil {
-		return err
-	}
-	file, err := openNamespace(netns)
+	fd, done, err := h.descriptor(netns)
 	if err != nil {
 		return err
 	}
-	defer file.Close()
-	return h.onThread(int(file.Fd()), f)
+	return errors.Join(h.onThread(fd, f), done())
 }
 
 // readSysctls reads parameters, one visit a namespace. Those that are not there are left out.

@@ -2,7 +2,6 @@ package linux
 
 import (
 	"fmt"
-	"os"
 
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
@@ -57,7 +56,7 @@ func (h *Host) createVeth(c *conn, near, far kernel.VethEnd) error {
 		if err != nil {
 			return err
 		}
-		defer done()
+		defer done() //nolint:errcheck // it was only read
 		peer.AddData(numberAttr(unix.IFLA_NET_NS_FD, uint32(fd)))
 	}
 
@@ -101,11 +100,10 @@ func (h *Host) descriptor(netns string) (fd int, done func() error, err error) {
 	if _, err := identify(netns); err != nil {
 		return 0, nil, err
 	}
-	var file *os.File
-	if file, err = openNamespace(netns); err != nil {
+	if fd, err = openNamespace(netns); err != nil {
 		return 0, nil, err
 	}
-	return int(file.Fd()), file.Close, nil
+	return fd, func() error { return unix.Close(fd) }, nil
 }
 
 func upHeader(up bool) *nl.IfInfomsg {
