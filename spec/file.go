@@ -17,7 +17,7 @@ type file struct {
 	// Name of the project: lower-case letters, digits, - and _. The option -p goes before it; the folder's name is used where neither is given.
 	Name text `yaml:"name"`
 	// Put before every name that the host sees. Default: the project's name and a hyphen. Empty: names are as written.
-	Prefix text `yaml:"prefix"`
+	Prefix text `yaml:"prefix" jsonschema:"pattern=^([a-zA-Z0-9_][a-zA-Z0-9_.-]*)?$"`
 	// Linux bridges in the host's own namespace.
 	Bridges dict[bridge] `yaml:"bridges"`
 	// Nodes that are a network namespace and nothing else; they may run a command.
@@ -48,13 +48,13 @@ type bridge struct {
 	// Bytes of the largest packet, of the bridge and, where they state none, of its nodes' interfaces. Default: 1500.
 	MTU number `yaml:"mtu" jsonschema:"minimum=68,maximum=65535"`
 	// The bridge's own MAC address. Default: derived from machine, project and name.
-	MAC text `yaml:"mac"`
+	MAC text `yaml:"mac" jsonschema:"pattern=^([0-9a-fA-F]{2}[:-]){5}[0-9a-fA-F]{2}$"`
 	// The spanning tree protocol. Default: false.
 	STP flag `yaml:"stp"`
 	// How long a port listens and learns before it forwards, with stp. Default: 15s.
 	ForwardDelay span `yaml:"forward_delay"`
 	// Name in the kernel, verbatim, at most 15 bytes. Default: the prefix and the bridge's name; br- and a hash where that is longer.
-	Name text `yaml:"name"`
+	Name text `yaml:"name" jsonschema:"pattern=^[^/:%\\s]{1\\,15}$"`
 	// Made by somebody else: topo adds ports to it and nothing more. Default: false.
 	External flag `yaml:"external"`
 }
@@ -79,11 +79,11 @@ type endpoint struct {
 	// A node, a bridge (the interface is then its port's name), or host for the host's own namespace.
 	Node text `yaml:"node" jsonschema:"required"`
 	// Name of the interface. Default: the node's next free eth0, eth1…; on the host's side, derived from the other end.
-	Interface text `yaml:"interface"`
+	Interface text `yaml:"interface" jsonschema:"pattern=^[^/:%\\s]{1\\,15}$"`
 	// Addresses with prefix length, one or a list.
 	Address texts `yaml:"address"`
 	// MAC address. Default: derived from machine, project and name.
-	MAC text `yaml:"mac"`
+	MAC text `yaml:"mac" jsonschema:"pattern=^([0-9a-fA-F]{2}[:-]){5}[0-9a-fA-F]{2}$"`
 	// Bytes of the largest packet that this end sends. Default: the link's.
 	MTU number `yaml:"mtu" jsonschema:"minimum=68,maximum=65535"`
 	// Whether the interface is set up. Default: true.
@@ -120,5 +120,5 @@ func set(list []text) []text {
 type pairs struct {
 	origin
 	List []word
-	Map  dict[word]
+	Map  dict[maybe]
 }

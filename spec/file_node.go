@@ -84,17 +84,17 @@ type attachment struct {
 	origin
 
 	// Name of the interface in the node. Default: the next free of eth0, eth1…, in order.
-	Interface text `yaml:"interface"`
+	Interface text `yaml:"interface" jsonschema:"pattern=^[^/:%\\s]{1\\,15}$"`
 	// One or a list; the prefix length is the subnet's where it is left out. Default: allocated, one of each subnet.
 	Address texts `yaml:"address"`
 	// MAC address of the node's interface. Default: derived from machine, project and name.
-	MAC text `yaml:"mac"`
+	MAC text `yaml:"mac" jsonschema:"pattern=^([0-9a-fA-F]{2}[:-]){5}[0-9a-fA-F]{2}$"`
 	// Bytes of the largest packet. Default: the bridge's.
 	MTU number `yaml:"mtu" jsonschema:"minimum=68,maximum=65535"`
 	// More names of the node on this bridge.
 	Aliases []text `yaml:"aliases"`
 	// Name of the host's end. Default: veth and a hash.
-	HostInterface text `yaml:"host_interface"`
+	HostInterface text `yaml:"host_interface" jsonschema:"pattern=^[^/:%\\s]{1\\,15}$"`
 	// true: the default route is by this bridge. false: never by it. Default: the first bridge that is not internal and has a gateway.
 	DefaultRoute flag `yaml:"default_route"`
 }

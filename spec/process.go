@@ -102,7 +102,7 @@ func (r *resolver) user(w word) string {
 
 // stopSignal writes a signal's name in full, and leaves its number a number.
 func (r *resolver) stopSignal(w word) string {
-	if !w.Set || w.Null {
+	if !w.Set {
 		return defaultStopSignal
 	}
 	if n, err := strconv.Atoi(w.Value); err == nil {

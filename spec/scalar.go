@@ -35,7 +35,11 @@ type (
 	word struct {
 		origin
 		Value string
-		Null  bool // the key has no value
+	}
+	// maybe is a word that may be left out.
+	maybe struct {
+		word
+		Null bool // the key has no value
 	}
 	// number is an integer.
 	number struct {
@@ -77,7 +81,7 @@ func (d *decoder) read(n *yaml.Node, v leaf, what string, r rule) (problem strin
 	if problem != "" {
 		return problem
 	}
-	if _, ok := v.(*word); isNull(n) && !ok {
+	if _, ok := v.(*maybe); isNull(n) && !ok {
 		return what + " has no value"
 	}
 	problem = v.read(s)
@@ -140,11 +144,15 @@ func (t *text) read(s scalar) string {
 }
 
 func (w *word) read(s scalar) string {
-	w.Value, w.Null = s.text, s.tag == nullTag
-	if w.Null {
-		w.Value = ""
-	}
+	w.Value = s.text
 	return ""
+}
+
+func (m *maybe) read(s scalar) string {
+	if m.Null = s.tag == nullTag; m.Null {
+		return ""
+	}
+	return m.word.read(s)
 }
 
 // read takes quoted numbers, too, as Compose does for its integers.
