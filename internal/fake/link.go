@@ -3,6 +3,7 @@ package fake
 import (
 	"cmp"
 	"fmt"
+	"hash/fnv"
 	"net"
 	"slices"
 	"strings"
@@ -71,7 +72,11 @@ func (m *Machine) insert(l *link) {
 	m.serial++
 	l.index = m.serial
 	if l.mac == "" {
-		l.mac = fmt.Sprintf("0e:00:00:%02x:%02x:%02x", m.serial>>16&0xff, m.serial>>8&0xff, m.serial&0xff)
+		// The kernel throws dice; here equal machines are to be equal texts.
+		h := fnv.New32a()
+		h.Write([]byte(l.space.name + ":" + l.name))
+		n := h.Sum32()
+		l.mac = fmt.Sprintf("0e:00:%02x:%02x:%02x:%02x", n>>24, n>>16&0xff, n>>8&0xff, n&0xff)
 	}
 	l.space.links = append(l.space.links, l)
 	l.space.inherit(l.name)

@@ -311,6 +311,14 @@ func (m *Machine) settle() {
 		}
 	}
 	m.dying = kept
+	for k, p := range m.processes {
+		if p.Health == kernel.Starting && p.Status == kernel.Running {
+			p.Health = kernel.Healthy
+			if m.behaviours[k.node].Unhealthy {
+				p.Health = kernel.Unhealthy
+			}
+		}
+	}
 	for _, s := range m.spaces() {
 		for _, l := range s.links {
 			for i := range l.addrs {

@@ -1,0 +1,333 @@
+package topogen
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+)
+
+// File is a topology file. All numbers in it are small and stand for something: a Subnet of 3
+// is 10.20.3.0/24, a Host of 5 the fifth host address there.
+type File struct {
+	Name    string
+	Bridges []Bridge
+	Nodes   []Node
+	Links   []Link
+}
+
+// Bridge is an entry of bridges.
+type Bridge struct {
+	Name         string
+	Subnet       int  // different for every bridge
+	V4, V6       bool // neither: subnet: none
+	Allocated    bool // no subnet stated
+	NoGateway    bool
+	Internal     bool
+	NoICC        bool
+	NoNames      bool
+	NoMasquerade bool
+	STP          bool
+	MTU          int // 0: not stated
+	MAC          int // 0: not stated
+}
+
+// Node is an entry of namespaces or containers.
+type Node struct {
+	Name      string
+	Host      int // different for every node: the host part of its addresses
+	Container bool
+	Attached  []Attachment
+	Ports     []Port
+	Routes    []Route
+	Sysctls   map[string]string
+	Extra     string // a name in extra_hosts
+	Command   bool
+	Env       string // value of GREETING
+	Health    bool
+	DependsOn []string
+}
+
+// Attachment joins a node to a bridge.
+type Attachment struct {
+	Bridge    string
+	Stated    bool // the address is
+	MTU       int  // 0: not stated
+	MAC       int  // 0: not stated
+	Alias     string
+	Interface string
+}
+
+// Port is a published port.
+type Port struct {
+	Host, Node int
+	Protocol   string
+	Loopback   bool
+}
+
+// Route is an extra route by the gateway of a bridge that the node is on.
+type Route struct {
+	Net    int // different for every route of a node: 10.99.NET.0/24
+	Bridge string
+	V6     bool
+	Metric int
+	Table  int // 0: main
+}
+
+// Link is a point-to-point link. Its number, different for every link, gives names and addresses.
+type Link struct {
+	Number int
+	Ends   [2]End
+	MTU    int
+}
+
+// End is one end of a link.
+type End struct {
+	Node   string // "host", or a node
+	Bridge bool   // Node is a bridge
+	V4, V6 bool
+	Down   bool
+	MAC    int // 0: not stated
+}
+
+// Clone copies a file, so that the copy can be changed.
+func (f *File) Clone() *File {
+	c := *f
+	c.Bridges = slices.Clone(f.Bridges)
+	c.Links = slices.Clone(f.Links)
+	c.Nodes = slices.Clone(f.Nodes)
+	for i := range c.Nodes {
+		n := &c.Nodes[i]
+		n.Attached = slices.Clone(n.Attached)
+		n.Ports = slices.Clone(n.Ports)
+		n.Routes = slices.Clone(n.Routes)
+		n.DependsOn = slices.Clone(n.DependsOn)
+		sysctls := map[string]string{}
+		for k, v := range n.Sysctls {
+			sysctls[k] = v
+		}
+		n.Sysctls = sysctls
+	}
+	return &c
+}
+
+// YAML is the file as text.
+func (f *File) YAML() []byte {
+	var b strings.Builder
+	w := func(format string, a ...any) { fmt.Fprintf(&b, format+"\n", a...) }
+	w("name: %s", f.Name)
+	if len(f.Bridges) > 0 {
+		w("bridges:")
+	}
+	for _, br := range f.Bridges {
+		w("  %s: {%s}", br.Name, strings.Join(br.keys(), ", "))
+	}
+	for _, container := range []bool{false, true} {
+		first := true
+		for _, n := range f.Nodes {
+			if n.Container != container {
+				continue
+			}
+			if first {
+				w(map[bool]string{false: "namespaces:", true: "containers:"}[container])
+				first = false
+			}
+			w("  %s:", n.Name)
+			keys := f.nodeKeys(n)
+			for _, k := range keys {
+				w("    %s", k)
+			}
+			if len(keys) == 0 {
+				w("    {}")
+			}
+		}
+	}
+	if len(f.Links) > 0 {
+		w("links:")
+	}
+	for _, l := range f.Links {
+		mtu := ""
+		if l.MTU != 0 {
+			mtu = fmt.Sprintf(", mtu: %d", l.MTU)
+		}
+		w("  - {endpoints: [%s, %s]%s}", l.end(0), l.end(1), mtu)
+	}
+	return []byte(b.String())
+}
+
+func (br Bridge) keys() []string {
+	var k []string
+	add := func(on bool, format string, a ...any) {
+		if on {
+			k = append(k, fmt.Sprintf(format, a...))
+		}
+	}
+	if !br.Allocated {
+		switch subnets := br.subnets(); len(subnets) {
+		case 0:
+			add(true, "subnet: none")
+		case 1:
+			add(true, "subnet: %q", subnets[0])
+		default:
+			add(true, "subnet: [%q, %q]", subnets[0], subnets[1])
+		}
+	}
+	add(br.NoGateway, "gateway: none")
+	add(br.Internal, "internal: true")
+	add(br.NoICC, "icc: false")
+	add(br.NoNames, "names: false")
+	add(br.NoMasquerade, "masquerade: false")
+	add(br.STP, "stp: true, forward_delay: 2s")
+	add(br.MTU != 0, "mtu: %d", br.MTU)
+	add(br.MAC != 0, "mac: \"02:bb:00:00:00:%02x\"", br.MAC)
+	return k
+}
+
+func (br Bridge) subnets() []string {
+	var s []string
+	if br.V4 {
+		s = append(s, fmt.Sprintf("10.20.%d.0/24", br.Subnet))
+	}
+	if br.V6 {
+		s = append(s, fmt.Sprintf("fd00:20:%d::/64", br.Subnet))
+	}
+	return s
+}
+
+// gateway is the bridge's own address, as topo chooses it: the first.
+func (br Bridge) gateway(v6 bool) string {
+	if v6 {
+		return fmt.Sprintf("fd00:20:%d::1", br.Subnet)
+	}
+	return fmt.Sprintf("10.20.%d.1", br.Subnet)
+}
+
+func (f *File) bridge(name string) Bridge {
+	for _, br := range f.Bridges {
+		if br.Name == name {
+			return br
+		}
+	}
+	return Bridge{}
+}
+
+func (f *File) nodeKeys(n Node) []string {
+	var k []string
+	add := func(on bool, format string, a ...any) {
+		if on {
+			k = append(k, fmt.Sprintf(format, a...))
+		}
+	}
+	add(len(n.Attached) > 0, "bridges:")
+	for _, at := range n.Attached {
+		var keys []string
+		br := f.bridge(at.Bridge)
+		if at.Stated && !br.Allocated {
+			var addresses []string
+			for _, s := range br.subnets() {
+				p := netip.MustParsePrefix(s)
+				a := p.Addr()
+				for range 10 + n.Host {
+					a = a.Next()
+				}
+				addresses = append(addresses, fmt.Sprintf("%q", a))
+			}
+			if len(addresses) > 0 {
+				keys = append(keys, fmt.Sprintf("address: [%s]", strings.Join(addresses, ", ")))
+			}
+		}
+		if at.MTU != 0 {
+			keys = append(keys, fmt.Sprintf("mtu: %d", at.MTU))
+		}
+		if at.MAC != 0 {
+			keys = append(keys, fmt.Sprintf("mac: \"02:aa:00:00:%02x:%02x\"", n.Host, at.MAC))
+		}
+		if at.Alias != "" {
+			keys = append(keys, fmt.Sprintf("aliases: [%s]", at.Alias))
+		}
+		if at.Interface != "" {
+			keys = append(keys, fmt.Sprintf("interface: %s", at.Interface))
+		}
+		add(true, "  %s: {%s}", at.Bridge, strings.Join(keys, ", "))
+	}
+	add(!n.linked(f) && len(n.Attached) == 0 && n.Container, "network_mode: none")
+	if len(n.Ports) > 0 {
+		var ports []string
+		for _, p := range n.Ports {
+			host := ""
+			if p.Loopback {
+				host = "127.0.0.1:"
+			}
+			ports = append(ports, fmt.Sprintf("\"%s%d:%d/%s\"", host, p.Host, p.Node, p.Protocol))
+		}
+		add(true, "ports: [%s]", strings.Join(ports, ", "))
+	}
+	if len(n.Routes) > 0 {
+		add(true, "routes:")
+		for _, r := range n.Routes {
+			to := fmt.Sprintf("10.99.%d.0/24", r.Net)
+			if r.V6 {
+				to = fmt.Sprintf("fd00:99:%d::/64", r.Net)
+			}
+			extra := ""
+			if r.Metric != 0 {
+				extra += fmt.Sprintf(", metric: %d", r.Metric)
+			}
+			if r.Table != 0 {
+				extra += fmt.Sprintf(", table: %d", r.Table)
+			}
+			add(true, "  - {to: %q, via: %q%s}", to, f.bridge(r.Bridge).gateway(r.V6), extra)
+		}
+	}
+	if len(n.Sysctls) > 0 {
+		add(true, "sysctls:")
+		for _, key := range sysctlKeys {
+			if v, ok := n.Sysctls[key]; ok {
+				add(true, "  %s: %q", key, v)
+			}
+		}
+	}
+	add(n.Extra != "", "extra_hosts: [\"%s:192.0.2.77\"]", n.Extra)
+	add(n.Command, "command: [sleep, infinity]")
+	add(n.Command && n.Env != "", "environment: {GREETING: %s}", n.Env)
+	add(n.Command && n.Health, "healthcheck: {test: [CMD, \"true\"], interval: 1s}")
+	if len(n.DependsOn) > 0 {
+		add(true, "depends_on:")
+		for _, d := range n.DependsOn {
+			condition := "service_started"
+			for _, other := range f.Nodes {
+				if other.Name == d && other.Health {
+					condition = "service_healthy"
+				}
+			}
+			add(true, "  %s: {condition: %s}", d, condition)
+		}
+	}
+	return k
+}
+
+func (n Node) linked(f *File) bool {
+	return slices.ContainsFunc(f.Links, func(l Link) bool { return l.Ends[0].Node == n.Name || l.Ends[1].Node == n.Name })
+}
+
+func (l Link) end(i int) string {
+	e := l.Ends[i]
+	k := []string{"node: " + e.Node, fmt.Sprintf("interface: lk%d%c", l.Number, 'a'+i)}
+	var addresses []string
+	if e.V4 && !e.Bridge {
+		addresses = append(addresses, fmt.Sprintf("\"10.30.%d.%d/30\"", l.Number, i+1))
+	}
+	if e.V6 && !e.Bridge {
+		addresses = append(addresses, fmt.Sprintf("\"fd00:30:%d::%d/64\"", l.Number, i+1))
+	}
+	if len(addresses) > 0 {
+		k = append(k, fmt.Sprintf("address: [%s]", strings.Join(addresses, ", ")))
+	}
+	if e.Down {
+		k = append(k, "up: false")
+	}
+	if e.MAC != 0 {
+		k = append(k, fmt.Sprintf("mac: \"02:cc:00:00:%02x:%02x\"", l.Number, e.MAC*2+i))
+	}
+	return "{" + strings.Join(k, ", ") + "}"
+}
