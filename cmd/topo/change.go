@@ -20,7 +20,7 @@ import (
 
 // settleTime is how long the kernel is given after the last edit until the host must read
 // as was asked for. Taking down 1,000 namespaces takes it seconds, on a busy machine tens of them.
-const settleTime = 60 * time.Second
+const settleTime = 30 * time.Second
 
 // changing is one run of up or down: the one road from a reading of the host to the proof
 // that nothing differs any more.
@@ -91,7 +91,17 @@ func (w *changing) run(ctx context.Context, m *machine) (*planner.Plan, error) {
 	}
 	began := time.Now()
 	shown := newProgress(w.progress, p, w.err)
+	told := make(chan struct{})
+	quiet := context.AfterFunc(ctx, func() {
+		defer close(told)
+		if interrupted(ctx) && w.progress != progressJSON {
+			fmt.Fprintln(w.err, "topo: interrupted; finishing what is under way (once more to leave at once)")
+		}
+	})
 	report := executor.Run(ctx, p, m, executor.Options{Events: shown.event, SharedDone: unlockHost})
+	if !quiet() {
+		<-told
+	}
 	shown.finish(report, time.Since(began))
 	if err := outcomeError(ctx, w.verb, report); err != nil {
 		return p, err

@@ -2,7 +2,9 @@ package main
 
 import (
 	"os"
+	"os/signal"
 	"strings"
+	"syscall"
 
 	"github.com/urfave/cli/v2"
 
@@ -17,7 +19,8 @@ func execCommand() *cli.Command {
 		ArgsUsage: "NODE COMMAND [ARG…]",
 		Description: `Runs a command in the namespaces of a node, with its files, names and environment. topo
 ends with the command's exit code: 128 and the number for one that a signal ended, 127
-for one that is not there. What stands behind NODE belongs to the command: flags of topo
+for one that is not there, 126 for one that can't be run, 125 where it did not come to
+that. What stands behind NODE belongs to the command: flags of topo
 come before it.
 
 Example:
@@ -47,19 +50,26 @@ func execute(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	if _, err := chosenNodes(c, nodesOf(s, project), project, words[:1]); err != nil {
-		return err
-	}
-	code, err := newEngine().Exec(c.Context, container.ExecRequest{
-		Project: project, Node: words[0], Argv: words[1:],
-		Env: variables(c.StringSlice("env")), Dir: c.String("workdir"), User: c.String("user"),
-		Interactive: c.Bool("interactive"), TTY: c.Bool("tty"), Detach: c.Bool("detach"),
-		Stdin: c.App.Reader, Stdout: c.App.Writer, Stderr: c.App.ErrWriter,
-	})
+	chosen, err := chosenNodes(c, nodesOf(s, project), project, words[:1])
 	if err != nil {
 		return err
 	}
-	if code != 0 {
+	signals := make(chan os.Signal, 8)
+	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGQUIT, syscall.SIGHUP, syscall.SIGUSR1, syscall.SIGUSR2)
+	defer signal.Stop(signals)
+	request := container.ExecRequest{
+		Project: project, Node: words[0], Netns: chosen[0].Namespace, Argv: words[1:],
+		Env: variables(c.StringSlice("env")), Dir: c.String("workdir"), User: c.String("user"),
+		TTY: c.Bool("tty"), Detach: c.Bool("detach"),
+		Stdout: c.App.Writer, Stderr: c.App.ErrWriter, Signals: signals,
+	}
+	if c.Bool("interactive") || request.TTY {
+		request.Stdin = c.App.Reader
+	}
+	switch code, err := newEngine().Exec(c.Context, request); {
+	case err != nil:
+		return &codedError{code, err}
+	case code != 0:
 		return exitStatus(code)
 	}
 	return nil

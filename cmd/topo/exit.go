@@ -26,10 +26,20 @@ type exitStatus int
 
 func (s exitStatus) Error() string { return fmt.Sprintf("exit status %d", int(s)) }
 
+// codedError is an error that ends the program with a code of its own.
+type codedError struct {
+	code int
+	err  error
+}
+
+func (e *codedError) Error() string { return e.err.Error() }
+func (e *codedError) Unwrap() error { return e.err }
+
 // exitCode is the code that an error ends the program with.
 func exitCode(err error) int {
 	var (
 		status   exitStatus
+		coded    *codedError
 		conflict *planner.ConflictError
 		locked   *linux.LockedError
 	)
@@ -38,6 +48,8 @@ func exitCode(err error) int {
 		return exitDone
 	case errors.As(err, &status):
 		return int(status)
+	case errors.As(err, &coded):
+		return coded.code
 	case errors.Is(err, errTimeout):
 		return exitError
 	case errors.Is(err, errInterrupted), errors.Is(err, executor.ErrInterrupted), errors.Is(err, context.Canceled):

@@ -3,8 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
-	"io"
 	"os"
 	"os/signal"
 	"syscall"
@@ -14,9 +12,8 @@ import (
 var errInterrupted = errors.New("interrupted")
 
 // interruptible returns a context that the first SIGINT or SIGTERM ends, with
-// errInterrupted as its cause: no new step is begun, those under way are waited
-// for. A second signal ends the process at once.
-func interruptible(parent context.Context, stderr io.Writer) (_ context.Context, stop func()) {
+// errInterrupted as its cause. A second signal ends the process at once.
+func interruptible(parent context.Context) (_ context.Context, stop func()) {
 	ctx, cancel := context.WithCancelCause(parent)
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
@@ -30,7 +27,6 @@ func interruptible(parent context.Context, stderr io.Writer) (_ context.Context,
 				if n > 0 {
 					os.Exit(exitInterrupted)
 				}
-				fmt.Fprintln(stderr, "topo: interrupted; finishing what is under way (once more to leave at once)")
 				cancel(errInterrupted)
 			}
 		}

@@ -15,8 +15,9 @@ func logsCommand() *cli.Command {
 		Usage:     "print what processes printed",
 		UsageText: "topo logs [-f FILE | -p PROJECT] [--follow] [--tail N] [--timestamps] [--since TIME] [NODE…]",
 		ArgsUsage: "[NODE…]",
-		Description: `Prints what the processes of the NODEs, or of all nodes, wrote to stdout and stderr. With
-more than one node, its name stands before each line.
+		Description: `Prints what the processes of the NODEs, or of all nodes, wrote to stdout and stderr,
+which is where topo writes it. The node's name stands before each line, unless just one
+NODE is named.
 
 Example:
   topo logs --follow --tail 20 web
@@ -49,11 +50,16 @@ func logs(c *cli.Context) error {
 	if _, err := chosenNodes(c, nodesOf(s, project), project, nodes); err != nil {
 		return err
 	}
-	return newEngine().Logs(c.Context, container.LogsRequest{
+	err = newEngine().Logs(c.Context, container.LogsRequest{
 		Project: project, Nodes: nodes, Tail: tail, Since: since,
 		Follow: c.Bool("follow"), Timestamps: c.Bool("timestamps"),
+		Prefix: len(nodes) != 1, Color: colourful(c.App.Writer),
 		Stdout: c.App.Writer, Stderr: c.App.ErrWriter,
 	})
+	if err == nil && interrupted(c.Context) {
+		return exitStatus(exitInterrupted)
+	}
+	return err
 }
 
 // tailOf reads --tail; -1 is all.

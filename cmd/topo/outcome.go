@@ -61,7 +61,7 @@ func printOutcome(w io.Writer, r *executor.Report, d time.Duration) {
 		case executor.Failed:
 			fmt.Fprintf(w, "  failed  %c %s\n%s\n", change.Action.Rune(), change.ID, indent(failure(result.Err), 12))
 		case executor.Skipped:
-			fmt.Fprintf(w, "  skipped %c %s  (%s)\n", change.Action.Rune(), change.ID, because(r, result))
+			fmt.Fprintf(w, "  skipped %c %s  (%s)\n", change.Action.Rune(), change.ID, because(r, change, result))
 		}
 	}
 }
@@ -79,13 +79,17 @@ func failure(err error) string {
 }
 
 // because says why a change was skipped.
-func because(r *executor.Report, result executor.Result) string {
+func because(r *executor.Report, change planner.Change, result executor.Result) string {
 	why := "interrupted"
 	if result.Cause != executor.NoCause {
 		why = fmt.Sprintf("%s failed", r.Plan.Changes[result.Cause].ID)
 	}
-	if result.Begun {
+	switch {
+	case !result.Begun:
+	case change.Action == planner.Replace:
 		why += "; the old one is removed already"
+	default:
+		why += "; it was begun"
 	}
 	return why
 }

@@ -136,6 +136,7 @@ func TestExitCodes(t *testing.T) {
 		{"a conflict", fmt.Errorf("planning: %w", &planner.ConflictError{}), 3},
 		{"a lock", &linux.LockedError{}, 5},
 		{"a child", exitStatus(42), 42},
+		{"a child that is not there", &codedError{127, errors.New("x")}, 127},
 		{"a failed run", outcomeError(context.Background(), "up", half()), 1},
 		{"an interrupted run", outcomeError(ctx, "up", interruptedRun), 130},
 		{"a run that took too long", outcomeError(late, "up", interruptedRun), 1},

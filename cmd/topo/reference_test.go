@@ -48,19 +48,27 @@ func reference(app *cli.App) string {
 // prose turns the indented parts of a help text into code blocks.
 func prose(text string) string {
 	var b strings.Builder
-	code := false
-	for line := range strings.Lines(text) {
-		indented := strings.HasPrefix(line, "  ")
-		if indented != code && strings.TrimSpace(line) != "" {
-			b.WriteString("```\n")
-			code = indented
+	code, blank := false, ""
+	for line := range strings.Lines(text + "\n") {
+		if strings.TrimSpace(line) == "" {
+			blank += line
+			continue
 		}
-		b.WriteString(strings.TrimPrefix(line, "  "))
+		if indented := strings.HasPrefix(line, "  "); indented != code {
+			fence := blank + "```\n"
+			if code {
+				fence = "```\n" + blank
+			}
+			b.WriteString(fence)
+			code, blank = indented, ""
+		}
+		b.WriteString(blank + strings.TrimPrefix(line, "  "))
+		blank = ""
 	}
 	if code {
-		b.WriteString("\n```")
+		b.WriteString("```\n")
 	}
-	return b.String()
+	return strings.TrimRight(b.String(), "\n")
 }
 
 func writeFlags(b *strings.Builder, flags []cli.Flag) {
@@ -89,7 +97,10 @@ func writeFlags(b *strings.Builder, flags []cli.Flag) {
 		if f.TakesValue() || f.GetDefaultText() == "true" {
 			value = strings.Trim(f.GetDefaultText(), `"`)
 		}
-		fmt.Fprintf(b, "| %s | %s | `%s` | %s |\n", strings.Join(names, ", "), value, env, strings.ReplaceAll(usage, "`", ""))
+		if env != "" {
+			env = "`" + env + "`"
+		}
+		fmt.Fprintf(b, "| %s | %s | %s | %s |\n", strings.Join(names, ", "), value, env, strings.ReplaceAll(usage, "`", ""))
 	}
 }
 

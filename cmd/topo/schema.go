@@ -25,6 +25,8 @@ func printSchema(c *cli.Context) error {
 	if _, err := operands(c, 0, 0); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintln(c.App.Writer, schema.Text)
-	return err
+	if _, err := c.App.Writer.Write(schema.JSON()); err != nil {
+		return fmt.Errorf("printing the schema: %w", err)
+	}
+	return nil
 }
