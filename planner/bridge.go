@@ -87,12 +87,8 @@ func (r bridge) Attrs() []Attr {
 func (r bridge) Detail() string   { return r.about }
 func (r bridge) Claims() []string { return []string{claimLink("", r.spec.Name)} }
 
-// Create states the MTU in a message of its own: one that comes with the creation is not pinned, and
-// follows the first port's (br_mtu_auto_adjust, net/bridge/br_if.c).
 func (r bridge) Create() []kernel.Op {
-	add := r.spec
-	add.MTU = 0
-	return []kernel.Op{add, kernel.LinkSet{Name: r.spec.Name, MTU: &r.spec.MTU, Alias: &r.mark}}
+	return []kernel.Op{r.spec, kernel.LinkSet{Name: r.spec.Name, Alias: &r.mark}}
 }
 
 func (r bridge) Delete() []kernel.Op { return []kernel.Op{kernel.LinkDelete{Name: r.spec.Name}} }

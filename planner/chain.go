@@ -118,10 +118,11 @@ func (r chains) Create() []kernel.Op {
 	return ops
 }
 
+// Delete: the rules in the chains are resources of their own, and go before.
 func (r chains) Delete() []kernel.Op {
 	ops := ruleOps("-D", r.jumps)
 	for _, c := range r.chains {
-		ops = append(ops, r.op("-F "+c), r.op("-X "+c))
+		ops = append(ops, r.op("-X "+c))
 	}
 	return ops
 }

@@ -19,6 +19,8 @@ type firewall struct {
 	jumps  []kernel.Rule
 	// first: no rule of somebody else stands before the jumps.
 	first bool
+	// strays are rules in topo's chains that nobody marked. They do no harm to others; a chain that has rules can't be removed.
+	strays []kernel.Rule
 	// kept: the user's own rules in TOPO-USER; the chain and its jump outlive the last project.
 	kept bool
 }
@@ -102,8 +104,11 @@ func observedFirewall(s kernel.Snapshot, t table) (firewall, bool) {
 		if rule.Family != t.family || rule.Table != t.name {
 			continue
 		}
-		if rule.Chain == userChain {
+		switch m := rule.Mark(); {
+		case rule.Chain == userChain:
 			r.kept = true
+		case slices.Contains(hookChains(t), rule.Chain) && m.Project == "":
+			r.strays = append(r.strays, rule)
 		}
 		if rule.Mark().Project != kernel.HostProject {
 			foreign[rule.Chain] = true
@@ -190,25 +195,19 @@ func (r firewall) Create() []kernel.Op {
 	return ops
 }
 
+// Delete removes rules one by one, without -F: with iptables-nft 1.8.9 a chain that is flushed in the transaction that
+// deletes a jump out of it makes the removal of the jump's target fail (EBUSY).
 func (r firewall) Delete() []kernel.Op {
-	var ops []kernel.Op
-	var drop []string
-	for _, c := range r.chains {
-		if c != userChain || !r.kept {
-			drop = append(drop, c)
-		}
-	}
+	ops := ruleOps("-D", r.strays)
 	for _, j := range r.jumps {
-		if r.kept && toUser(j) {
-			continue
+		if !r.kept || !toUser(j) {
+			ops = append(ops, ruleOps("-D", []kernel.Rule{j})...)
 		}
-		ops = append(ops, ruleOps("-D", []kernel.Rule{j})...)
 	}
-	for _, c := range drop {
-		if c != userChain {
-			ops = append(ops, r.op("-F "+c))
+	for _, c := range r.chains {
+		if !r.kept || c != userChain {
+			ops = append(ops, r.op("-X "+c))
 		}
-		ops = append(ops, r.op("-X "+c))
 	}
 	return ops
 }

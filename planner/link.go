@@ -69,8 +69,8 @@ func desireVeths(w *Want) []Resource {
 					Name: a.HostInterface, MTU: a.MTU, Group: group, Up: true,
 					Master: b.Interface, Alias: mark(w.Project, id),
 				},
-				isolated: !b.ICC,
-				needs:    []ID{{"bridge", b.Name}},
+				port:  portAttrs(w.Host, b, len(n.Ports) > 0),
+				needs: []ID{{"bridge", b.Name}},
 			}
 			out = append(out, pair(node, port)...)
 		}
@@ -88,7 +88,7 @@ func desireVeths(w *Want) []Resource {
 					id.Name = e.Node + ":" + e.Interface
 				}
 				end.Master, end.Alias = b.Interface, mark(w.Project, id)
-				ends[i] = veth{id: id, own: end, isolated: !b.ICC, needs: []ID{{"bridge", b.Name}}}
+				ends[i] = veth{id: id, own: end, port: portAttrs(w.Host, b, false), needs: []ID{{"bridge", b.Name}}}
 			case e.Node == spec.Host:
 				id := ID{"link", e.Node + ":" + e.Interface}
 				end.MAC, end.Alias = derive(e.MAC, id), mark(w.Project, id)
@@ -102,6 +102,15 @@ func desireVeths(w *Want) []Resource {
 		out = append(out, pair(ends[0], ends[1])...)
 	}
 	return out
+}
+
+// portAttrs: nodes of a bridge with icc: false are kept apart by the bridge itself, and what is published to them
+// reaches them because the host routes it. Where bridged packets go through iptables (br_netfilter), what is
+// published is bridged, not routed: then the rules keep the nodes apart, and a node that publishes reaches
+// itself only if its port may send frames back.
+func portAttrs(host kernel.Snapshot, b spec.Bridge, publishes bool) kernel.PortAttrs {
+	calls := callsIptables(host, kernel.IPv4) || callsIptables(host, kernel.IPv6)
+	return kernel.PortAttrs{Isolated: !b.ICC && !calls, Hairpin: publishes && calls}
 }
 
 // observeHostVeths lists the project's veth ends in the host's namespace, of one kind.
@@ -127,7 +136,7 @@ func observeVeth(h *Have, id ID, netns string, l kernel.Link) veth {
 		},
 	}
 	if l.Port != nil {
-		r.isolated = l.Port.Isolated
+		r.port = kernel.PortAttrs{Isolated: l.Port.Isolated, Hairpin: l.Port.Hairpin}
 	}
 	// Removing one end removes the other: the plan says so once.
 	if far := parseID(r.peer); far.Kind == "link" && (id.Kind == "port" || far.Name < id.Name) {

@@ -17,9 +17,9 @@ type veth struct {
 	own     kernel.VethEnd
 	other   kernel.VethEnd // wanted ends only
 	// peer is what stands at the other end: a resource's ID.
-	peer     string
-	isolated bool
-	needs    []ID
+	peer  string
+	port  kernel.PortAttrs // of a port; its state is not the file's
+	needs []ID
 }
 
 // pair makes the two resources of a veth.
@@ -60,7 +60,7 @@ func (r veth) Attrs() []Attr {
 	}
 	attrs = append(attrs, Attr{"bridge", orNone(r.own.Master)})
 	if r.id.Kind == "port" {
-		attrs = append(attrs, Attr{"isolated", onOff(r.isolated)})
+		attrs = append(attrs, Attr{"isolated", onOff(r.port.Isolated)}, Attr{"hairpin", onOff(r.port.Hairpin)})
 	}
 	return attrs
 }
@@ -90,8 +90,8 @@ func (r veth) Create() []kernel.Op {
 		}
 		ops = append(ops, ends)
 	}
-	if r.isolated {
-		ops = append(ops, kernel.PortSet{Name: r.own.Name, Isolated: true})
+	if r.port != (kernel.PortAttrs{}) {
+		ops = append(ops, r.portSet())
 	}
 	return ops
 }
@@ -129,10 +129,17 @@ func (r veth) Update(have Resource) ([]kernel.Op, bool) {
 		ops = append(ops, set)
 	}
 	// A port that joins a bridge starts with the bridge's defaults.
-	if joined := h.own.Master != r.own.Master; h.isolated != r.isolated && !(joined && !r.isolated) || joined && r.isolated {
-		ops = append(ops, kernel.PortSet{Name: r.own.Name, Isolated: r.isolated})
+	if h.own.Master != r.own.Master {
+		h.port = kernel.PortAttrs{}
+	}
+	if h.port != r.port {
+		ops = append(ops, r.portSet())
 	}
 	return ops, true
+}
+
+func (r veth) portSet() kernel.Op {
+	return kernel.PortSet{Name: r.own.Name, Isolated: r.port.Isolated, Hairpin: r.port.Hairpin}
 }
 
 // Lost: the ends of a pair go together, and a port comes off a bridge that is replaced.
@@ -148,7 +155,7 @@ func (r veth) Lost(gone func(ID) bool) (ID, Action, bool) {
 // Without is the port as it is after its bridge was removed: attached to none.
 func (r veth) Without(id ID) Resource {
 	if id.Kind == "bridge" && r.id.Kind == "port" && r.own.Master != "" {
-		r.own.Master, r.isolated = "", false
+		r.own.Master, r.port = "", kernel.PortAttrs{}
 		return r
 	}
 	return nil

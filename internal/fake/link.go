@@ -212,7 +212,7 @@ func (m *Machine) setPort(o kernel.PortSet) error {
 	if l.port == nil {
 		return syscall.EOPNOTSUPP
 	}
-	l.port.Isolated = o.Isolated
+	l.port.Isolated, l.port.Hairpin = o.Isolated, o.Hairpin
 	return nil
 }
 

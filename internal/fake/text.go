@@ -73,7 +73,7 @@ func (s *space) print(b *strings.Builder) {
 			fmt.Fprintf(b, " stp %t forward_delay %s", l.Bridge.STP, l.Bridge.ForwardDelay)
 		}
 		if l.Port != nil {
-			fmt.Fprintf(b, " master %s isolated %t %s", l.Master, l.Port.Isolated, l.Port.State)
+			fmt.Fprintf(b, " master %s isolated %t hairpin %t %s", l.Master, l.Port.Isolated, l.Port.Hairpin, l.Port.State)
 		}
 		b.WriteByte('\n')
 		for _, a := range f.Addrs {

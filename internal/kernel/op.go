@@ -55,10 +55,11 @@ type (
 		STP          *bool
 		ForwardDelay *time.Duration
 	}
-	// PortSet changes the parameters of a bridge port.
+	// PortSet sets the parameters of a bridge port, all of them.
 	PortSet struct {
 		Name     string
 		Isolated bool
+		Hairpin  bool
 	}
 	// VethAdd makes both ends of a veth, each in its namespace at once, in one message.
 	VethAdd struct{ A, B VethEnd }
@@ -240,7 +241,7 @@ func (o BridgeSet) String() string {
 }
 
 func (o PortSet) String() string {
-	return "bridge link set dev " + o.Name + " isolated " + onOff(o.Isolated, "on", "off")
+	return fmt.Sprintf("bridge link set dev %s isolated %s hairpin %s", o.Name, onOff(o.Isolated, "on", "off"), onOff(o.Hairpin, "on", "off"))
 }
 
 func (o VethAdd) String() string {

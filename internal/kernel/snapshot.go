@@ -118,7 +118,8 @@ type BridgeAttrs struct {
 
 // PortAttrs are the parameters of a bridge port that a topology can state, and its state.
 type PortAttrs struct {
-	Isolated bool
+	Isolated bool   // no traffic with other isolated ports
+	Hairpin  bool   // frames may leave by the port that they came in by
 	State    string // "disabled", "listening", "learning", "forwarding", "blocking"
 }
 

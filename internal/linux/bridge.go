@@ -101,6 +101,7 @@ func (h *Host) portSet(o kernel.PortSet) error {
 	req.AddData(header)
 	port := nl.NewRtAttr(unix.IFLA_PROTINFO|unix.NLA_F_NESTED, nil)
 	port.AddChild(byteAttr(nl.IFLA_BRPORT_ISOLATED, o.Isolated))
+	port.AddChild(byteAttr(nl.IFLA_BRPORT_MODE, o.Hairpin))
 	req.AddData(port)
-	return h.conn.change(req, "RTM_SETLINK "+o.Name+" isolated")
+	return h.conn.change(req, "RTM_SETLINK "+o.Name+" port")
 }

@@ -16,11 +16,23 @@ type link struct {
 	peerNetns   int  // IFLA_LINK_NETNSID: the number of the other end's namespace
 	peerOutside bool // the other end is in another namespace
 	master      int  // IFLA_MASTER
+	carrier     bool // IFF_LOWER_UP
 }
 
 // dying says that a veth's other end is in a namespace that the kernel is taking down: such a
 // one has no number any more (rtnl_fill_link_netnsid in net/core/rtnetlink.c).
 func (l link) dying() bool { return l.Kind == "veth" && l.peerOutside && l.peerNetns < 0 }
+
+// pending says that the kernel has seen the link's carrier come or go and has not acted on it: until then it may drop
+// what the link is to send, and a bridge does not forward on it (net/core/link_watch.c). For a veth that is a matter of
+// microseconds; where it is not, because both ends have the same index, and for bridges, only the
+// displayed state is late, by up to a second, and nothing waits.
+func (l link) pending() bool {
+	if l.Kind != "veth" || !l.Up || l.peerIndex == l.Index {
+		return false
+	}
+	return l.carrier != (l.Oper == "up") || l.Oper == "unknown"
+}
 
 // skipStats leaves counters out of an answer: RTEXT_FILTER_SKIP_STATS, kernel 4.4 and later.
 const skipStats = 1 << 3
@@ -69,7 +81,7 @@ var operStates = []string{"unknown", "notpresent", "down", "lowerlayerdown", "te
 // parseLink reads a struct ifinfomsg with its attributes.
 func parseLink(body []byte) link {
 	flags := number(body[8:])
-	l := link{Link: kernel.Link{Index: number(body[4:]), Up: flags&unix.IFF_UP != 0}}
+	l := link{Link: kernel.Link{Index: number(body[4:]), Up: flags&unix.IFF_UP != 0}, carrier: flags&unix.IFF_LOWER_UP != 0}
 	for kind, value := range attributes(body[unix.SizeofIfInfomsg:]) {
 		switch kind {
 		case unix.IFLA_IFNAME:
@@ -155,6 +167,8 @@ func parsePort(b []byte) *kernel.PortAttrs {
 			}
 		case nl.IFLA_BRPORT_ISOLATED:
 			a.Isolated = value[0] != 0
+		case nl.IFLA_BRPORT_MODE:
+			a.Hairpin = value[0] != 0
 		}
 	}
 	return &a
