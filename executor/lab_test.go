@@ -149,7 +149,8 @@ func (l *lab) same(what, got, want string) {
 }
 
 // equal compares machines that came to the same end on different ways. Left out is what tells of
-// the way: a link that ever had a carrier keeps its link-local address, and the record of
+// the way: a link that ever had a carrier keeps its link-local address, a node's sysctl that is wanted
+// as it is has no record, and the record of
 // forwarding names the project's own links that stood when it was made. Rules of a project's own
 // chains stand in the order in which they were added; none overlaps another with another verdict.
 func (l *lab) equal(what, got, want string) {
@@ -164,7 +165,7 @@ func withoutHistory(text string) string {
 			return !slices.Contains([]string{"all", "default", "lo", "eth0"}, iface)
 		}
 		line = strings.TrimSpace(line)
-		return strings.HasPrefix(line, "fe80:") || strings.HasPrefix(line, "route fe80:")
+		return strings.HasPrefix(line, "record p: p-") || strings.HasPrefix(line, "fe80:") || strings.HasPrefix(line, "route fe80:")
 	})
 	for i := 0; i < len(lines); {
 		chain := ownChain(lines[i])

@@ -150,6 +150,22 @@ func (h *host) noLink(netns, name string) {
 	}
 }
 
+// oper expects one of some operational states. Linux gets there in its own time (linkwatch_schedule_work: up to a second).
+func (h *host) oper(netns, name string, want ...string) {
+	h.Helper()
+	const limit, pause = 5 * time.Second, 5 * time.Millisecond
+	for end := time.Now().Add(limit); ; time.Sleep(pause) {
+		got := h.link(netns, name).Oper
+		if slices.Contains(want, got) {
+			return
+		}
+		if time.Now().After(end) {
+			h.Errorf("operational state of %q:%s: %s, want %v", netns, name, got, want)
+			return
+		}
+	}
+}
+
 // addrs is what somebody gave a link; those of the kernel itself are left out.
 func (h *host) addrs(netns, link string) []string {
 	h.Helper()

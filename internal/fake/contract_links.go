@@ -65,7 +65,7 @@ func contractVeth(h *host) {
 	equal(h, "MTU", far.MTU, 1400)
 	equal(h, "MAC", far.MAC, "02:00:00:00:00:0a")
 	equal(h, "up", far.Up, true)
-	equal(h, "oper", far.Oper, "up")
+	h.oper("a", "eth0", "up")
 	equal(h, "group", far.Group, contractGroupNumber)
 	equal(h, "alias", far.Alias, contractMark("link/a:eth0"))
 	equal(h, "peer", far.Peer, kernel.End{Name: "near"})
@@ -130,8 +130,8 @@ func contractLinkSet(h *host) {
 	l = h.link("a", "eth0")
 	equal(h, "up", l.Up, false)
 	equal(h, "alias", l.Alias, "")
-	equal(h, "oper", l.Oper, "down")
-	equal(h, "oper of the peer", h.link("b", "eth0").Oper, "lowerlayerdown")
+	h.oper("a", "eth0", "down")
+	h.oper("b", "eth0", "lowerlayerdown", "down") // down: where both ends have the same index
 
 	h.refuse(syscall.ENODEV, kernel.LinkSet{Netns: "a", Name: "gone", Up: ref(true)})
 	h.refuse(syscall.ENOENT, kernel.LinkSet{Netns: "gone", Name: "eth0", Up: ref(true)})
@@ -196,7 +196,7 @@ func contractPort(h *host) {
 	h.do(kernel.LinkSet{Name: "br0", Up: ref(true)})
 	h.settle()
 	equal(h, "state", h.link("", "near").Port.State, "forwarding")
-	equal(h, "oper of the bridge", h.link("", "br0").Oper, "up")
+	h.oper("", "br0", "up")
 	h.do(kernel.PortSet{Name: "near", Isolated: true})
 	equal(h, "isolated", h.link("", "near").Port.Isolated, true)
 	h.do(kernel.PortSet{Name: "near", Isolated: false})

@@ -1,6 +1,7 @@
 package fake
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -62,12 +63,13 @@ const (
 	maxComment = 255
 )
 
-// iptables carries out ops of one table, all or none. It returns the op that was refused.
-func (m *Machine) iptables(ops []kernel.Op) (kernel.Op, error) {
+// iptables carries out ops of one table, all or none. Those that delete what is not there are left
+// out, and returned; with an error comes the op that was refused.
+func (m *Machine) iptables(ops []kernel.Op) (refused kernel.Op, absent []kernel.Op, err error) {
 	first := ops[0].(kernel.Iptables)
 	key := tableKey{first.Family, first.Table}
 	if builtin[key.name] == nil || key.family != kernel.IPv4 && key.family != kernel.IPv6 {
-		return first, fmt.Errorf("can't initialize table %q: %w", key.name, syscall.ENOENT)
+		return first, nil, fmt.Errorf("can't initialize table %q: %w", key.name, syscall.ENOENT)
 	}
 	next := &table{}
 	if t := m.tables[key]; t != nil {
@@ -80,12 +82,16 @@ func (m *Machine) iptables(ops []kernel.Op) (kernel.Op, error) {
 		}
 	}
 	for _, op := range ops {
-		if err := next.edit(key, op.(kernel.Iptables).Args); err != nil {
-			return op, err
+		err := next.edit(key, op.(kernel.Iptables).Args)
+		switch {
+		case errors.Is(err, errAbsent):
+			absent = append(absent, op)
+		case err != nil:
+			return op, nil, err
 		}
 	}
 	m.tables[key] = next
-	return nil, nil
+	return nil, absent, nil
 }
 
 func (t *table) chain(name string) *chain {
@@ -111,7 +117,10 @@ func (t *table) edit(key tableKey, line string) error {
 		t.chains = append(t.chains, &chain{name: name})
 		return nil
 	}
-	if c == nil {
+	switch {
+	case c == nil && (verb == "-D" || verb == "-F" || verb == "-X"):
+		return errAbsent
+	case c == nil:
 		return fmt.Errorf("chain %q: %w", name, syscall.ENOENT)
 	}
 	switch verb {
@@ -142,7 +151,7 @@ func (t *table) edit(key tableKey, line string) error {
 			at = n - 1
 		}
 		if at < 0 {
-			return fmt.Errorf("bad rule (does a matching rule exist in that chain?): %w", syscall.ENOENT)
+			return errAbsent
 		}
 		c.rules = slices.Delete(c.rules, at, at+1)
 	case "-F":

@@ -186,9 +186,11 @@ func (m *Machine) transaction(ctx context.Context, ops []kernel.Op) error {
 		}
 	}
 	if _, ok := ops[0].(kernel.Iptables); ok {
-		if op, err := m.iptables(ops); err != nil {
-			return &kernel.OpError{Op: op, Err: err}
+		refused, absent, err := m.iptables(ops)
+		if err != nil {
+			return &kernel.OpError{Op: refused, Err: err}
 		}
+		m.faults.absent = append(m.faults.absent, absent...)
 		m.faults.done = append(m.faults.done, ops...)
 		return nil
 	}
@@ -245,7 +247,7 @@ func (m *Machine) one(op kernel.Op) error {
 	case kernel.ForwardingRestore:
 		return m.restoreForwarding(o.Family)
 	case kernel.Iptables:
-		_, err := m.iptables([]kernel.Op{o})
+		_, _, err := m.iptables([]kernel.Op{o})
 		return err
 	case kernel.FileWrite:
 		return m.writeFile(o)

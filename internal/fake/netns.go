@@ -47,9 +47,10 @@ func (m *Machine) addNetns(o kernel.NetnsAdd) error {
 	if !validFile(o.Name) {
 		return syscall.EINVAL
 	}
-	if m.named[o.Name] != nil || m.leftovers[o.Name] {
+	if m.named[o.Name] != nil {
 		return syscall.EEXIST
 	}
+	delete(m.leftovers, o.Name) // the namespace is mounted on it
 	s := m.newSpace(o.Name)
 	m.named[o.Name] = s
 	up := true

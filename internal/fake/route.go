@@ -69,17 +69,17 @@ func (m *Machine) replaceRoute(netns string, r kernel.Route) error {
 		if out = s.link(r.Link); out == nil {
 			return syscall.ENODEV
 		}
-		if !out.up {
-			return syscall.ENETDOWN
-		}
 	}
 	if r.Via.IsValid() {
 		if out, err = s.gateway(r.Via, out); err != nil {
 			return err
 		}
 	}
-	if out == nil {
+	switch {
+	case out == nil:
 		return syscall.ENODEV
+	case !out.up: // with a gateway, that was out of reach already
+		return syscall.ENETDOWN
 	}
 	r.Link, r.Type = "", "unicast"
 	for _, x := range s.routes {
@@ -106,7 +106,7 @@ func (s *space) gateway(via netip.Addr, out *link) (*link, error) {
 	}
 	for _, l := range s.links {
 		for _, a := range l.addrs {
-			if a.Prefix.Addr() == via {
+			if a.Prefix.Addr() == via && via.Is6() { // Linux takes an IPv4 address of its own
 				return nil, syscall.EINVAL
 			}
 		}
