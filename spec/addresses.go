@@ -11,9 +11,6 @@ import (
 // none is the word for no subnet and no gateway.
 const none = "none"
 
-// addrKey is an address as it is taken on a bridge.
-type addrKey = netip.Addr
-
 func (r *resolver) readSubnets(s *bridgeState, b *Bridge, raw bridge) {
 	stated := raw.Subnet.all()
 	s.vague = raw.Subnet.Bad || raw.Subnet.Scalar.Bad || len(raw.Subnet.List) != len(set(raw.Subnet.List))

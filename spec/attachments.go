@@ -2,6 +2,7 @@ package spec
 
 import (
 	"net/netip"
+	"slices"
 	"strconv"
 )
 
@@ -60,6 +61,9 @@ func (r *resolver) attachTo(s *nodeState, n *Node, seen map[string]bool, pos Pos
 	if raw.Interface.Bad {
 		s.vague = true
 	}
+	if a.MAC != "" {
+		r.claimMAC(bs, raw.MAC.Pos, a.MAC, n.Name)
+	}
 	if b.MTU != a.MTU && a.MTU < minMTU6 && b.has6() {
 		r.add(raw.MTU.Pos, "mtu must be at least %d for IPv6", minMTU6)
 	}
@@ -74,13 +78,13 @@ func (r *resolver) attachTo(s *nodeState, n *Node, seen map[string]bool, pos Pos
 	n.Attachments = append(n.Attachments, a)
 }
 
+// has4 and has6 report whether the bridge has a subnet of the family. What is allocated is IPv4.
+func (b *Bridge) has4() bool {
+	return slices.ContainsFunc(b.Subnets, func(s Subnet) bool { return !s.Prefix.IsValid() || s.Prefix.Addr().Is4() })
+}
+
 func (b *Bridge) has6() bool {
-	for _, s := range b.Subnets {
-		if s.Prefix.IsValid() && s.Prefix.Addr().Is6() {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(b.Subnets, func(s Subnet) bool { return s.Prefix.IsValid() && s.Prefix.Addr().Is6() })
 }
 
 // attachmentAddress reads a stated address, fills in its length and takes it.
@@ -115,6 +119,15 @@ func (r *resolver) attachmentAddress(n *Node, bs *bridgeState, b *Bridge, a *Att
 	}
 	bs.taken[addr] = claim{t.Pos, n.Name}
 	a.Addresses = append(a.Addresses, netip.PrefixFrom(addr, bits))
+}
+
+// claimMAC takes a MAC address on a bridge: of two interfaces with the same, neither is reached reliably.
+func (r *resolver) claimMAC(bs *bridgeState, pos Pos, mac, who string) {
+	if c, taken := bs.macs[mac]; taken {
+		r.add(pos, "mac %s is already that of %s", mac, c)
+		return
+	}
+	bs.macs[mac] = claim{pos, who}
 }
 
 func exampleLength(a netip.Addr) string {
@@ -164,6 +177,9 @@ func (r *resolver) nameInterfaces() {
 			if e.Interface == "" && other.Interface != "" {
 				e.Interface = r.hostEnd(other.Node, other.Interface)
 				r.claimHost(e.Pos, e.Interface, "a link of "+other.Node)
+			}
+			if s := r.nodes[e.Node]; s != nil && !e.Bridge {
+				s.ends = append(s.ends, *e)
 			}
 		}
 	}

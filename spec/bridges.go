@@ -28,7 +28,7 @@ func (r *resolver) readBridges() {
 }
 
 func (r *resolver) addBridge(pos Pos, name string, raw bridge) {
-	s := &bridgeState{index: len(r.topo.Bridges), taken: map[addrKey]claim{}}
+	s := &bridgeState{index: len(r.topo.Bridges), taken: map[netip.Addr]claim{}, macs: map[string]claim{}}
 	b := Bridge{
 		Pos: pos, Name: name,
 		External:     raw.External.Value,
@@ -42,6 +42,9 @@ func (r *resolver) addBridge(pos Pos, name string, raw bridge) {
 	}
 	if raw.ForwardDelay.Set {
 		b.ForwardDelay = r.forwardDelay(raw)
+	}
+	if b.MAC != "" {
+		r.claimMAC(s, raw.MAC.Pos, b.MAC, "the bridge")
 	}
 	r.bridgeName(&b, raw)
 	r.readSubnets(s, &b, raw)
@@ -122,11 +125,8 @@ func (r *resolver) bridgeConflicts(b *Bridge, raw bridge) {
 			}
 		}
 	}
-	for _, s := range b.Subnets {
-		if s.Prefix.IsValid() && s.Prefix.Addr().Is6() && b.MTU < minMTU6 && raw.MTU.Set {
-			r.add(raw.MTU.Pos, "mtu must be at least %d for IPv6", minMTU6)
-			return
-		}
+	if raw.MTU.Set && b.MTU < minMTU6 && b.has6() {
+		r.add(raw.MTU.Pos, "mtu must be at least %d for IPv6", minMTU6)
 	}
 }
 

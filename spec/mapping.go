@@ -28,6 +28,16 @@ func target(n *yaml.Node) *yaml.Node {
 	return n
 }
 
+// inPlace follows an alias and keeps its place: what is wrong with the value is wrong where it is used.
+func inPlace(n *yaml.Node) *yaml.Node {
+	if n.Kind != yaml.AliasNode {
+		return n
+	}
+	value := *target(n)
+	value.Line, value.Column = n.Line, n.Column
+	return &value
+}
+
 func isNull(n *yaml.Node) bool { return n.Kind == yaml.ScalarNode && n.Tag == nullTag }
 
 // describe names the kind of a value as a message does.

@@ -34,6 +34,18 @@ func (r *resolver) translates(n *Node) bool {
 	return false
 }
 
+// hasFamily reports whether the node has, or is to get, an address of the family of a. What is allocated is IPv4.
+func (r *resolver) hasFamily(s *nodeState, n *Node, a netip.Addr) bool {
+	for _, at := range n.Attachments {
+		state := r.bridges[at.Bridge]
+		b := r.bridge(state)
+		if state.vague || a.Is6() && b.has6() || a.Is4() && b.has4() {
+			return true
+		}
+	}
+	return s.vague
+}
+
 // portMappings reads either form by the grammar of Docker's port library.
 func (r *resolver) portMappings(raw port) []nat.PortMapping {
 	if !raw.Set || r.published.count > maxPublished {
@@ -91,6 +103,10 @@ func (r *resolver) addPort(s *nodeState, n *Node, pos Pos, m nat.PortMapping) {
 			return
 		}
 		p.HostIP = a.Unmap()
+		if n.Network == NetworkOwn && !r.hasFamily(s, n, p.HostIP) {
+			r.add(pos, "host address %s can't be translated: %s has no address of its family", p.HostIP, n.Name)
+			return
+		}
 	}
 	first, last, err := nat.ParsePortRangeToInt(m.Binding.HostPort)
 	switch {

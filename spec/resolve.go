@@ -2,6 +2,7 @@ package spec
 
 import (
 	"maps"
+	"net/netip"
 	"slices"
 )
 
@@ -27,7 +28,8 @@ type bridgeState struct {
 	index int // in topo.Bridges
 	// vague: its subnets are not well-formed, and nothing can be said of addresses.
 	vague bool
-	taken map[addrKey]claim
+	taken map[netip.Addr]claim
+	macs  map[string]claim // stated ones
 	ports int
 }
 
@@ -41,7 +43,9 @@ type nodeState struct {
 	vague bool
 	// linked: it is an end of a link.
 	linked bool
-	next   int // the least number that eth may still have free
+	// ends are its ends of links, once they have names.
+	ends []Endpoint
+	next int // the least number that eth may still have free
 }
 
 func (r *resolver) bridge(s *bridgeState) *Bridge { return &r.topo.Bridges[s.index] }

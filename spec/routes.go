@@ -121,7 +121,7 @@ func (r *resolver) checkNextHop(s *nodeState, n *Node, pos Pos, rt Route) {
 		}
 		return
 	}
-	reach, certain := r.reach(n, rt.Interface)
+	reach, certain := r.reach(s, n, rt.Interface)
 	if !certain {
 		return
 	}
@@ -145,7 +145,7 @@ func (r *resolver) checkNextHop(s *nodeState, n *Node, pos Pos, rt Route) {
 
 // reach lists what the node's interfaces (or one of them) are directly on. certain is false where that depends on
 // an allocation.
-func (r *resolver) reach(n *Node, iface string) (reach []netip.Prefix, certain bool) {
+func (r *resolver) reach(s *nodeState, n *Node, iface string) (reach []netip.Prefix, certain bool) {
 	certain = true
 	for _, a := range n.Attachments {
 		if iface != "" && a.Interface != iface {
@@ -160,21 +160,19 @@ func (r *resolver) reach(n *Node, iface string) (reach []netip.Prefix, certain b
 			reach = append(reach, p.Masked())
 		}
 		if len(a.Addresses) == 0 {
-			for _, s := range b.Subnets {
-				if s.Prefix.IsValid() {
-					reach = append(reach, s.Prefix)
+			for _, sub := range b.Subnets {
+				if sub.Prefix.IsValid() {
+					reach = append(reach, sub.Prefix)
 				}
 			}
 		}
 	}
-	for _, l := range r.topo.Links {
-		for _, e := range l.Ends {
-			if e.Bridge || e.Node != n.Name || iface != "" && e.Interface != iface {
-				continue
-			}
-			for _, p := range e.Addresses {
-				reach = append(reach, p.Masked())
-			}
+	for _, e := range s.ends {
+		if iface != "" && e.Interface != iface {
+			continue
+		}
+		for _, p := range e.Addresses {
+			reach = append(reach, p.Masked())
 		}
 	}
 	for _, rt := range n.Routes {
