@@ -23,7 +23,7 @@ func TestChangeRunning(t *testing.T) {
 	for _, node := range []string{"store", "web", "bystander"} {
 		pids[node] = l.pid(node)
 	}
-	addresses := func(node string) string { return l.sh("ip -n change-running-" + node + " -o address show dev eth0") }
+	addresses := func(node string) string { return l.sh("ip -n change-running-" + node + " -o -4 address show dev eth0") }
 	before := addresses("store") + addresses("web") + addresses("bystander")
 
 	l.file = "change-running-b.yaml"

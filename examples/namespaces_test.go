@@ -62,7 +62,7 @@ func TestPlainSwitch(t *testing.T) {
 	l.fails(noPing("10.0.0.10"))
 
 	l.heal("ip link set v11 nomaster", "~ port/net1:v1")
-	l.heal("ip link set br0 down", "~ bridge/br0")
+	l.heal("ip link set br0 down", "~ up/br0")
 	l.heal("ip address add 10.0.0.1/24 dev br0", "- address/host:br0/10.0.0.1/24")
 	l.heal("bridge link set dev v22 isolated on", "~ port/net2:v2")
 	l.down()
@@ -106,6 +106,6 @@ func TestRedBlue(t *testing.T) {
 	l.heal("ip -n red route delete default", "+ route/red:default")
 	l.heal("ip -n red route add 198.51.100.0/24 via 192.168.15.2", "- route/red:198.51.100.0/24")
 	l.heal("ip address flush dev br0 scope global", "+ address/host:br0/192.168.15.5/24")
-	l.heal("iptables -t nat -F TOPO-SNAT", "+ jump/ipv4/nat/TOPO-SNAT")
+	l.heal("iptables -t nat -F TOPO-SNAT", "~ chain/ipv4/nat")
 	l.down()
 }

@@ -17,7 +17,7 @@ var breakages = []struct {
 	{"ip -n flask-redis-web address flush dev eth0 scope global", []string{"+ address/web:eth0/172.28.0.3/24", "+ route/web:default"}},
 	{"ip -n flask-redis-web route delete default", []string{"+ route/web:default"}},
 	{"ip -n flask-redis-redis link set lo down", []string{"~ netns/redis"}},
-	{"ip link set flask-redis-app down", []string{"~ bridge/app"}},
+	{"ip link set flask-redis-app down", []string{"~ up/app"}},
 	{"ip link set flask-redis-app mtu 1300", []string{"~ bridge/app"}},
 	{"ip link set flask-redis-app alias mine", []string{"~ bridge/app"}},
 	{"ip address flush dev flask-redis-app scope global", []string{"+ address/host:flask-redis-app/172.28.0.1/24"}},
@@ -45,7 +45,8 @@ func TestRepair(t *testing.T) {
 	// The bridge is deleted, with all that hangs on it; the processes are not to blame.
 	l.sh("ip link delete flask-redis-app")
 	l.plans("ip link delete flask-redis-app",
-		"+ bridge/app", "+ address/host:flask-redis-app/172.28.0.1/24", "~ port/redis:eth0", "~ port/web:eth0")
+		"+ bridge/app", "+ up/app", "+ sysctl/host:net/ipv4/conf/flask-redis-app/route_localnet",
+		"+ address/host:flask-redis-app/172.28.0.1/24", "~ port/redis:eth0", "~ port/web:eth0")
 	l.up()
 	l.settled()
 	page()
@@ -64,7 +65,7 @@ func TestRepair(t *testing.T) {
 	// A process is killed: the other one is left alone.
 	l.sh("kill -KILL " + web)
 	l.gone(web)
-	l.plans("the death of web", "± process/web")
+	l.plans("the death of web", "~ process/web")
 	l.up()
 	l.settled()
 	page()
