@@ -23,13 +23,13 @@ func suggestOrList(word string, known []string) string {
 	return "; it is one of " + strings.Join(known, ", ")
 }
 
-// nearest is the known word with the fewest edits to the given one, at most one for each three letters (and
-// one); failing that, one that holds it or that it holds. "" when none is near.
+// nearest is the known word with the fewest edits to the given one, at most one for each three letters; failing
+// that, one that holds it or that it holds. "" when none is near.
 func nearest(word string, known []string) string {
-	best, least := "", len([]rune(word))/3+2
 	lower := strings.ToLower(word)
+	best, least := "", max(1, len([]rune(word))/3)+1
 	for _, k := range known {
-		if n := levenshtein.Distance(lower, strings.ToLower(k), nil); n < least {
+		if n := edits(lower, strings.ToLower(k)); n < least {
 			best, least = k, n
 		}
 	}
@@ -42,4 +42,22 @@ func nearest(word string, known []string) string {
 		}
 	}
 	return ""
+}
+
+// edits is the distance of two words, where two neighbours that changed places are one edit: the commonest slip
+// of fingers.
+func edits(a, b string) int {
+	n := levenshtein.Distance(a, b, nil)
+	if n != 2 || len(a) != len(b) {
+		return n
+	}
+	for i := range len(a) - 1 {
+		if a[i] != b[i] {
+			if a[i] == b[i+1] && a[i+1] == b[i] && a[i+2:] == b[i+2:] {
+				return 1
+			}
+			break
+		}
+	}
+	return n
 }
