@@ -52,16 +52,16 @@ func down(c *cli.Context) error {
 }
 
 func takeDown(ctx context.Context, c *cli.Context, w *changing) error {
-	unlock, err := lockProject(ctx, c, w.project)
-	if err != nil {
-		return err
-	}
-	defer unlock()
 	m, err := openMachine()
 	if err != nil {
 		return err
 	}
 	defer m.Close()
+	unlock, err := lockProject(ctx, c, w.project)
+	if err != nil {
+		return err
+	}
+	defer unlock()
 	w.plan = func(s kernel.Snapshot) (*planner.Plan, error) {
 		return planner.Build(planner.Options{Project: w.project, Snapshot: s})
 	}

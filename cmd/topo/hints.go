@@ -8,6 +8,8 @@ import (
 	"os/exec"
 	"strings"
 
+	"topo/executor"
+	"topo/internal/kernel"
 	"topo/internal/linux"
 	"topo/planner"
 )
@@ -16,12 +18,15 @@ import (
 // does: the packages state facts.
 func hints(err error) []string {
 	var (
+		half     *unfinishedError
 		usage    *usageError
+		missing  *missingFileError
+		notUp    *notUpError
 		locked   *linux.LockedError
 		conflict *planner.ConflictError
-		missing  *missingFileError
-		program  *exec.Error
-		half     *unfinishedError
+		rules    *planner.MissingError
+		feature  *linux.FeatureError
+		differs  *executor.VerifyError
 	)
 	switch {
 	case errors.As(err, &half):
@@ -31,12 +36,20 @@ func hints(err error) []string {
 		return []string{"See: " + strings.TrimSpace("topo "+usage.command) + " --help"}
 	case errors.As(err, &missing):
 		return []string{"Name the file with -f FILE, or the project with -p NAME."}
+	case errors.As(err, &notUp):
+		return []string{"\"topo ls\" lists what is up."}
 	case errors.As(err, &locked):
 		return []string{"Wait until it is done, or let topo wait: --lock-timeout 1m."}
 	case errors.As(err, &conflict):
 		return conflictHints(err)
-	case errors.As(err, &program):
-		return []string{programHint(program.Name)}
+	case errors.As(err, &differs):
+		return []string{"Something else on this machine may be changing it back. \"topo plan\" shows whether it lasts."}
+	case errors.As(err, &rules) && absent("iptables-save"):
+		return []string{"Install iptables: sudo apt-get install iptables"}
+	case errors.As(err, &feature):
+		return []string{"Load the module of " + feature.Option + ", or run a kernel that has it: see \"lsmod\", /boot/config-$(uname -r)."}
+	case startsContainer(err) && absent("crun") && absent("runc"):
+		return []string{"Install an OCI runtime: sudo apt-get install crun"}
 	case errors.Is(err, fs.ErrPermission) && os.Geteuid() != 0:
 		return []string{
 			"Run it as root: sudo topo …",
@@ -46,6 +59,22 @@ func hints(err error) []string {
 		return []string{"This root lacks a capability: topo needs CAP_NET_ADMIN and CAP_SYS_ADMIN (in a container: --privileged)."}
 	}
 	return nil
+}
+
+// startsContainer reports whether what failed is the start of a container.
+func startsContainer(err error) bool {
+	var step *executor.StepError
+	if !errors.As(err, &step) {
+		return false
+	}
+	start, ok := step.Op.(kernel.ProcessStart)
+	return ok && start.Process.Container
+}
+
+// absent reports whether there is no such program.
+func absent(program string) bool {
+	_, err := exec.LookPath(program)
+	return err != nil
 }
 
 // conflictHints are the ways out of each conflict.
@@ -65,24 +94,4 @@ func conflictHints(err error) []string {
 		return nil
 	}
 	return append([]string{"Nothing was changed. Ways out:"}, lines...)
-}
-
-// packages are the Debian packages of the programs that topo runs.
-var packages = map[string]string{
-	"iptables":          "iptables",
-	"ip6tables":         "iptables",
-	"iptables-restore":  "iptables",
-	"iptables-save":     "iptables",
-	"ip6tables-restore": "iptables",
-	"ip6tables-save":    "iptables",
-	"crun":              "crun",
-	"runc":              "runc",
-}
-
-func programHint(name string) string {
-	base := name[strings.LastIndexByte(name, '/')+1:]
-	if p, ok := packages[base]; ok {
-		return base + " is in the package " + p + ": sudo apt-get install " + p
-	}
-	return base + " was not found in PATH."
 }

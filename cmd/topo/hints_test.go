@@ -1,27 +1,33 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
-	"os/exec"
 	"strings"
 	"syscall"
 	"testing"
 
+	"topo/executor"
+	"topo/internal/kernel"
 	"topo/internal/linux"
 	"topo/planner"
 )
 
 func TestHints(t *testing.T) {
-	t.Parallel()
+	t.Setenv("PATH", t.TempDir()) // no programs
+	container := kernel.ProcessStart{Process: kernel.Process{Container: true}}
 	for _, c := range []struct {
 		name string
 		err  error
 		want string
 	}{
+		{"no iptables", fmt.Errorf("planning: %w", &planner.MissingError{Family: kernel.IPv6}), "apt-get install iptables"},
+		{"no runtime", fmt.Errorf("up: %w", &executor.StepError{Op: container, Err: errors.New("x")}), "apt-get install crun"},
+		{"a feature", &linux.FeatureError{Option: "CONFIG_VETH"}, "CONFIG_VETH"},
+		{"not up", &notUpError{"lab"}, "topo ls"},
+		{"a difference", &executor.VerifyError{Plan: &planner.Plan{}}, "topo plan"},
 		{"locked", &linux.LockedError{Name: "lab", PID: 7}, "--lock-timeout"},
-		{"no iptables", fmt.Errorf("reading rules: %w", &exec.Error{Name: "ip6tables-save", Err: exec.ErrNotFound}), "apt-get install iptables"},
-		{"no runtime", &exec.Error{Name: "/usr/bin/crun", Err: exec.ErrNotFound}, "apt-get install crun"},
 		{"conflict", &planner.ConflictError{Object: "bridge br0", Ways: []string{"rename it", "remove it"}}, "bridge br0: rename it; or remove it"},
 		{"conflicts", fmt.Errorf("planning: %w", planner.Conflicts{{Object: "a", Ways: []string{"x"}}, {Object: "b", Ways: []string{"y"}}}), "a: x\nb: y"},
 		{"no file", &missingFileError{"/x"}, "-f FILE"},

@@ -21,6 +21,9 @@ type machine struct {
 }
 
 func openMachine() (*machine, error) {
+	if err := checkPrivilege(); err != nil {
+		return nil, err
+	}
 	host, err := linux.Open()
 	if err != nil {
 		return nil, err

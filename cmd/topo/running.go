@@ -16,7 +16,7 @@ import (
 // the file, else the only one on the machine.
 func runningProject(ctx context.Context, c *cli.Context) (string, error) {
 	if name := givenProject(c); name != "" {
-		return name, nil
+		return (&topologyFile{name: "-p", dir: "/", project: name, data: []byte("{}")}).projectName()
 	}
 	f, err := openFile(c)
 	var missing *missingFileError

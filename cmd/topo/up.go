@@ -75,16 +75,16 @@ func supportedByUp(c *cli.Context) error {
 }
 
 func bringUp(ctx context.Context, c *cli.Context, w *changing, t *spec.Topology, nodes []string) error {
-	unlock, err := lockProject(ctx, c, t.Name)
-	if err != nil {
-		return err
-	}
-	defer unlock()
 	m, err := openMachine()
 	if err != nil {
 		return err
 	}
 	defer m.Close()
+	unlock, err := lockProject(ctx, c, t.Name)
+	if err != nil {
+		return err
+	}
+	defer unlock()
 	applied, err := readApplied(t.Name)
 	if err != nil {
 		return err
