@@ -112,8 +112,8 @@ func (r *resolver) plug(e *Endpoint, used map[string]claim) {
 			r.add(e.Pos, "an end on a bridge is a port and takes no address")
 		}
 	default:
-		known := append(append(r.nodeNames(), r.bridgeNames()...), Host)
-		r.add(e.Pos, "there is no node or bridge %q%s", e.Node, suggest(e.Node, known))
+		known := func() []string { return append(append(r.nodeNames(), r.bridgeNames()...), Host) }
+		r.add(e.Pos, "there is no node or bridge %q%s", e.Node, r.near(e.Node, known))
 		return
 	}
 	if e.Interface == "" {

@@ -21,6 +21,8 @@ type resolver struct {
 	order     []*nodeState
 	hostNames map[string]claim // interface names in the host's namespace
 	published publishedPorts
+	// suggestions counts the names that a near one was looked for.
+	suggestions int
 }
 
 // bridgeState is what is known of a bridge while the file is resolved.
@@ -116,11 +118,22 @@ func (r *resolver) addNode(pos Pos, name string, s *nodeState) {
 func (r *resolver) nodeNames() []string   { return slices.Sorted(maps.Keys(r.nodes)) }
 func (r *resolver) bridgeNames() []string { return slices.Sorted(maps.Keys(r.bridges)) }
 
+// maxSuggestions bounds the search for near names: where each of thousands of names is wrong, it would take minutes.
+const maxSuggestions = 100
+
+func (r *resolver) near(name string, known func() []string) string {
+	r.suggestions++
+	if r.suggestions > maxSuggestions {
+		return ""
+	}
+	return suggest(name, known())
+}
+
 // findBridge looks a bridge up by its name; nil, and noted, when there is none.
 func (r *resolver) findBridge(pos Pos, name string) *bridgeState {
 	s := r.bridges[name]
 	if s == nil {
-		r.add(pos, "there is no bridge %q%s", name, suggest(name, r.bridgeNames()))
+		r.add(pos, "there is no bridge %q%s", name, r.near(name, r.bridgeNames))
 	}
 	return s
 }
@@ -129,7 +142,7 @@ func (r *resolver) findBridge(pos Pos, name string) *bridgeState {
 func (r *resolver) findNode(pos Pos, name string) *nodeState {
 	s := r.nodes[name]
 	if s == nil {
-		r.add(pos, "there is no node %q%s", name, suggest(name, r.nodeNames()))
+		r.add(pos, "there is no node %q%s", name, r.near(name, r.nodeNames))
 	}
 	return s
 }
