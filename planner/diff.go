@@ -130,6 +130,12 @@ func (d *differ) spread(order []ID) bool {
 				continue
 			}
 		}
+		if a, ok := w.(address); ok && a.prefix.Addr().Is6() && d.goesDown(a.link) && d.changes[id] == nil {
+			// The kernel takes the IPv6 addresses of a link that is set down.
+			d.changes[id] = &Change{Action: Create, ID: id, Want: w, Reason: Reason(a.link.String() + " is set down")}
+			added = true
+			continue
+		}
 		for _, r := range []Resource{h, w} {
 			if f, ok := r.(fragile); ok {
 				if cause, action, lost := f.Lost(gone); lost {
@@ -143,6 +149,13 @@ func (d *differ) spread(order []ID) bool {
 		}
 	}
 	return added
+}
+
+// goesDown reports whether a link that is up is wanted down.
+func (d *differ) goesDown(id ID) bool {
+	h, ok := d.have[id].(veth)
+	w, ok2 := d.want[id].(veth)
+	return ok && ok2 && h.own.Up && !w.own.Up
 }
 
 // survive makes an update of a resource that a replacement leaves behind changed.
