@@ -2,9 +2,7 @@ package main
 
 import (
 	"os"
-	"os/signal"
 	"strings"
-	"syscall"
 
 	"github.com/urfave/cli/v2"
 
@@ -54,19 +52,13 @@ func execute(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	signals := make(chan os.Signal, 8)
-	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGQUIT, syscall.SIGHUP, syscall.SIGUSR1, syscall.SIGUSR2)
-	defer signal.Stop(signals)
-	request := container.ExecRequest{
+	code, err := newEngine().Exec(c.Context, container.ExecRequest{
 		Project: project, Node: words[0], Netns: chosen[0].Namespace, Argv: words[1:],
 		Env: variables(c.StringSlice("env")), Dir: c.String("workdir"), User: c.String("user"),
-		TTY: c.Bool("tty"), Detach: c.Bool("detach"),
-		Stdout: c.App.Writer, Stderr: c.App.ErrWriter, Signals: signals,
-	}
-	if c.Bool("interactive") || request.TTY {
-		request.Stdin = c.App.Reader
-	}
-	switch code, err := newEngine().Exec(c.Context, request); {
+		Interactive: c.Bool("interactive"), TTY: c.Bool("tty"), Detach: c.Bool("detach"),
+		Stdin: c.App.Reader, Stdout: c.App.Writer, Stderr: c.App.ErrWriter,
+	})
+	switch {
 	case err != nil:
 		return &codedError{code, err}
 	case code != 0:
