@@ -25,8 +25,9 @@ var breakages = []struct {
 		"ip link set $(ip -n flask-redis-web -o link show eth0 | sed 's/.*@if\\([0-9]*\\):.*/\\1/' | xargs -I{} sh -c \"ip -o link | sed -n 's/^{}: \\([^@]*\\)@.*/\\1/p'\") nomaster",
 		[]string{"~ port/web:eth0"},
 	},
-	{"iptables -t nat -F", []string{}},
-	{"iptables -F FORWARD", []string{}},
+	{"iptables-save -t nat | grep publish/web | sed 's/^-A/iptables -t nat -D/' | sh", []string{"+ publish/web:5000/tcp"}},
+	{"iptables -t nat -F", []string{"~ firewall/ipv4/nat", "~ chain/ipv4/nat", "+ masquerade/app", "+ hairpin/app", "+ publish/web:5000/tcp"}},
+	{"iptables -F FORWARD", []string{"~ firewall/ipv4/filter"}},
 	{"sysctl -w net.ipv4.ip_forward=0", []string{"~ forwarding/ipv4"}},
 	{"sed -i s/172.28.0.2/172.28.0.9/ /etc/netns/flask-redis-web/hosts", []string{"~ hosts/web"}},
 }
