@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	runc "github.com/containerd/go-runc"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"topo/internal/kernel"
 )
 
@@ -66,7 +67,7 @@ func (l *launcher) launchContainer(ctx context.Context, p kernel.Process, io std
 	}
 	rt := ociRuntime{started.Runtime, l.runtimeRoot()}
 	started.run = func(ctx context.Context) error {
-		return rt.start(ctx, started.identity, id, p.Argv[0], filepath.Join(bundle, "log"))
+		return rt.start(ctx, started.identity, id, p.Argv[0], p.Init, filepath.Join(bundle, "log"))
 	}
 	return started, nil
 }
@@ -139,7 +140,13 @@ func (l *launcher) prepare(p kernel.Process, id string) (b box, release func(), 
 	if err := l.own(p.Node, b.uid); err != nil {
 		return b, release, err
 	}
-	return b, release, furnish(root, &b)
+	if err := furnish(root, &b); err != nil {
+		return b, release, err
+	}
+	if p.ReadOnly {
+		err = view.makeReadOnly() // the runtime does so with / alone
+	}
+	return b, release, err
 }
 
 // furnish writes what Docker, too, writes into a container's root.
@@ -164,6 +171,9 @@ func furnish(root *os.Root, b *box) error {
 	}
 	if err := root.WriteFile("etc/hostname", []byte(b.hostname+"\n"), 0o644); err != nil {
 		return fmt.Errorf("writing /etc/hostname: %w", err)
+	}
+	for _, m := range b.mounts() {
+		makeTarget(root, m)
 	}
 	// A missing working folder is made, as under Docker. Below a mount, or behind a link out of
 	// this root, the runtime sees to it.
@@ -197,4 +207,23 @@ func (l *launcher) create(ctx context.Context, rt ociRuntime, b box, bundle, pid
 		l.filters.keep(profile, rt.root, b.id)
 	}
 	return rt.failure(b.Argv[0], log, err)
+}
+
+// makeTarget makes what a mount is mounted on, as the runtime would; but that can't any more in a part of the
+// view that has become read-only. Below another mount, or behind a link out of this root, it is
+// left to the runtime.
+func makeTarget(root *os.Root, m specs.Mount) {
+	target := strings.TrimPrefix(m.Destination, "/")
+	if _, err := root.Stat(target); err == nil {
+		return
+	}
+	if info, err := os.Stat(m.Source); m.Type == "bind" && err == nil && !info.IsDir() {
+		if root.MkdirAll(filepath.Dir(target), 0o755) == nil {
+			if f, err := root.OpenFile(target, os.O_CREATE|os.O_EXCL, 0o644); err == nil {
+				f.Close()
+			}
+		}
+		return
+	}
+	_ = root.MkdirAll(target, 0o755)
 }

@@ -25,13 +25,14 @@ type request struct {
 	Process   *kernel.Process  `json:"process,omitempty"`
 	Node      string           `json:"node,omitempty"`
 	Condition kernel.Condition `json:"condition,omitempty"`
+	Optional  bool             `json:"optional,omitempty"`
 }
 
 // The requests.
 const (
 	opStart    = "start"    // Process
 	opStop     = "stop"     // Node
-	opWait     = "wait"     // Node, Condition
+	opWait     = "wait"     // Node, Condition, Optional
 	opShutdown = "shutdown" // stop all that is left, and end
 )
 

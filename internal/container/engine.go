@@ -66,7 +66,7 @@ func (e *Engine) Do(ctx context.Context, op kernel.Op) error {
 	case kernel.ProcessStop:
 		err = e.stop(ctx, e.layout(op.Project), op.Node)
 	case kernel.ProcessWait:
-		err = e.ask(ctx, e.layout(op.Project), request{Op: opWait, Node: op.Node, Condition: op.Condition})
+		err = e.ask(ctx, e.layout(op.Project), request{Op: opWait, Node: op.Node, Condition: op.Condition, Optional: op.Optional})
 	default:
 		err = errors.ErrUnsupported
 	}

@@ -222,9 +222,6 @@ func (n *node) adopt(p kernel.Process, rec record) error {
 		fd.close()
 		return sweepNumber(rec.MountNS)
 	}
-	if p.Health != nil {
-		n.record.Health = kernel.Starting
-	}
 	n.watch(out, func(ctx context.Context) (int, bool) {
 		if err := fd.wait(ctx); err != nil {
 			n.complain(err)

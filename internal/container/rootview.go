@@ -24,6 +24,7 @@ type rootView struct {
 	target string   // where the view is mounted: a folder
 	store  string   // folder for what the container writes; new and empty for each start
 	hidden []string // folders of the host with no place in the view
+	parts  []string // what is mounted in the view, below its root
 }
 
 // pseudo are file systems that are windows on the kernel, not places for files.
@@ -33,7 +34,7 @@ var pseudo = []string{
 }
 
 // mount makes the view.
-func (v rootView) mount() error {
+func (v *rootView) mount() error {
 	mounts, err := readMounts("thread-self")
 	if err != nil {
 		return err
@@ -74,7 +75,7 @@ func (v rootView) layers(mounts []mountPoint) []string {
 
 // layer shows what is mounted at path. Where no overlay can be had it is read-only, and a
 // single file is, too: the host's is never written.
-func (v rootView) layer(path, name string) error {
+func (v *rootView) layer(path, name string) error {
 	at := filepath.Join(v.target, path)
 	info, err := os.Stat(path)
 	if err != nil {
@@ -83,14 +84,29 @@ func (v rootView) layer(path, name string) error {
 	if _, err := os.Stat(at); errors.Is(err, fs.ErrNotExist) {
 		return nil // hidden by a mount around it
 	}
+	v.parts = append(v.parts, at)
 	if info.IsDir() && v.overlay(path, name) == nil {
 		return nil
 	}
 	if err := unix.Mount(path, at, "", unix.MS_BIND, ""); err != nil {
 		return fmt.Errorf("showing %s: %w", path, err)
 	}
-	if err := unix.Mount("", at, "", unix.MS_BIND|unix.MS_REMOUNT|unix.MS_RDONLY|unix.MS_NOSUID|unix.MS_NODEV, ""); err != nil {
-		return fmt.Errorf("making %s read-only: %w", path, err)
+	return readOnly(at)
+}
+
+// makeReadOnly makes everything but the root itself read-only.
+func (v *rootView) makeReadOnly() error {
+	for _, at := range v.parts {
+		if err := readOnly(at); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func readOnly(at string) error {
+	if err := unix.Mount("", at, "", unix.MS_BIND|unix.MS_REMOUNT|unix.MS_RDONLY, ""); err != nil {
+		return fmt.Errorf("making %s read-only: %w", at, err)
 	}
 	return nil
 }

@@ -92,7 +92,8 @@ func lastError(log string) string {
 
 // start lets a container that was made run its program, and returns when it does: when its main process,
 // until then the runtime's, has become another one or has ended without an error of the runtime's.
-func (rt ociRuntime) start(ctx context.Context, main identity, id, argv0, log string) error {
+// An init must be ready, too: the first process of a PID namespace loses a signal that it doesn't handle yet.
+func (rt ociRuntime) start(ctx context.Context, main identity, id, argv0 string, init bool, log string) error {
 	exe := "/proc/" + strconv.Itoa(main.PID) + "/exe"
 	before, err := os.Readlink(exe)
 	if err != nil {
@@ -103,7 +104,7 @@ func (rt ociRuntime) start(ctx context.Context, main identity, id, argv0, log st
 	}
 	const pause = 200 * time.Microsecond // against an execve(2) that is under way
 	for main.alive() {
-		if now, err := os.Readlink(exe); err == nil && now != before {
+		if now, err := os.Readlink(exe); err == nil && now != before && (!init || handles(main.PID, unix.SIGTERM)) {
 			return nil
 		}
 		time.Sleep(pause)
@@ -112,6 +113,18 @@ func (rt ociRuntime) start(ctx context.Context, main identity, id, argv0, log st
 		return rt.failure(argv0, log, errors.New("it ended at once"))
 	}
 	return nil
+}
+
+// handles reports whether a process has a handler for a signal: SigCgt of proc_pid_status(5).
+func handles(pid int, sig unix.Signal) bool {
+	status, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/status")
+	if err != nil {
+		return false
+	}
+	_, after, _ := strings.Cut(string(status), "SigCgt:")
+	word, _, _ := strings.Cut(after, "\n")
+	mask, err := strconv.ParseUint(strings.TrimSpace(word), 16, 64)
+	return err == nil && mask&(1<<(sig-1)) != 0
 }
 
 // remove deletes a container, killing what is left of it; one that is not there is fine.

@@ -154,7 +154,7 @@ func (s *supervisor) answer(ctx context.Context, r request) error {
 	case opStop:
 		return s.node(r.Node).stop(finish)
 	case opWait:
-		return s.node(r.Node).wait(ctx, r.Condition)
+		return s.node(r.Node).wait(ctx, r.Condition, r.Optional)
 	case opShutdown:
 		return s.shutdown(finish)
 	}

@@ -9,11 +9,15 @@ import (
 	"topo/internal/kernel"
 )
 
-// wait returns when the node's process meets a condition of depends_on, or can no longer do so.
-func (n *node) wait(ctx context.Context, c kernel.Condition) error {
+// wait returns when the node's process meets a condition of depends_on, or can no longer do so;
+// if optional, the latter is no error.
+func (n *node) wait(ctx context.Context, c kernel.Condition, optional bool) error {
 	for {
 		p, rec, changed := n.state()
 		done, err := met(p, rec, c)
+		if err != nil && optional {
+			return nil
+		}
 		if done || err != nil {
 			return err
 		}

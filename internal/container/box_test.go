@@ -1,0 +1,265 @@
+package container
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"topo/internal/kernel"
+	"topo/internal/testhost"
+)
+
+// boxes runs a test in containers by both runtimes.
+func boxes(t *testing.T, f func(l *lab)) {
+	for _, runtime := range []string{"crun", "runc"} {
+		t.Run(runtime, func(t *testing.T) {
+			t.Parallel()
+			if testhost.Outside(t) {
+				return
+			}
+			inLab(t, Config{Runtime: runtime}, f)
+		})
+	}
+}
+
+// run starts a shell script in a container and gives what it printed.
+func (l *lab) run(p kernel.Process, script string) string {
+	l.Helper()
+	p.Container, p.Argv = true, []string{"sh", "-c", "exec 2>&1\n" + script}
+	l.start(p)
+	return l.logged("n")
+}
+
+func TestRootIsPrivate(t *testing.T) {
+	boxes(t, func(l *lab) {
+		// In the machine of a test, /etc and /var/lib are mounts of their own.
+		files := []string{"/etc/topo-test", "/var/lib/topo-test", "/usr/topo-test", "/topo-test", "/tmp/topo-test", "/run/topo-test", "/root/topo-test"}
+		if err := os.WriteFile("/run/secret.sock", []byte("the host's"), 0o666); err != nil {
+			l.Fatal(err)
+		}
+		defer os.Remove("/run/secret.sock")
+		got := l.run(kernel.Process{}, `
+			for f in `+strings.Join(files, " ")+`; do echo mine > $f && cat $f; done
+			rm -rf /etc/passwd /usr/share/doc && echo removed
+			ls /run /run/topo /var/lib/topo
+			stat -c '%a %n' / /tmp /etc`)
+		want := strings.Repeat("mine\n", len(files)) + "removed\n" +
+			"ls: cannot access '/run/topo': No such file or directory\n/run:\ntopo-test\n\n/var/lib/topo:\n" +
+			"755 /\n1777 /tmp\n755 /etc\n"
+		if got != want {
+			l.Errorf("got %q\nwant %q", got, want)
+		}
+		for _, f := range files {
+			if _, err := os.Lstat(f); err == nil {
+				l.Errorf("%s has reached the host", f)
+				os.Remove(f)
+			}
+		}
+		if _, err := os.Stat("/etc/passwd"); err != nil {
+			l.Error(err)
+		}
+		// Another start has a new root.
+		if got := l.run(kernel.Process{}, "cat /etc/topo-test; id -un"); got != "cat: /etc/topo-test: No such file or directory\nroot\n" {
+			l.Errorf("the next one sees %q", got)
+		}
+		// The container changes nothing that the host can see, but the host's changes arrive.
+		l.start(kernel.Process{Container: true, Argv: []string{"sleep", "1000"}})
+		if out := testhost.Run(l, "cat", "/proc/mounts"); strings.Contains(out, l.project) {
+			l.Errorf("the host sees mounts of the container: %s", out)
+		}
+	})
+}
+
+func TestOneNodeCantSeeAnother(t *testing.T) {
+	boxes(t, func(l *lab) {
+		l.start(kernel.Process{Node: "other", Container: true, Argv: []string{"sh", "-c", "echo secret > /etc/secret; sleep 1000"}, Env: []string{"PASSWORD=x"}})
+		if got := l.run(kernel.Process{}, "cat /etc/secret; ls -A /var/lib/topo /run; ps -e -o comm= | grep -c sleep"); got !=
+			"cat: /etc/secret: No such file or directory\n/run:\n\n/var/lib/topo:\n0\n" {
+			l.Errorf("got %q", got)
+		}
+	})
+}
+
+func TestReadOnlyRoot(t *testing.T) {
+	boxes(t, func(l *lab) {
+		got := l.run(kernel.Process{ReadOnly: true, Dir: "/made/for/this"}, "pwd; touch /etc/x || echo refused; touch /run/x && echo run is writable")
+		if want := "/made/for/this\ntouch: cannot touch '/etc/x': Read-only file system\nrefused\nrun is writable\n"; got != want {
+			l.Errorf("got %q, want %q", got, want)
+		}
+	})
+}
+
+func TestMounts(t *testing.T) {
+	boxes(t, func(l *lab) {
+		dir := l.TempDir()
+		for name, text := range map[string]string{"ro/file": "kept\n", "rw/file": "before\n", "single": "one file\n"} {
+			path := filepath.Join(dir, name)
+			if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+				l.Fatal(err)
+			}
+			if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+				l.Fatal(err)
+			}
+		}
+		mounts := []kernel.Mount{
+			{Source: dir + "/ro", Target: "/srv/ro", ReadOnly: true},
+			{Source: dir + "/rw", Target: "/new/rw"},
+			{Source: dir + "/single", Target: "/etc/single", ReadOnly: true},
+			{Source: dir + "/made/here", Target: "/made", CreateSource: true},
+		}
+		got := l.run(kernel.Process{Mounts: mounts},
+			"cat /srv/ro/file /etc/single; echo no > /srv/ro/file; echo after > /new/rw/file; touch /made/x && echo done")
+		want := "kept\none file\nsh: 4: cannot create /srv/ro/file: Read-only file system\ndone\n"
+		if normal := strings.Replace(got, "sh: 2:", "sh: 4:", 1); normal != want {
+			l.Errorf("got %q, want %q", got, want)
+		}
+		if data, _ := os.ReadFile(dir + "/rw/file"); string(data) != "after\n" {
+			l.Errorf("the volume has %q", data)
+		}
+		if _, err := os.Stat(dir + "/made/here/x"); err != nil {
+			l.Error(err)
+		}
+		p := l.complete(kernel.Process{Container: true, Argv: []string{"true"}, Mounts: []kernel.Mount{{Source: dir + "/absent", Target: "/x"}}})
+		if err := l.Do(l.Context(), kernel.ProcessStart{Process: p}); err == nil || !strings.Contains(err.Error(), dir+"/absent") {
+			l.Errorf("a missing source: %v", err)
+		}
+	})
+}
+
+// A mount that the container makes in a shared volume reaches the host, one that the host makes in
+// a slave one reaches the container.
+func TestPropagation(t *testing.T) {
+	boxes(t, func(l *lab) {
+		dir := l.TempDir()
+		testhost.Run(l, "mount", "-t", "tmpfs", "shared", dir)
+		testhost.Run(l, "mount", "--make-shared", dir)
+		defer testhost.Run(l, "umount", "-R", dir)
+		for _, d := range []string{"/up", "/down"} {
+			if err := os.Mkdir(dir+d, 0o755); err != nil {
+				l.Fatal(err)
+			}
+		}
+		l.start(kernel.Process{
+			Container: true, Privileged: true, Argv: []string{"sh", "-c", "mount -t tmpfs up /v/up && touch /v/up/file && echo ready; while ! test -e /w/down/file; do sleep 0.01; done; echo seen"},
+			Mounts: []kernel.Mount{{Source: dir, Target: "/v", Propagation: "rshared"}, {Source: dir, Target: "/w", Propagation: "rslave"}},
+		})
+		l.awaitLog("n", "ready\n")
+		if _, err := os.Stat(dir + "/up/file"); err != nil {
+			l.Errorf("the container's mount: %v", err)
+		}
+		testhost.Run(l, "mount", "-t", "tmpfs", "down", dir+"/down")
+		if err := os.WriteFile(dir+"/down/file", nil, 0o644); err != nil {
+			l.Fatal(err)
+		}
+		l.awaitLog("n", "seen\n")
+	})
+}
+
+func TestConfinement(t *testing.T) {
+	boxes(t, func(l *lab) {
+		script := "grep -E '^(CapEff|CapBnd|NoNewPrivs|Seccomp):' /proc/self/status | tr '\\n\\t' '  '; echo; " +
+			"echo 1 > /proc/sys/kernel/panic || echo refused; ls /sys/firmware | wc -l; touch /sys/x || true; mount -t tmpfs x /mnt || true; dd if=/dev/vda of=/dev/null count=1 2>&1 | tail -1"
+		// 0xa80425fb are Docker's 14.
+		for user, caps := range map[string]string{"": "00000000a80425fb", "nobody": "0000000000000000"} {
+			got := l.run(kernel.Process{User: user}, script)
+			want := "CapEff: " + caps + " CapBnd: 00000000a80425fb NoNewPrivs: 1 Seccomp: 2 \n"
+			if !strings.HasPrefix(got, want) {
+				l.Errorf("user %q: got %q, want %q", user, got, want)
+			}
+			for _, must := range []string{"refused\n0\n", "Read-only file system", "mount"} {
+				if user == "" && !strings.Contains(got, must) {
+					l.Errorf("got %q, which lacks %q", got, must)
+				}
+			}
+		}
+		got := l.run(kernel.Process{SecurityOpt: []string{"no-new-privileges:false", "seccomp=unconfined"}}, script)
+		if want := "CapEff: 00000000a80425fb CapBnd: 00000000a80425fb NoNewPrivs: 0 Seccomp: 0 \n"; !strings.HasPrefix(got, want) {
+			l.Errorf("unconfined: got %q, want %q", got, want)
+		}
+		own := testhost.Run(l, "grep", "CapBnd", "/proc/self/status")
+		got = l.run(kernel.Process{Privileged: true}, script+"; ls /dev | grep -c '^loop'")
+		if want := fmt.Sprintf("CapEff: %s CapBnd: %[1]s NoNewPrivs: 0 Seccomp: 0 \n", strings.Fields(own)[1]); !strings.HasPrefix(got, want) {
+			l.Errorf("privileged: got %q, want %q", got, want)
+		}
+	})
+}
+
+// The second container of a supervisor gets the first one's compiled filter (crun), and so do commands in it.
+func TestFilterIsReused(t *testing.T) {
+	boxes(t, func(l *lab) {
+		for _, node := range []string{"a", "b"} {
+			l.start(kernel.Process{Node: node, Container: true, Argv: []string{"sleep", "1000"}})
+			pid := l.state(node).PID
+			if got := testhost.Run(l, "grep", "Seccomp:", fmt.Sprintf("/proc/%d/status", pid)); got != "Seccomp:\t2\n" {
+				l.Errorf("%s: %q", node, got)
+			}
+			code, out, _ := l.exec(ExecRequest{Node: node, Argv: []string{"grep", "-E", "^(Seccomp|CapEff):", "/proc/self/status"}})
+			if want := "CapEff:\t00000000a80425fb\nSeccomp:\t2\n"; code != 0 || out != want {
+				l.Errorf("a command in %s: %d %q, want %q", node, code, out, want)
+			}
+			// A call that the profile forbids: unshare(2) of a user namespace.
+			if code, out, stderr := l.exec(ExecRequest{Node: node, Argv: []string{"unshare", "-U", "true"}}); code == 0 {
+				l.Errorf("unshare in %s worked: %q %q", node, out, stderr)
+			}
+		}
+	})
+}
+
+func TestInit(t *testing.T) {
+	boxes(t, func(l *lab) {
+		got := l.run(kernel.Process{Init: true}, "echo $$; tr '\\0' ' ' < /proc/1/cmdline; echo; (sleep 0.05 & ) ; sleep 0.2; ps -e -o stat= | grep -c Z; exit 5")
+		if want := "/run/topo-init topo-init sh -c"; !strings.Contains(got, want) || !strings.HasSuffix(got, "\n0\n") {
+			l.Errorf("got %q", got)
+		}
+		if s := l.state("n"); s.ExitCode != 5 {
+			l.Errorf("state %+v", s)
+		}
+		// Signals are passed on: sleep, which as PID 1 would ignore TERM, ends.
+		l.start(kernel.Process{Container: true, Init: true, StopGrace: time.Minute, Argv: []string{"sleep", "1000"}})
+		begin := time.Now()
+		l.do(kernel.ProcessStop{Project: l.project, Node: "n"})
+		if d := time.Since(begin); d > 10*time.Second {
+			l.Errorf("stopping took %v", d)
+		}
+		p := l.complete(kernel.Process{Container: true, Init: true, Argv: []string{"no-such-program"}})
+		l.do(kernel.ProcessStart{Process: p})
+		if got := l.logged("n"); !strings.Contains(got, "no-such-program") || l.state("n").ExitCode != 127 {
+			l.Errorf("printed %q, state %+v", got, l.state("n"))
+		}
+	})
+}
+
+func TestManyContainers(t *testing.T) {
+	const many = 100
+	boxes(t, func(l *lab) {
+		begin := time.Now()
+		errs := make(chan error, many)
+		for i := range many {
+			go func() {
+				p := l.complete(kernel.Process{Node: fmt.Sprintf("n%d", i), Container: true, Argv: []string{"sleep", "1000"}, StopSignal: "SIGKILL"})
+				errs <- l.Do(l.Context(), kernel.ProcessStart{Process: p})
+			}()
+		}
+		for range many {
+			if err := <-errs; err != nil {
+				l.Fatal(err)
+			}
+		}
+		up := time.Since(begin)
+		_, states, err := l.Observe(l.Context(), l.project)
+		if err != nil || len(states) != many {
+			l.Fatalf("%d processes, %v", len(states), err)
+		}
+		supervisor := findSupervisor(l.layout(l.project)).PID
+		memory := testhost.Run(l, "grep", "-E", "VmRSS|RssAnon|Threads", fmt.Sprintf("/proc/%d/status", supervisor))
+		begin = time.Now()
+		l.do(kernel.SupervisorStop{Project: l.project})
+		l.Logf("%d containers: up %v, down %v, supervisor %s", many, up, time.Since(begin), strings.Join(strings.Fields(memory), " "))
+		if limit := time.Minute; up > limit {
+			l.Errorf("starting took %v", up)
+		}
+	})
+}

@@ -1,0 +1,137 @@
+package container
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	runc "github.com/containerd/go-runc"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"topo/internal/kernel"
+)
+
+// execContainer runs a program in a container, by the runtime that made it.
+func execContainer(ctx context.Context, l layout, p kernel.Process, rec record, r ExecRequest) (int, error) {
+	spec, err := r.containerProcess(p, rec)
+	if err != nil {
+		return 0, err
+	}
+	// What the runtime says, and who the program is. They are in the node's folder: gone with
+	// it, if this is killed.
+	dir, err := os.MkdirTemp(l.run("nodes", r.Node), "exec-")
+	if err != nil {
+		return 0, err
+	}
+	defer os.RemoveAll(dir)
+	log, pidFile := filepath.Join(dir, "log"), filepath.Join(dir, "pid")
+
+	stdin, closeStdin, err := input(r.Stdin)
+	if err != nil {
+		return 0, err
+	}
+	defer closeStdin()
+	var io runc.IO = execIO{stdin, r.Stdout, r.Stderr, r.patience}
+	if r.Detach {
+		if io, err = runc.NewNullIO(); err != nil {
+			return 0, err
+		}
+	}
+	// The runtime's process passes signals on to the program, and ends with its code.
+	started := make(chan int, 1)
+	go func() {
+		if pid, ok := <-started; ok {
+			stop := forward(r.Signals, pid)
+			<-started // closed when the runtime has ended
+			stop()
+		}
+	}()
+	// The runtime's death would leave the program alone.
+	defer context.AfterFunc(ctx, func() { killFile(pidFile) })()
+	rt := ociRuntime{rec.Runtime, l.runtimeRoot()}
+	// Its log has the error of a program that can't be run.
+	err = rt.client("").Exec(ctx, rec.ContainerID, *spec,
+		&runc.ExecOpts{IO: io, PidFile: pidFile, LogFile: log, Detach: r.Detach, Started: started})
+	if ctx.Err() != nil {
+		return 0, ctx.Err()
+	}
+	var exit *runc.ExitError
+	switch {
+	case err == nil:
+		return 0, nil
+	case lastError(log) != "" || !errors.As(err, &exit):
+		return 0, rt.failure(r.Argv[0], log, err)
+	}
+	return exit.Status, nil
+}
+
+// containerProcess is the program in the words of the OCI: as the container's main one, with what the
+// request says instead.
+func (r ExecRequest) containerProcess(p kernel.Process, rec record) (*specs.Process, error) {
+	root, err := os.OpenRoot("/proc/" + strconv.Itoa(rec.PID) + "/root")
+	if err != nil {
+		return nil, fmt.Errorf("opening the root of the container: %w", err)
+	}
+	defer root.Close()
+	b := box{Process: p, hostname: p.Hostname}
+	if b.account, err = findAccount(root, or(r.User, p.User)); err != nil {
+		return nil, err
+	}
+	if b.security, err = parseSecurity(p.SecurityOpt, p.Privileged); err != nil {
+		return nil, err
+	}
+	if b.hostname == "" {
+		if b.hostname, err = os.Hostname(); err != nil {
+			return nil, err
+		}
+	}
+	spec := b.process(r.Argv, or(r.Dir, p.Dir), containerEnv(b.account, b.hostname), p.Env, r.Env)
+	spec.Terminal = r.TTY
+	return spec, nil
+}
+
+// killFile kills the process that a pid file names, with its process group if it leads one.
+func killFile(path string) {
+	pid, err := runc.ReadPidFile(path)
+	if err != nil {
+		return
+	}
+	if group, err := unix.Getpgid(pid); err == nil && group == pid {
+		_ = unix.Kill(-pid, unix.SIGKILL)
+	}
+	_ = unix.Kill(pid, unix.SIGKILL)
+}
+
+// execIO gives a runtime the input and output of what it runs.
+type execIO struct {
+	stdin          *os.File
+	stdout, stderr io.Writer
+	patience       time.Duration
+}
+
+// Set gives them to a command; without input it has /dev/null.
+func (e execIO) Set(c *exec.Cmd) {
+	if e.stdin != nil {
+		c.Stdin = e.stdin
+	}
+	c.Stdout, c.Stderr, c.WaitDelay = e.stdout, e.stderr, e.patience
+}
+
+// Stdin is the command's own.
+func (e execIO) Stdin() io.WriteCloser { return nil }
+
+// Stdout is the command's own.
+func (e execIO) Stdout() io.ReadCloser { return nil }
+
+// Stderr is the command's own.
+func (e execIO) Stderr() io.ReadCloser { return nil }
+
+// Close has nothing to close.
+func (e execIO) Close() error { return nil }

@@ -1,0 +1,191 @@
+package container
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	"topo/internal/kernel"
+)
+
+// LogsRequest asks for what processes printed.
+type LogsRequest struct {
+	Project string
+	Nodes   []string // empty = all that have a process
+	Follow  bool     // go on until ctx ends, or all processes have ended and the supervisor is gone
+	// Tail is how many of the last lines of each node are shown first; negative = all.
+	Tail       int
+	Since      time.Time // zero = from the beginning
+	Timestamps bool      // RFC 3339 with nanoseconds, before each line
+	// Prefix puts "NODE  | " before each line; Color gives each node one of its own.
+	Prefix, Color bool
+
+	Stdout, Stderr io.Writer // the two streams of the processes
+}
+
+// Logs writes what the processes of nodes printed, by time. It reads files, and needs no supervisor.
+// With Follow, nodes that start later are shown, too, if none were named. The end of ctx is no error.
+func (e *Engine) Logs(ctx context.Context, r LogsRequest) error {
+	l := e.layout(r.Project)
+	sources := map[string]*logReader{}
+	defer func() {
+		for _, s := range sources {
+			s.close()
+		}
+	}()
+	out := newLogPrinter(r)
+	for first := true; ; first = false {
+		// Asked before reading: what was printed until then is in the files.
+		over, err := e.over(ctx, r)
+		if err != nil && ctx.Err() == nil {
+			return err
+		}
+		nodes := r.Nodes
+		if len(nodes) == 0 {
+			if nodes, err = l.nodes(); err != nil {
+				return err
+			}
+		}
+		lines, err := readLogs(l, nodes, sources, r, first)
+		if err != nil {
+			return err
+		}
+		if err := out.print(nodes, lines); err != nil {
+			return err
+		}
+		if over || ctx.Err() != nil {
+			return nil
+		}
+		const pause = 50 * time.Millisecond // not noticed by a reader; a look costs a stat a node
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(pause):
+		}
+	}
+}
+
+// over reports whether nothing more will be printed.
+func (e *Engine) over(ctx context.Context, r LogsRequest) (bool, error) {
+	if !r.Follow {
+		return true, nil
+	}
+	// Without a supervisor, the files no longer grow; a process that runs may get one again.
+	if findSupervisor(e.layout(r.Project)).PID != 0 {
+		return false, nil
+	}
+	_, states, err := e.Observe(ctx, r.Project)
+	running := slices.ContainsFunc(states, func(s kernel.ProcessState) bool {
+		return s.Status == kernel.Running && (len(r.Nodes) == 0 || slices.Contains(r.Nodes, s.Process.Node))
+	})
+	return !running, err
+}
+
+// logLine is an entry with where it comes from.
+type logLine struct {
+	node string
+	entry
+}
+
+// readLogs reads what is new in all nodes, by time.
+func readLogs(l layout, nodes []string, sources map[string]*logReader, r LogsRequest, first bool) ([]logLine, error) {
+	var lines []logLine
+	for _, node := range nodes {
+		source, ok := sources[node]
+		if !ok {
+			source = &logReader{path: l.log(node)}
+			sources[node] = source
+		}
+		entries, err := source.next()
+		if err != nil {
+			return nil, fmt.Errorf("reading the log of %s: %w", node, err)
+		}
+		if first && r.Tail >= 0 {
+			entries = tail(entries, r.Tail)
+		}
+		for _, e := range entries {
+			if !e.Time.Before(r.Since) {
+				lines = append(lines, logLine{node, e})
+			}
+		}
+	}
+	slices.SortStableFunc(lines, func(a, b logLine) int { return a.Time.Compare(b.Time) })
+	return lines, nil
+}
+
+// tail gives the last n lines; one line may be several entries.
+func tail(entries []entry, n int) []entry {
+	for i := len(entries) - 1; i >= 0; i-- {
+		if i == len(entries)-1 || strings.HasSuffix(entries[i].Log, "\n") {
+			if n == 0 {
+				return entries[i+1:]
+			}
+			n--
+		}
+	}
+	return entries
+}
+
+// logPrinter writes lines as asked for.
+type logPrinter struct {
+	LogsRequest
+	width int
+	// within tells, for a node's stream, that its last entry did not end its line.
+	within map[[2]string]bool
+}
+
+func newLogPrinter(r LogsRequest) *logPrinter {
+	return &logPrinter{LogsRequest: r, within: map[[2]string]bool{}}
+}
+
+func (p *logPrinter) print(nodes []string, lines []logLine) error {
+	for _, node := range nodes {
+		p.width = max(p.width, len(node))
+	}
+	stdout, stderr := bufio.NewWriter(p.Stdout), bufio.NewWriter(p.Stderr)
+	var last *bufio.Writer
+	for _, line := range lines {
+		w := stdout
+		if line.Stream == "stderr" {
+			w = stderr
+		}
+		// Both may be one terminal: keep the order.
+		if last != nil && last != w {
+			if err := last.Flush(); err != nil {
+				return err
+			}
+		}
+		last = w
+		key := [2]string{line.node, line.Stream}
+		if !p.within[key] {
+			w.WriteString(p.prefix(nodes, line))
+		}
+		p.within[key] = !strings.HasSuffix(line.Log, "\n")
+		w.WriteString(line.Log)
+	}
+	if last == nil {
+		return nil
+	}
+	return last.Flush()
+}
+
+// colors are those of Docker Compose: cyan, yellow, green, magenta, blue; then bright ones.
+var colors = []int{36, 33, 32, 35, 34, 96, 93, 92, 95, 94}
+
+func (p *logPrinter) prefix(nodes []string, line logLine) string {
+	var s string
+	if p.Prefix {
+		s = fmt.Sprintf("%-*s  | ", p.width, line.node)
+		if p.Color {
+			s = fmt.Sprintf("\x1b[%dm%s\x1b[0m", colors[max(0, slices.Index(nodes, line.node))%len(colors)], s)
+		}
+	}
+	if p.Timestamps {
+		s += line.Time.Format(time.RFC3339Nano) + " "
+	}
+	return s
+}
