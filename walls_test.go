@@ -38,9 +38,7 @@ var walls = []wall{
 		"os":            "a plan depends on its input alone: no environment, no files",
 		"topo/executor": "deciding and acting stay apart",
 	})},
-	{"topo/executor", with(effects, map[string]string{
-		"topo/spec": "it carries out what a plan says; what the file says has been decided",
-	})},
+	{"topo/executor", effects},
 	{"topo/internal/linux", map[string]string{
 		"topo/planner":  "it does as it is told",
 		"topo/executor": "it does as it is told",
