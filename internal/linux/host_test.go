@@ -146,3 +146,6 @@ func itoa(n int) string { return strconv.Itoa(n) }
 
 // creating says whether this process is the one that a test starts to kill it.
 func creating() bool { return os.Getenv("TOPO_CREATE") != "" }
+
+// announce tells the test that started this process.
+func announce(s string) { _, _ = os.Stdout.WriteString(s + "\n") }

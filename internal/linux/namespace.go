@@ -221,22 +221,27 @@ func (h *Host) number(name string) (int, error) {
 		return unassigned, err
 	}
 	defer h.spaces.release(ns)
-	h.spaces.mu.Lock()
+	return h.spaces.number(ns, func() (int, error) {
+		fd, done, err := h.descriptor(name)
+		if err != nil {
+			return unassigned, err
+		}
+		id, err := nsid(h.conn, fd)
+		return id, errors.Join(err, done())
+	})
+}
+
+// number gives the remembered number, or asks.
+func (s *namespaces) number(ns *namespace, ask func() (int, error)) (int, error) {
+	s.mu.Lock()
 	id := ns.nsid
-	h.spaces.mu.Unlock()
+	s.mu.Unlock()
 	if id != unassigned {
 		return id, nil
 	}
-	fd, err := openNamespace(name)
-	if err != nil {
-		return unassigned, err
-	}
-	defer unix.Close(fd)
-	if id, err = nsid(h.conn, fd); err != nil {
-		return unassigned, err
-	}
-	h.spaces.mu.Lock()
-	defer h.spaces.mu.Unlock()
+	id, err := ask()
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	ns.nsid = id
-	return id, nil
+	return id, err
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 	"sync"
@@ -107,7 +108,9 @@ func (h *Host) netnsDelete(o kernel.NetnsDelete) error {
 	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	h.dying.add(h, o.Name)
+	if err := h.dying.add(h, o.Name); err != nil {
+		return err
+	}
 	h.spaces.forget(o.Name)
 	h.traced("", "unmount "+path)
 	// Mounts can be stacked; the last answer is EINVAL: not a mount.
@@ -161,12 +164,24 @@ type deletions struct {
 	ids map[int]bool
 }
 
-// add looks up the number of a namespace that is about to be deleted. One that has none, or can't be opened
-// (an unfinished one), has no link into it.
-func (d *deletions) add(h *Host, name string) {
-	id, err := h.number(name)
-	if err != nil || id == unassigned {
-		return
+// add notes a namespace that is about to be deleted. One that can't be opened (an unfinished one) has no
+// link into it. The kernel gives out a number when a link is first looked at; without one the
+// link could not be told from others afterwards, so the number is asked for.
+func (d *deletions) add(h *Host, name string) error {
+	fd, done, err := h.descriptor(name)
+	if err != nil {
+		return gone(err)
+	}
+	err = numberNamespace(h.conn, fd)
+	if errors.Is(err, unix.EEXIST) {
+		err = nil
+	}
+	id := unassigned
+	if err == nil {
+		id, err = nsid(h.conn, fd)
+	}
+	if err = errors.Join(err, done()); err != nil {
+		return fmt.Errorf("looking for links into namespace %s: %w", name, err)
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -174,6 +189,16 @@ func (d *deletions) add(h *Host, name string) {
 		d.ids = map[int]bool{}
 	}
 	d.ids[id] = true
+	return nil
+}
+
+// numberNamespace makes the socket's namespace have a number for another one; EEXIST when it has.
+func numberNamespace(c *conn, namespace int) error {
+	req := nl.NewNetlinkRequest(unix.RTM_NEWNSID, unix.NLM_F_ACK)
+	req.AddData(nl.NewRtGenMsg())
+	req.AddData(numberAttr(unix.NETNSA_FD, uint32(namespace)))
+	req.AddData(numberAttr(unix.NETNSA_NSID, math.MaxUint32)) // -1: any
+	return c.exchange(req, func(uint16, []byte) error { return nil })
 }
 
 func (d *deletions) has(id int) bool {

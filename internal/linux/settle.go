@@ -2,29 +2,28 @@ package linux
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"slices"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"topo/internal/kernel"
 )
 
 // Settle waits for what the kernel does in its own time: ports of the project's bridges that
-// have a carrier forwarding, addresses no longer tentative, links into deleted namespaces gone. It ends with
-// an error that names what it waits for when the context does.
+// have a carrier forwarding, veths able to send, addresses no longer tentative, links into deleted
+// namespaces gone. It ends with an error that names what it waits for when the context does.
 //
-// Link-local addresses, which the kernel makes by itself, are not waited for: nothing of topo needs them.
+// Link-local addresses, which the kernel makes by itself, are not waited for: their duplicate address detection
+// takes one to two seconds, and nothing of topo needs them.
 func (h *Host) Settle(ctx context.Context, project string) error {
 	const shortest, longest = 2 * time.Millisecond, 50 * time.Millisecond
-	names, err := h.withTentative(project)
+	waiting, err := namespaceNames()
 	if err != nil {
 		return err
 	}
 	for pause := shortest; ; pause = min(2*pause, longest) {
-		busy, err := h.unsettled(project, &names)
-		if err != nil {
+		var busy string
+		if busy, waiting, err = h.unsettled(project, waiting); err != nil {
 			return err
 		}
 		if busy == "" {
@@ -39,34 +38,81 @@ func (h *Host) Settle(ctx context.Context, project string) error {
 	}
 }
 
-// unsettled names one thing that is not yet as it will be, "" for none. Namespaces that have settled leave names.
-func (h *Host) unsettled(project string, names *[]string) (string, error) {
-	links, err := readLinks(h.conn)
-	if err != nil {
-		return "", err
+// unsettled names one thing that is not yet as it will be, "" for none. Of the namespaces it
+// gives back those that are not settled; the others are not looked at again.
+func (h *Host) unsettled(project string, names []string) (busy string, waiting []string, err error) {
+	var host space
+	if err := readContents(h.conn, &host); err != nil {
+		return "", nil, err
 	}
-	bridges := map[string]bool{} // the project's, up
-	for _, l := range links {
-		if l.Kind == "bridge" && l.Up && belongs(l, project) {
-			bridges[l.Name] = true
+	busy = h.hostUnsettled(&host, project)
+	for i, name := range names {
+		var s space
+		if err := h.readNamespace(name, project, &s); err != nil {
+			return "", nil, err
+		}
+		if found := nodeUnsettled(&s); found != "" {
+			// One is enough to wait for; the rest is looked at when that is done.
+			return found, slices.Concat(waiting, names[i:]), nil
 		}
 	}
-	for _, l := range links {
+	return busy, nil, nil
+}
+
+// hostUnsettled looks at the project's links, bridges and ports in the host's namespace.
+func (h *Host) hostUnsettled(s *space, project string) string {
+	own := map[string]bool{} // links of the project, bridges that have a port of it, ports of its bridges
+	for _, l := range s.links {
+		if belongs(l, project) {
+			own[l.Name] = true
+			own[l.Master] = true
+		}
+	}
+	for _, l := range s.links {
+		mine := own[l.Name] || l.Port != nil && own[l.Master]
 		switch {
-		case l.Port != nil && bridges[l.Master] && l.Up && l.Oper == "up" && l.Port.State != "forwarding" && l.Port.State != "blocking":
-			return fmt.Sprintf("port %s is forwarding (it is %s)", l.Name, l.Port.State), nil
-		case l.Kind == "veth" && belongs(l, project) && (l.dying() || l.peerOutside && h.dying.has(l.peerNetns)):
-			return fmt.Sprintf("link %s is gone with the namespace of its other end", l.Name), nil
+		case !mine:
+		case l.dying() || l.peerOutside && h.dying.has(l.peerNetns):
+			return fmt.Sprintf("link %s is gone with the namespace of its other end", l.Name)
+		case l.pending():
+			return fmt.Sprintf("the state of link %s follows its carrier (it is %s)", l.Name, l.Oper)
+		case l.Port != nil && l.Oper == "up" && !steady(l, s):
+			return fmt.Sprintf("port %s is forwarding (it is %s)", l.Name, l.Port.State)
 		}
 	}
-	for len(*names) > 0 {
-		tentative, err := h.tentative((*names)[0], project)
-		if err != nil || tentative != "" {
-			return tentative, err
-		}
-		*names = (*names)[1:]
+	return tentative(s, func(link string) bool { return own[link] })
+}
+
+// steady says whether a port with a carrier is in a state that will last: forwarding, blocked by spanning tree,
+// or disabled because its bridge is down.
+func steady(port link, s *space) bool {
+	switch port.Port.State {
+	case "forwarding", "blocking":
+		return true
+	case "disabled":
+		return !slices.ContainsFunc(s.links, func(l link) bool { return l.Name == port.Master && l.Up })
 	}
-	return "", nil
+	return false
+}
+
+// nodeUnsettled looks at one of the project's namespaces; others were not read and have nothing.
+func nodeUnsettled(s *space) string {
+	for _, l := range s.links {
+		if l.pending() {
+			return fmt.Sprintf("the state of link %s in %s follows its carrier (it is %s)", l.Name, s.Name, l.Oper)
+		}
+	}
+	return tentative(s, func(string) bool { return true })
+}
+
+// tentative names an address under duplicate address detection, "" for none.
+func tentative(s *space, mine func(link string) bool) string {
+	for _, a := range s.Addrs {
+		if a.Tentative && !a.Kernel && mine(a.Link) {
+			return fmt.Sprintf("address %s of %s is no longer tentative", a.Prefix, a.Link)
+		}
+	}
+	return ""
 }
 
 // belongs says whether a link is the project's, by its mark, or, unfinished, by its group.
@@ -76,48 +122,4 @@ func belongs(l link, project string) bool {
 	}
 	m, ok := kernel.ParseMark(l.Alias)
 	return ok && m.Project == project
-}
-
-// withTentative lists the namespaces of the project with a tentative address, and the host's.
-func (h *Host) withTentative(project string) ([]string, error) {
-	_, named, err := h.readNamespaces(context.Background(), project)
-	if err != nil {
-		return nil, err
-	}
-	names := []string{""}
-	for _, n := range named {
-		for _, a := range n.Addrs {
-			if a.Tentative && !a.Kernel {
-				names = append(names, n.Name)
-				break
-			}
-		}
-	}
-	return names, nil
-}
-
-// tentative names an address that is one; in the host's namespace, only on the project's links.
-func (h *Host) tentative(netns, project string) (string, error) {
-	found := ""
-	err := h.in(netns, func(c *conn) error {
-		links, err := readLinks(c)
-		if err != nil {
-			return err
-		}
-		own := map[string]bool{}
-		for _, l := range links {
-			own[l.Name] = netns != "" || belongs(l, project)
-		}
-		addrs, err := readAddrs(c, links)
-		for _, a := range addrs {
-			if a.Tentative && !a.Kernel && own[a.Link] {
-				found = fmt.Sprintf("address %s of %s is no longer tentative", a.Prefix, a.Link)
-			}
-		}
-		return err
-	})
-	if errors.Is(err, unix.ENOENT) {
-		return "", nil // the namespace is gone
-	}
-	return found, err
 }

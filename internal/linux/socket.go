@@ -18,9 +18,10 @@ type conn struct {
 	name  string // of the namespace, for the trace
 	trace *atomic.Pointer[func(string)]
 
-	mu  sync.Mutex
-	fd  int // -1 when closed
-	seq uint32
+	mu   sync.Mutex
+	fd   int // -1 when closed
+	seq  uint32
+	send func(fd int, request []byte) error // sendto; a test's own kernel is not reached by it
 }
 
 // answerTimeout bounds the wait for an answer. The kernel answers while it takes the request, so only
@@ -48,7 +49,7 @@ func dial(name string, trace *atomic.Pointer[func(string)]) (*conn, error) {
 		unix.Close(fd)
 		return nil, fmt.Errorf("setting up a netlink socket: %w", err)
 	}
-	return &conn{name: name, trace: trace, fd: fd}, nil
+	return &conn{name: name, trace: trace, fd: fd, send: sendto}, nil
 }
 
 func (c *conn) close() {
@@ -112,7 +113,7 @@ func (c *conn) exchange(req *nl.NetlinkRequest, each func(kind uint16, body []by
 	}
 	c.seq++
 	req.Seq = c.seq
-	if err := sendto(c.fd, req.Serialize()); err != nil {
+	if err := c.send(c.fd, req.Serialize()); err != nil {
 		return fmt.Errorf("sending to netlink: %w", err)
 	}
 	buf := buffers.Get().(*[bufferSize]byte)

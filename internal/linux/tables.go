@@ -121,40 +121,26 @@ func parseTables(f kernel.Family, save string) ([]kernel.Chain, []kernel.Rule, e
 	return chains, rules, nil
 }
 
-// restore carries out a transaction. A line that deletes what is not there is left out and
-// the rest tried again; the kernel took nothing of the failed try.
+// restore carries out a transaction. Deleting what is not there fails, as with iptables(8).
 func (h *Host) restore(ctx context.Context, batch []kernel.Iptables) error {
 	t, ok := h.tables[batch[0].Family]
 	if !ok {
-		return &kernel.OpError{Op: batch[0], Err: fmt.Errorf("family %q is unknown", batch[0].Family)}
+		return &kernel.OpError{Op: batch[0], Err: fmt.Errorf("family %q: %w", batch[0].Family, unix.EAFNOSUPPORT)}
 	}
-	batch = slices.Clone(batch)
-	for len(batch) > 0 {
-		at, err := h.tryRestore(ctx, t, batch)
-		if err == nil {
-			return nil
-		}
-		if at < 0 {
-			return &kernel.OpError{Op: batch[len(batch)-1], Err: err}
-		}
-		lacks, known := t.lacks(ctx, batch[at])
-		switch {
-		case known && lacks && takesAway(batch[at]):
-			batch = slices.Delete(batch, at, at+1)
-		case known && !lacks && strings.HasPrefix(batch[at].Args, "-N ") && !errors.Is(err, unix.EEXIST):
-			return &kernel.OpError{Op: batch[at], Err: fmt.Errorf("%w: %w", unix.EEXIST, err)}
-		default:
-			return &kernel.OpError{Op: batch[at], Err: err}
-		}
+	at, err := h.runRestore(ctx, t, batch)
+	if err != nil {
+		return &kernel.OpError{Op: batch[at], Err: err}
 	}
 	return nil
 }
 
-// tryRestore runs iptables-restore. With an error comes the index of the op that it is about, or -1.
-func (h *Host) tryRestore(ctx context.Context, t *tables, batch []kernel.Iptables) (int, error) {
+// runRestore runs iptables-restore. With an error comes the index of the op that it is about: where the
+// program does not say, or names the line that commits, the last one.
+func (h *Host) runRestore(ctx context.Context, t *tables, batch []kernel.Iptables) (int, error) {
+	last := len(batch) - 1
 	program, err := t.program("-restore")
 	if err != nil {
-		return -1, err
+		return last, err
 	}
 	var input, output bytes.Buffer
 	fmt.Fprintf(&input, "*%s\n", batch[0].Table)
@@ -172,52 +158,25 @@ func (h *Host) tryRestore(ctx context.Context, t *tables, batch []kernel.Iptable
 		return 0, nil
 	}
 	if ctx.Err() != nil {
-		return -1, ctx.Err()
+		return last, ctx.Err()
 	}
 	if exit := (*exec.ExitError)(nil); !errors.As(err, &exit) {
-		return -1, fmt.Errorf("running %s: %w", filepath.Base(program), err)
+		return last, fmt.Errorf("running %s: %w", filepath.Base(program), err)
 	}
 	return failedOp(output.String(), len(batch)), restoreError(output.String())
 }
 
 var failedLine = regexp.MustCompile(`line:? (\d+)`)
 
-// failedOp is the index of the op whose line iptables-restore names; -1 where it names none, or the one
-// that commits. The first line is the table's.
+// failedOp is the index of the op whose line iptables-restore names. The first line is the table's.
 func failedOp(output string, ops int) int {
 	m := failedLine.FindStringSubmatch(output)
 	if m == nil {
-		return -1
+		return ops - 1
 	}
 	n, err := strconv.Atoi(m[1])
 	if err != nil || n < 2 || n >= ops+2 {
-		return -1
+		return ops - 1
 	}
 	return n - 2
-}
-
-// takesAway says whether the line is one of -D a rule, -X a chain, -F the rules of one.
-func takesAway(o kernel.Iptables) bool {
-	return slices.ContainsFunc([]string{"-D ", "-X ", "-F "}, func(p string) bool { return strings.HasPrefix(o.Args, p) })
-}
-
-// lacks says whether the chain of the line, or the rule that it deletes, is not there. It reads the tables, because
-// the legacy program says only which line failed.
-func (t *tables) lacks(ctx context.Context, o kernel.Iptables) (lacks, known bool) {
-	chains, rules, err := t.read(ctx)
-	if err != nil {
-		return false, false
-	}
-	verb, rest, _ := strings.Cut(o.Args, " ")
-	chain, spec, _ := strings.Cut(rest, " ")
-	if !slices.ContainsFunc(chains, func(c kernel.Chain) bool { return c.Table == o.Table && c.Name == chain }) {
-		return true, true
-	}
-	if verb != "-D" {
-		return false, true
-	}
-	want := kernel.Canonical(spec)
-	return !slices.ContainsFunc(rules, func(r kernel.Rule) bool {
-		return r.Table == o.Table && r.Chain == chain && r.Spec == want
-	}), true
 }

@@ -1,0 +1,93 @@
+package linux
+
+import (
+	"os"
+	"testing"
+
+	"topo/internal/kernel"
+	"topo/internal/testhost"
+)
+
+func TestFiles(t *testing.T) {
+	t.Parallel()
+	if testhost.Outside(t) {
+		return
+	}
+	h := open(t)
+	before := testhost.Machine(t)
+	const path = "/etc/netns/web/hosts"
+	content := "# topo:lab:hosts/web\n10.0.0.2 web\n"
+	do(t, h, kernel.FileWrite{Path: path, Content: content})
+	if info, err := os.Stat(path); err != nil || info.Mode() != 0o644 {
+		t.Errorf("%v, %v", info, err)
+	}
+	open, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer open.Close()
+	content += "10.0.0.3 db\n"
+	do(t, h, kernel.FileWrite{Path: path, Content: content})
+	first, err := open.Stat()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if now, err := os.Stat(path); err != nil || !os.SameFile(first, now) {
+		t.Errorf("the file is another one: %v", err)
+	}
+	testhost.Run(t, "sh", "-c", "echo theirs >/etc/netns/web/other")
+	s := snapshot(t, h)
+	want := kernel.File{Path: path, Mark: kernel.Mark{Project: project, ID: "hosts/web"}, Content: content}
+	if len(s.Files) != 1 || s.Files[0] != want {
+		t.Errorf("read %+v", s.Files)
+	}
+	do(t, h, kernel.FileDelete{Path: path})
+	if _, err := os.Stat("/etc/netns/web/other"); err != nil {
+		t.Error(err)
+	}
+	testhost.Run(t, "rm", "/etc/netns/web/other")
+	do(t, h, kernel.FileDelete{Path: path})
+	unchanged(t, before)
+}
+
+// Folders that were there before stay, empty or not.
+func TestFoldersOfOthers(t *testing.T) {
+	t.Parallel()
+	if testhost.Outside(t) {
+		return
+	}
+	h := open(t)
+	testhost.Run(t, "mkdir", "/etc/netns")
+	before := testhost.Machine(t)
+	do(t, h, kernel.FileWrite{Path: "/etc/netns/a/hosts", Content: "x"}, kernel.FileWrite{Path: "/etc/netns/b/hosts", Content: "x"})
+	do(t, h, kernel.FileDelete{Path: "/etc/netns/b/hosts"}, kernel.FileDelete{Path: "/etc/netns/a/hosts"})
+	unchanged(t, before)
+}
+
+func TestApplied(t *testing.T) {
+	t.Parallel()
+	if testhost.Outside(t) {
+		return
+	}
+	before := testhost.Machine(t)
+	if b, err := ReadApplied(project); b != nil || err != nil {
+		t.Errorf("%q, %v", b, err)
+	}
+	for _, want := range []string{"{}", `{"a": {}}`} {
+		if err := WriteApplied(project, []byte(want)); err != nil {
+			t.Fatal(err)
+		}
+		if b, err := ReadApplied(project); string(b) != want || err != nil {
+			t.Errorf("%q, %v", b, err)
+		}
+	}
+	if err := WriteApplied("other", nil); err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range []string{project, "other", "other"} {
+		if err := RemoveState(p); err != nil {
+			t.Error(err)
+		}
+	}
+	unchanged(t, before)
+}

@@ -1,0 +1,436 @@
+package linux
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"net"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/vishvananda/netlink/nl"
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
+
+	"topo/internal/kernel"
+	"topo/internal/testhost"
+)
+
+func TestSnapshotIsTheSameTwice(t *testing.T) {
+	t.Parallel()
+	if testhost.Outside(t) {
+		return
+	}
+	h := open(t)
+	do(t, h, bridge("br0")...)
+	for i, name := range []string{"c", "a", "b"} {
+		do(t, h, node(name, "br0", "10.0.0."+itoa(i+2)+"/24", "10.0.0.1")...)
+	}
+	do(t, h, kernel.LinkSet{Name: "br0", Up: ptr(true)})
+	settle(t, h)
+	testhost.Poll(t, 10*time.Second, func() error { // link-local addresses come by and by
+		first := snapshot(t, h)
+		if d := cmp.Diff(first, snapshot(t, open(t)), cmp.Comparer(func(a, b netip.Addr) bool { return a == b }), cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })); d != "" {
+			return errors.New(d)
+		}
+		if got := []string{first.Netns[0].Name, first.Netns[1].Name, first.Netns[2].Name}; strings.Join(got, "") != "abc" {
+			t.Errorf("order %v", got)
+		}
+		return nil
+	})
+	s := snapshot(t, h)
+	if s.HostID != testhost.HostID || s.Hostname != testhost.Hostname {
+		t.Errorf("host %q %q", s.HostID, s.Hostname)
+	}
+}
+
+// Another project sees that the namespaces are there, and not what is in them.
+func TestSnapshotOfAnotherProject(t *testing.T) {
+	t.Parallel()
+	if testhost.Outside(t) {
+		return
+	}
+	h := open(t)
+	do(t, h, kernel.NetnsAdd{Name: "web", Alias: mark("netns/web"), Group: group})
+	for _, p := range []string{"other", ""} {
+		s, err := h.Snapshot(t.Context(), kernel.Query{Project: p})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := netnsOf(t, s, "web"); n.Mark.Project != project || len(n.Links) != 0 {
+			t.Errorf("project %q reads %+v", p, n)
+		}
+	}
+}
+
+func TestSnapshotChangesNothing(t *testing.T) {
+	t.Parallel()
+	if testhost.Outside(t) {
+		return
+	}
+	h := open(t)
+	do(t, h, bridge("br0")...)
+	do(t, h, node("web", "br0", "10.0.0.2/24", "10.0.0.1")...)
+	testhost.Run(t, "touch", "/run/netns/unfinished")
+	settle(t, h)
+	h.Trace(func(change string) { t.Errorf("sent %s", change) })
+	var before string
+	testhost.Poll(t, 10*time.Second, func() error { // until the kernel has come to rest
+		before = testhost.Machine(t)
+		if again := testhost.Machine(t); again != before {
+			return errors.New("still moving:\n" + firstDifference(before, again))
+		}
+		return nil
+	})
+	for range 3 {
+		if _, err := h.Snapshot(t.Context(), kernel.Query{Project: project, Listeners: true, Sysctls: []kernel.SysctlKey{{Netns: "web", Key: "net.ipv4.ip_forward"}}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if after := testhost.Machine(t); after != before {
+		t.Errorf("a reading changed the machine:\n%s", firstDifference(before, after))
+	}
+}
+
+// Reading makes no system call that changes something.
+func TestSnapshotBySystemCalls(t *testing.T) {
+	t.Parallel()
+	if testhost.Outside(t) {
+		return
+	}
+	if _, err := exec.LookPath("strace"); err != nil {
+		t.Skip("needs strace")
+	}
+	h := open(t)
+	do(t, h, bridge("br0")...)
+	do(t, h, node("web", "br0", "10.0.0.2/24", "10.0.0.1")...)
+	log := filepath.Join(t.TempDir(), "strace")
+	cmd := exec.Command("strace", "-f", "-o", log, "-s", "64",
+		"-e", "trace=mount,umount2,unshare,mkdir,mkdirat,unlink,unlinkat,rename,renameat,renameat2,rmdir,openat,sendto,sendmsg,ioctl",
+		"/proc/self/exe", "-test.run=^TestReadOnce$")
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd.Args[len(cmd.Args)-2] = self
+	cmd.Env = append(os.Environ(), "TOPO_CREATE=1")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	trace, err := os.ReadFile(log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	reads := 0
+	for line := range strings.Lines(string(trace)) {
+		switch {
+		case strings.Contains(line, "RTM_GETLINK"), strings.Contains(line, "RTM_GETADDR"), strings.Contains(line, "RTM_GETROUTE"):
+			reads++
+		case unnamedRequest.MatchString(line): // to a socket in another namespace, of which strace does not know the kind
+			n, err := strconv.ParseUint(unnamedRequest.FindStringSubmatch(line)[1], 16, 16)
+			if err != nil || n%4 != 2 { // rtnetlink(7): NEW, DEL, GET, SET
+				t.Errorf("changes something: %s", line)
+			}
+			reads++
+		case strings.Contains(line, "RTM_GET"), strings.Contains(line, "NFT_MSG_GET"), strings.Contains(line, "SIOCG"):
+		case strings.Contains(line, "openat") && (strings.Contains(line, "O_RDONLY") || strings.Contains(line, "/dev/null") || strings.Contains(line, "xtables.lock")):
+		case strings.Contains(line, "RTM_NEW"), strings.Contains(line, "RTM_DEL"), strings.Contains(line, "RTM_SET"),
+			strings.Contains(line, "NFT_MSG_NEW"), strings.Contains(line, "NFT_MSG_DEL"),
+			strings.Contains(line, "mount("), strings.Contains(line, "umount2("), strings.Contains(line, "unshare("), strings.Contains(line, "mkdir"),
+			strings.Contains(line, "unlink"), strings.Contains(line, "rename"), strings.Contains(line, "rmdir"), strings.Contains(line, "O_WRONLY"), strings.Contains(line, "O_RDWR"):
+			t.Errorf("changes something: %s", line)
+		}
+	}
+	if reads < 6 {
+		t.Errorf("only %d readings were seen", reads)
+	}
+}
+
+var unnamedRequest = regexp.MustCompile(`nlmsg_type=0x([0-9a-f]+)`)
+
+func TestReadOnce(t *testing.T) {
+	if !creating() {
+		t.Skip("run by TestSnapshotBySystemCalls")
+	}
+	s, err := open(t).Snapshot(t.Context(), kernel.Query{Project: project})
+	if err != nil || len(s.Netns) != 1 || len(s.Netns[0].Links) != 2 {
+		t.Errorf("%+v, %v", s.Netns, err)
+	}
+}
+
+func TestListeners(t *testing.T) {
+	t.Parallel()
+	if testhost.Outside(t) {
+		return
+	}
+	var listeners []net.Listener
+	for _, a := range []string{"127.0.0.1:8080", "[::1]:8081"} {
+		l, err := net.Listen("tcp", a)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		listeners = append(listeners, l)
+	}
+	p, err := net.ListenPacket("udp4", "0.0.0.0:53")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	connected, err := net.Dial("tcp", "127.0.0.1:8080")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer connected.Close()
+	s, err := open(t).Snapshot(t.Context(), kernel.Query{Listeners: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	comm, err := os.ReadFile("/proc/self/comm")
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := strings.TrimSpace(string(comm))
+	want := []kernel.Listener{
+		{Protocol: "tcp", Addr: netip.MustParseAddrPort("127.0.0.1:8080"), PID: os.Getpid(), Command: name},
+		{Protocol: "tcp", Addr: netip.MustParseAddrPort("[::1]:8081"), PID: os.Getpid(), Command: name},
+		{Protocol: "udp", Addr: netip.MustParseAddrPort("0.0.0.0:53"), PID: os.Getpid(), Command: name},
+	}
+	if len(s.Listeners) != len(want) {
+		t.Fatalf("read %+v with %d listeners open", s.Listeners, len(listeners))
+	}
+	for i, l := range s.Listeners {
+		if l != want[i] {
+			t.Errorf("read %+v, want %+v", l, want[i])
+		}
+	}
+}
+
+// Links come and go all the time while the host is read: no reading may be torn, so the bridge that is there from
+// before is in each one exactly once.
+func TestSnapshotUnderChurn(t *testing.T) {
+	t.Parallel()
+	if testhost.Outside(t) {
+		return
+	}
+	h := open(t)
+	do(t, h, bridge("br0")...)
+	for i := range 100 { // enough for a dump of several parts
+		do(t, h, kernel.VethAdd{A: kernel.VethEnd{Name: "a" + itoa(i)}, B: kernel.VethEnd{Name: "b" + itoa(i)}})
+	}
+	stop := make(chan struct{})
+	var g errgroup.Group
+	for w := range 2 {
+		g.Go(func() error {
+			for {
+				select {
+				case <-stop:
+					return nil
+				default:
+				}
+				name := "x" + itoa(w)
+				err := h.Do(t.Context(), []kernel.Op{
+					kernel.VethAdd{A: kernel.VethEnd{Name: name}, B: kernel.VethEnd{Name: "y" + itoa(w)}}, kernel.LinkDelete{Name: name}})
+				if err != nil {
+					return err
+				}
+			}
+		})
+	}
+	for range 100 {
+		links, err := readLinks(h.conn)
+		if err != nil {
+			t.Fatal(err)
+		}
+		seen := map[string]int{}
+		for _, l := range links {
+			seen[l.Name]++
+		}
+		for i := range 100 {
+			if seen["a"+itoa(i)] != 1 || seen["b"+itoa(i)] != 1 {
+				t.Fatalf("torn: a%d %d times, b%d %d times", i, seen["a"+itoa(i)], i, seen["b"+itoa(i)])
+			}
+		}
+	}
+	close(stop)
+	if err := g.Wait(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestUntorn(t *testing.T) {
+	t.Parallel()
+	tries := 0
+	if err := untorn(func() error {
+		if tries++; tries < 5 {
+			return errInterrupted
+		}
+		return nil
+	}); err != nil || tries != 5 {
+		t.Errorf("%v after %d tries", err, tries)
+	}
+	tries = 0
+	if err := untorn(func() error { tries++; return errInterrupted }); !errors.Is(err, ErrTorn) || tries != dumpTries {
+		t.Errorf("%v after %d tries", err, tries)
+	}
+	tries = 0
+	if err := untorn(func() error { tries++; return unix.EPERM }); !errors.Is(err, unix.EPERM) || tries != 1 {
+		t.Errorf("%v after %d tries", err, tries)
+	}
+}
+
+// What a kernel answers is played to a socket: a torn dump is not taken for a whole one.
+func TestInterruptedDumpIsRepeated(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name      string
+		torn      int // dumps that are interrupted before one that is not
+		wantTries int
+		want      error
+	}{
+		{"once", 1, 2, nil},
+		{"never", 0, 1, nil},
+		{"always", dumpTries, dumpTries, ErrTorn},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			conn := &conn{fd: pair[0], trace: &(&Host{}).trace, send: func(fd int, b []byte) error { return unix.Sendto(fd, b, 0, nil) }}
+			defer conn.close()
+			tries := 0
+			var g errgroup.Group
+			g.Go(func() error {
+				defer unix.Close(pair[1])
+				buf := make([]byte, 4096)
+				for tries < c.wantTries {
+					n, err := unix.Read(pair[1], buf)
+					if err != nil || n < unix.SizeofNlMsghdr {
+						return err
+					}
+					tries++
+					seq := binary.NativeEndian.Uint32(buf[8:])
+					flags := uint16(unix.NLM_F_MULTI)
+					first := flags
+					if tries <= c.torn {
+						first |= unix.NLM_F_DUMP_INTR
+					}
+					answer := append(netlinkMessage(unix.RTM_NEWLINK, first, seq), netlinkMessage(unix.NLMSG_DONE, flags, seq)...)
+					if _, err := unix.Write(pair[1], answer); err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+			entries := 0
+			err = conn.dump(unix.RTM_GETLINK, nl.NewIfInfomsg(unix.AF_UNSPEC), func() { entries = 0 }, func([]byte) error { entries++; return nil })
+			if !errors.Is(err, c.want) || err == nil && entries != 1 {
+				t.Errorf("%v with %d entries", err, entries)
+			}
+			if err := g.Wait(); err != nil || tries != c.wantTries {
+				t.Errorf("%d tries, %v", tries, err)
+			}
+		})
+	}
+}
+
+func netlinkMessage(kind, flags uint16, seq uint32) []byte {
+	b := binary.NativeEndian.AppendUint32(nil, unix.SizeofNlMsghdr+4)
+	b = binary.NativeEndian.AppendUint16(b, kind)
+	b = binary.NativeEndian.AppendUint16(b, flags)
+	b = binary.NativeEndian.AppendUint32(b, seq)
+	b = binary.NativeEndian.AppendUint32(b, 0)
+	return append(b, 0, 0, 0, 0)
+}
+
+func TestDoSideBySide(t *testing.T) {
+	t.Parallel()
+	if testhost.Outside(t) {
+		return
+	}
+	h := open(t)
+	h.spaces.limit = 8 // sockets are closed and opened under way
+	do(t, h, bridge("br0")...)
+	const nodes = 60
+	var g errgroup.Group
+	g.SetLimit(16)
+	for i := range nodes {
+		g.Go(func() error {
+			return h.Do(t.Context(), node("n"+itoa(i), "br0", "10.0.0."+itoa(i+2)+"/24", "10.0.0.1"))
+		})
+		g.Go(func() error {
+			_, err := h.Snapshot(t.Context(), kernel.Query{Project: project})
+			return err
+		})
+	}
+	if err := g.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	s := snapshot(t, h)
+	if len(s.Netns) != nodes {
+		t.Fatalf("%d namespaces", len(s.Netns))
+	}
+	for _, n := range s.Netns {
+		if linkOf(t, n, "eth0").Peer.Name != "v"+n.Name {
+			t.Errorf("%s: %+v", n.Name, n.Links)
+		}
+	}
+	for i := range nodes {
+		g.Go(func() error { return h.Do(t.Context(), []kernel.Op{kernel.NetnsDelete{Name: "n" + itoa(i)}}) })
+	}
+	if err := g.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	settle(t, h)
+	if links := snapshot(t, h).Host.Links; len(links) != 2 {
+		t.Errorf("left: %+v", links)
+	}
+}
+
+func TestSettleSaysWhatItWaitsFor(t *testing.T) {
+	t.Parallel()
+	if testhost.Outside(t) {
+		return
+	}
+	h := open(t)
+	do(t, h, kernel.BridgeAdd{Name: "br0", Group: group, STP: true, ForwardDelay: 30 * time.Second})
+	do(t, h, node("web", "br0", "10.0.0.2/24", "10.0.0.1")...)
+	do(t, h, kernel.LinkSet{Name: "br0", Up: ptr(true)})
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	if err := h.Settle(ctx, project); err == nil || !strings.Contains(err.Error(), "port vweb is forwarding (it is listening)") {
+		t.Errorf("error %v", err)
+	}
+	// Somebody's process in it keeps the namespace, and the link into it.
+	holder := exec.Command("ip", "netns", "exec", "web", "sleep", "60")
+	if err := holder.Start(); err != nil {
+		t.Fatal(err)
+	}
+	testhost.Poll(t, 5*time.Second, func() error {
+		if pids := testhost.Run(t, "ip", "netns", "pids", "web"); strings.TrimSpace(pids) == "" {
+			return errors.New("not in there yet")
+		}
+		return nil
+	})
+	do(t, h, kernel.NetnsDelete{Name: "web"})
+	ctx, cancel = context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	if err := h.Settle(ctx, project); err == nil || !strings.Contains(err.Error(), "link vweb is gone") {
+		t.Errorf("error %v", err)
+	}
+	if err := holder.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = holder.Wait() // says that it was killed
+	settle(t, h)
+}
