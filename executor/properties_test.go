@@ -1,6 +1,9 @@
 package executor_test
 
 import (
+	"maps"
+	"net/netip"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -206,20 +209,183 @@ func truthful(t *rapid.T, p *planner.Plan, r *executor.Report, done []kernel.Op)
 		carried[op.String()]++
 	}
 	for i, result := range r.Results {
-		all := true
+		ops, all := 0, true
 		for _, s := range p.Steps {
 			if s.Change != i {
 				continue
 			}
 			for _, op := range s.Ops {
+				ops++
 				all = all && carried[op.String()] > 0
 			}
 		}
-		if (result.State == executor.Done) != all {
+		if ops > 0 && (result.State == executor.Done) != all {
 			t.Fatalf("%s is reported %s; all its ops were carried out: %t\n%s", p.Changes[i].ID, result.State, all, text(p))
 		}
 		if result.State == executor.Skipped && r.Results[result.Cause].State != executor.Failed {
 			t.Fatalf("%s was skipped because of %s, which is %s", p.Changes[i].ID, p.Changes[result.Cause].ID, r.Results[result.Cause].State)
 		}
+	}
+}
+
+// 6: one edit by somebody else: the plan names what was edited, where nothing follows from it nothing
+// else, and up repairs it.
+func TestForeignEdit(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		l, m := newLab(t)
+		f := topogen.Draw(t, project, drawOptions(t))
+		l.up(f)
+		up := m.String()
+		o, _, err := l.options(f, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		edits := topogen.Edits(o.Snapshot, project)
+		if len(edits) == 0 {
+			t.Skip("nothing to edit")
+		}
+		edit := rapid.SampledFrom(edits).Draw(t, "edit")
+		if err := m.Foreign(edit.Ops...); err != nil {
+			t.Fatalf("%s: %v", edit.Name, err)
+		}
+		l.repairs(f, edit)
+		l.equal("machine after "+edit.Name+" and up", m.String(), up)
+	})
+}
+
+// repairs expects a plan to name an edit, and up to undo it.
+func (l *lab) repairs(f *topogen.File, edit topogen.Edit) {
+	l.Helper()
+	p := l.plan(f)
+	named := slices.ContainsFunc(p.Changes, func(c planner.Change) bool { return c.ID.String() == edit.ID })
+	if p.Empty() || edit.ID != "" && !named || edit.Exact && len(p.Changes) != 1 {
+		l.Fatalf("%s: the plan should name %s (nothing else: %t):\n%s\n%s", edit.Name, edit.ID, edit.Exact, text(p), yaml(f))
+	}
+	if p, err := l.run(f); err != nil {
+		l.Fatalf("%s: %v\n%s\n%s", edit.Name, err, text(p), yaml(f))
+	}
+}
+
+// 6, for processes: one that ends is started again, a supervisor that dies is replaced.
+func TestProcessEnds(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		l, m := newLab(t)
+		f := topogen.Draw(t, project, topogen.Options{Processes: true, Stated: true})
+		l.up(f)
+		up := m.String()
+		o, _, err := l.options(f, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(o.Snapshot.Processes) == 0 {
+			t.Skip("no process")
+		}
+		edit := topogen.Edit{Name: "death of the supervisor", ID: "supervisor/" + project}
+		if rapid.Bool().Draw(t, "a process") {
+			node := rapid.SampledFrom(o.Snapshot.Processes).Draw(t, "of").Process.Node
+			m.Exit(project, node, 1)
+			edit = topogen.Edit{Name: "end of " + node, ID: "process/" + node}
+		} else {
+			m.KillSupervisor(project)
+		}
+		l.repairs(f, edit)
+		l.equal("machine after the "+edit.Name+" and up", m.String(), up)
+		l.down()
+	})
+}
+
+// lookAlikes is other people's things that look like topo's.
+var lookAlikes = map[string][]kernel.Op{
+	"a namespace with the prefix":            {kernel.NetnsAdd{Name: "p-foreign"}},
+	"a namespace of another project":         {kernel.NetnsAdd{Name: "p-other", Alias: "topo:q:netns/other", Group: kernel.Group(project)}},
+	"a bridge with the prefix":               {kernel.BridgeAdd{Name: "p-foreign", MTU: 1500}},
+	"a link in the group, of somebody":       {kernel.BridgeAdd{Name: "grouped", Group: kernel.Group(project)}, kernel.LinkSet{Name: "grouped", Alias: ptr("mine")}},
+	"a link in the group, of another one":    {kernel.BridgeAdd{Name: "q-b1", Group: kernel.Group(project)}, kernel.LinkSet{Name: "q-b1", Alias: ptr("topo:q:bridge/b1")}},
+	"a bridge with a subnet":                 {kernel.BridgeAdd{Name: "br7", MTU: 1500}, kernel.LinkSet{Name: "br7", Up: ptr(true)}, kernel.AddrAdd{Link: "br7", Prefix: netip.MustParsePrefix("10.77.0.1/24")}},
+	"a chain like topo's":                    {rule("filter", "-N TOPO-FOREIGN"), rule("filter", "-A TOPO-FOREIGN -j ACCEPT")},
+	"a rule of another project":              {rule("filter", "-A FORWARD -i q-b1 -m comment --comment topo:q:isolation/b1 -j ACCEPT")},
+	"a rule for a bridge of topo":            {rule("filter", "-A FORWARD -i p-b1 -j ACCEPT"), rule("nat", "-A POSTROUTING -s 10.20.1.0/24 -j MASQUERADE")},
+	"a policy":                               {rule("filter", "-P FORWARD DROP")},
+	"hosts files of a namespace of somebody": {kernel.FileWrite{Path: "/etc/netns/p-foreign/hosts", Content: "127.0.0.1 localhost\n"}},
+	"a hosts file of another project":        {kernel.FileWrite{Path: "/etc/netns/p-other/hosts", Content: "# topo:q:hosts/other\n"}},
+	"forwarding":                             {kernel.SysctlSet{SysctlKey: kernel.SysctlKey{Key: "net.ipv4.ip_forward"}, Value: "1"}},
+	"forwarding of one link":                 {kernel.SysctlSet{SysctlKey: kernel.SysctlKey{Key: "net/ipv4/conf/eth0/forwarding"}, Value: "1"}},
+	"a user's own chain":                     {rule("filter", "-N TOPO-USER"), rule("filter", "-A TOPO-USER -s 198.51.100.0/24 -j DROP")},
+}
+
+func ptr[T any](v T) *T { return &v }
+
+// 5: what looks like topo's and is not stays as it is, through up, change and down.
+func TestLookAlikesStay(t *testing.T) {
+	names := slices.Sorted(maps.Keys(lookAlikes))
+	rapid.Check(t, func(t *rapid.T) {
+		l, m := newLab(t)
+		for _, name := range rapid.SliceOfDistinct(rapid.SampledFrom(names), rapid.ID).Draw(t, "look-alikes") {
+			if err := m.Foreign(lookAlikes[name]...); err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+		}
+		before := m.String()
+		o := drawOptions(t)
+		f := topogen.Draw(t, project, o)
+		stays := func(when string) {
+			t.Helper()
+			now := strings.Split(m.String(), "\n")
+			for _, line := range strings.Split(before, "\n") {
+				// accept_redirects goes with forwarding, which is put back by down.
+				if !slices.Contains(now, line) && !strings.Contains(line, "sysctl") {
+					t.Fatalf("after %s this is missing: %s\n%s", when, line, m.String())
+				}
+			}
+		}
+		l.up(f)
+		stays("up")
+		l.up(topogen.Change(t, f, o))
+		stays("a change")
+		l.down()
+		l.same("machine after down", m.String(), before)
+	})
+}
+
+// 5: what stands in the way is refused, and nothing is done.
+func TestInTheWayIsRefused(t *testing.T) {
+	file := &topogen.File{
+		Name:    project,
+		Bridges: []topogen.Bridge{{Name: "b1", Subnet: 1, V4: true}},
+		Nodes: []topogen.Node{{
+			Name: "n1", Host: 1, Attached: []topogen.Attachment{{Bridge: "b1", Stated: true}},
+			Ports: []topogen.Port{{Host: 8080, Node: 80, Protocol: "tcp"}},
+		}},
+		Links: []topogen.Link{{Number: 1, Ends: [2]topogen.End{{Node: "host"}, {Node: "n1"}}}},
+	}
+	mac := "02:00:00:00:00:01"
+	for name, ops := range map[string][]kernel.Op{
+		"bridge p-b1":              {kernel.BridgeAdd{Name: "p-b1", MAC: mac}},
+		"bridge of another":        {kernel.BridgeAdd{Name: "p-b1", MAC: mac, Group: kernel.Group(project)}, kernel.LinkSet{Name: "p-b1", Alias: ptr("topo:q:bridge/b1")}},
+		"namespace p-n1":           {kernel.NetnsAdd{Name: "p-n1"}},
+		"namespace of another":     {kernel.NetnsAdd{Name: "p-n1", Alias: "topo:q:netns/n1", Group: kernel.Group(project)}},
+		"link lk1a":                {kernel.BridgeAdd{Name: "lk1a", MAC: mac}},
+		"hosts file":               {kernel.FileWrite{Path: "/etc/netns/p-n1/hosts", Content: "127.0.0.1 localhost\n"}},
+		"hosts file of another":    {kernel.FileWrite{Path: "/etc/netns/p-n1/hosts", Content: "# topo:q:hosts/n1\n"}},
+		"a subnet that overlaps":   {kernel.BridgeAdd{Name: "br7", MAC: mac}, kernel.LinkSet{Name: "br7", Up: ptr(true)}, kernel.AddrAdd{Link: "br7", Prefix: netip.MustParsePrefix("10.20.0.1/16")}},
+		"a listener on 8080":       nil,
+		"a published port of 8080": {rule("nat", "-N TOPO-D-00000001"), rule("nat", "-A TOPO-D-00000001 -p tcp --dport 8080 -m comment --comment topo:q:publish/x:8080/tcp -j DNAT --to-destination 10.9.0.2:80")},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l, m := newLab(t)
+			if err := m.Foreign(ops...); err != nil {
+				t.Fatal(err)
+			}
+			if ops == nil {
+				m.Listen(kernel.Listener{Protocol: "tcp", Addr: netip.MustParseAddrPort("0.0.0.0:8080"), PID: 7, Command: "nginx"})
+			}
+			before := m.String()
+			if p, err := l.run(file); err == nil {
+				t.Errorf("not refused:\n%s", text(p))
+			} else {
+				t.Log(err)
+			}
+			l.same("machine after the refusal", m.String(), before)
+		})
 	}
 }

@@ -1,0 +1,175 @@
+package topogen
+
+import (
+	"net/netip"
+	"strings"
+	"time"
+
+	"topo/internal/kernel"
+)
+
+// Edit is something that somebody does to a machine behind topo's back.
+type Edit struct {
+	Name string
+	Ops  []kernel.Op
+	// ID is the resource that a plan must name afterwards; "": any.
+	ID string
+	// Exact: nothing follows from the edit, so a plan must name nothing else.
+	Exact bool
+}
+
+// Edits lists edits of single attributes of what a project has on a machine.
+func Edits(s kernel.Snapshot, project string) []Edit {
+	e := editor{project: project}
+	e.space(s.Host)
+	for _, n := range s.Netns {
+		if n.Mark.Project != project {
+			continue
+		}
+		e.space(n)
+		e.add("deletion of namespace "+n.Name, n.Mark.ID, false, kernel.NetnsDelete{Name: n.Name})
+	}
+	e.rules(s)
+	e.sysctls(s)
+	for _, f := range s.Files {
+		if f.Mark.Project == project {
+			e.add("a line in "+f.Path, f.Mark.ID, true, kernel.FileWrite{Path: f.Path, Content: f.Content + "192.0.2.66 intruder\n"})
+			e.add("deletion of "+f.Path, f.Mark.ID, true, kernel.FileDelete{Path: f.Path})
+		}
+	}
+	return e.edits
+}
+
+type editor struct {
+	project string
+	edits   []Edit
+}
+
+func (e *editor) add(name, id string, exact bool, ops ...kernel.Op) {
+	e.edits = append(e.edits, Edit{Name: name, Ops: ops, ID: id, Exact: exact})
+}
+
+// space edits the links of a namespace, with what stands on them.
+func (e *editor) space(n kernel.Netns) {
+	node := strings.TrimPrefix(n.Mark.ID, "netns/")
+	for _, l := range n.Links {
+		owner, id := node, "link/"+node+":"+l.Name
+		if n.Name == "" {
+			m, ok := kernel.ParseMark(l.Alias)
+			if !ok || m.Project != e.project {
+				continue
+			}
+			owner, id = "host", m.ID
+		}
+		if l.Name == "lo" {
+			e.add("lo of "+node+" down", n.Mark.ID, true, kernel.LinkSet{Netns: n.Name, Name: "lo", Up: ref(false)})
+			continue
+		}
+		e.link(n.Name, id, l)
+		for _, a := range n.Addrs {
+			if a.Link == l.Name && !a.Kernel {
+				e.add("deletion of address "+a.Prefix.String()+" of "+id, "address/"+owner+":"+l.Name+"/"+a.Prefix.String(), false,
+					kernel.AddrDelete{Netns: n.Name, Link: l.Name, Prefix: a.Prefix})
+			}
+		}
+		e.add("an address on "+id, "address/"+owner+":"+l.Name+"/203.0.113.9/24", true,
+			kernel.AddrAdd{Netns: n.Name, Link: l.Name, Prefix: netip.MustParsePrefix("203.0.113.9/24")})
+		if n.Name == "" {
+			continue
+		}
+		for _, r := range n.Routes {
+			if r.Link == l.Name && r.Protocol == kernel.Protocol {
+				e.add("deletion of route "+r.Dst.String()+" of "+node, "", true,
+					kernel.RouteDelete{Netns: n.Name, Dst: r.Dst, Via: r.Via, Link: l.Name, Metric: r.Metric, Table: r.Table})
+			}
+		}
+		if l.Up {
+			e.add("a route by "+id, "route/"+node+":198.51.100.0/24", true,
+				kernel.RouteReplace{Netns: n.Name, Dst: netip.MustParsePrefix("198.51.100.0/24"), Link: l.Name, Table: kernel.TableMain})
+		}
+	}
+}
+
+func (e *editor) link(netns, id string, l kernel.Link) {
+	set := func(what string, exact bool, edit func(*kernel.LinkSet)) {
+		o := kernel.LinkSet{Netns: netns, Name: l.Name}
+		edit(&o)
+		e.add(what+" of "+id, id, exact, o)
+	}
+	set("MTU", true, func(o *kernel.LinkSet) { o.MTU = ref(l.MTU + 100) })
+	set("group", true, func(o *kernel.LinkSet) { o.Group = ref(uint32(99)) })
+	if !strings.HasPrefix(id, "port/") {
+		set("MAC", true, func(o *kernel.LinkSet) { o.MAC = ref("02:ee:ee:ee:ee:ee") })
+	}
+	if netns == "" {
+		set("alias", true, func(o *kernel.LinkSet) { o.Alias = ref("") })
+	}
+	if l.Up {
+		e.add(id+" down", "", false, kernel.LinkSet{Netns: netns, Name: l.Name, Up: ref(false)})
+	} else {
+		set("state", true, func(o *kernel.LinkSet) { o.Up = ref(true) })
+	}
+	if l.Master != "" {
+		set("master", true, func(o *kernel.LinkSet) { o.Master = ref("") })
+	}
+	if l.Port != nil {
+		e.add("isolation of "+id, id, true, kernel.PortSet{Name: l.Name, Isolated: !l.Port.Isolated})
+	}
+	if l.Bridge != nil {
+		e.add("STP of "+id, id, true, kernel.BridgeSet{Name: l.Name, STP: ref(!l.Bridge.STP)})
+		e.add("forward delay of "+id, id, true, kernel.BridgeSet{Name: l.Name, ForwardDelay: ref(7 * time.Second)})
+	}
+	e.add("deletion of "+id, "", false, kernel.LinkDelete{Netns: netns, Name: l.Name})
+}
+
+// rules deletes rules, empties chains, and puts a rule into a chain of the project's.
+func (e *editor) rules(s kernel.Snapshot) {
+	seen := map[string]bool{}
+	for _, r := range s.Rules {
+		m := r.Mark()
+		if m.Project != e.project && m.Project != kernel.HostProject {
+			continue
+		}
+		op := kernel.Iptables{Family: r.Family, Table: r.Table}
+		line := string(r.Family) + " " + r.Table + " " + r.Chain
+		op.Args = "-D " + r.Chain + " " + r.Spec
+		e.add("deletion of rule "+line+" "+r.Spec, m.ID, true, op)
+		if !strings.HasPrefix(r.Chain, "TOPO-") || seen[line] {
+			continue
+		}
+		seen[line] = true
+		op.Args = "-F " + r.Chain
+		e.add("flush of "+line, "", false, op)
+		if m.Project == e.project {
+			op.Args = "-A " + r.Chain + " -s 198.51.100.7 -j RETURN"
+			e.add("a rule in "+line, "", false, op)
+		}
+	}
+}
+
+func (e *editor) sysctls(s kernel.Snapshot) {
+	other := map[string]string{
+		"net.ipv4.ip_unprivileged_port_start": "99", "net.ipv4.ping_group_range": "5 6",
+		"net.ipv4.conf.all.rp_filter": "0", "net.ipv6.conf.all.forwarding": "0",
+	}
+	nodes := map[string]string{}
+	for _, n := range s.Netns {
+		nodes[n.Name] = strings.TrimPrefix(n.Mark.ID, "netns/")
+	}
+	for _, r := range s.Records {
+		if r.Project == e.project && nodes[r.Netns] != "" && other[r.Key] != "" {
+			e.add(r.Key+" of "+r.Netns, "sysctl/"+nodes[r.Netns]+":"+r.Key, true, kernel.SysctlSet{SysctlKey: r.SysctlKey, Value: other[r.Key]})
+		}
+	}
+	for _, f := range s.Forwards {
+		if f.Recorded {
+			key := "net.ipv4.ip_forward"
+			if f.Family == kernel.IPv6 {
+				key = "net.ipv6.conf.all.forwarding"
+			}
+			e.add("forwarding of "+string(f.Family), "forwarding/"+string(f.Family), true, kernel.SysctlSet{SysctlKey: kernel.SysctlKey{Key: key}, Value: "0"})
+		}
+	}
+}
+
+func ref[T any](v T) *T { return &v }
