@@ -30,7 +30,7 @@ func hints(err error) []string {
 	)
 	switch {
 	case errors.As(err, &half):
-		again := fmt.Sprintf("What is done stays. \"topo %s\" again continues; \"topo plan\" shows what is left.", half.verb)
+		again := fmt.Sprintf("What is done stays. \"topo %s\" again continues.", half.verb)
 		return append(hints(half.cause), again)
 	case errors.As(err, &usage):
 		return []string{"See: " + strings.TrimSpace("topo "+usage.command) + " --help"}

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"errors"
+	"io/fs"
 	"strconv"
 	"time"
 
@@ -43,7 +45,10 @@ func logs(c *cli.Context) error {
 		return err
 	}
 	s, project, err := readRunning(c)
-	if err != nil {
+	switch {
+	case errors.Is(err, fs.ErrNotExist) && len(givenFiles(c)) > 0:
+		return usageErrorf(c, "%v (-f is the file here; --follow goes on)", err)
+	case err != nil:
 		return err
 	}
 	nodes := c.Args().Slice()

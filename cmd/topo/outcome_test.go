@@ -52,7 +52,7 @@ lab: 1 of 3 done, 1 failed, 1 skipped in 1.2s
 	printError(&b, outcomeError(context.Background(), "up", half()))
 	want = `
 topo: lab: 1 change failed, 2 changes left undone
-  What is done stays. "topo up" again continues; "topo plan" shows what is left.
+  What is done stays. "topo up" again continues.
 `
 	if d := cmp.Diff(want, "\n"+b.String()); d != "" {
 		t.Error(d)

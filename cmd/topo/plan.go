@@ -18,7 +18,7 @@ func planCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "plan",
 		Usage:     "show what up would do; changes nothing",
-		UsageText: "topo plan [-f FILE] [--json] [--commands] [--detailed-exitcode] [--offline] [NODE…]",
+		UsageText: "topo plan [-f FILE] [--json] [--commands] [--detailed-exitcode] [--offline] [--remove-orphans=false] [NODE…]",
 		ArgsUsage: "[NODE…]",
 		Description: `Reads the kernel and compares it with the file. One line an action, in the order in
 which up carries them out: + makes, ~ changes, ± replaces, - removes; the reason stands
@@ -32,11 +32,17 @@ Example:
 			boolFlag("commands", "print the ip, iptables or sysctl line of every action under it"),
 			boolFlag("detailed-exitcode", "end with 2 when changes are pending"),
 			boolFlag("offline", "compare with an empty machine; needs no privilege"),
+			orphansFlag(),
 			futureFlag("out"),
 		),
 		Action:       plan,
 		BashComplete: completeNodes,
 	}
+}
+
+// orphansFlag is the same for plan, so that it shows what up would do.
+func orphansFlag() cli.Flag {
+	return &cli.BoolFlag{Name: "remove-orphans", Value: true, Usage: "remove nodes and bridges that are not in the file any more", EnvVars: []string{envName("remove-orphans")}}
 }
 
 func plan(c *cli.Context) error {
@@ -47,11 +53,11 @@ func plan(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	nodes, err := knownNodes(c, t)
+	w, err := wantedBy(c, t)
 	if err != nil {
 		return err
 	}
-	p, err := planOf(c.Context, t, nodes, c.Bool("offline"))
+	p, err := w.planNow(c.Context, c.Bool("offline"))
 	if err != nil {
 		return err
 	}
@@ -64,31 +70,49 @@ func plan(c *cli.Context) error {
 	return nil
 }
 
-// planOf reads the kernel, or takes an empty one for it, and compares.
-func planOf(ctx context.Context, t *spec.Topology, nodes []string, offline bool) (*planner.Plan, error) {
+// wanted is what plan and up are asked for.
+type wanted struct {
+	topology    *spec.Topology // not yet allocated
+	nodes       []string
+	keepOrphans bool
+}
+
+func wantedBy(c *cli.Context, t *spec.Topology) (*wanted, error) {
+	nodes, err := knownNodes(c, t)
+	if err != nil {
+		return nil, err
+	}
+	return &wanted{topology: t, nodes: nodes, keepOrphans: !c.Bool("remove-orphans")}, nil
+}
+
+// planNow reads the kernel, or takes an empty one for it, and compares.
+func (w *wanted) planNow(ctx context.Context, offline bool) (*planner.Plan, error) {
 	if offline {
-		p, _, err := compare(t, nodes, kernel.Snapshot{}, nil)
+		p, _, err := w.compare(kernel.Snapshot{}, nil)
 		return p, err
 	}
-	s, err := readFor(ctx, t)
+	s, err := readFor(ctx, w.topology)
 	if err != nil {
 		return nil, err
 	}
-	applied, err := readApplied(t.Name)
+	applied, err := readApplied(w.topology.Name)
 	if err != nil {
 		return nil, err
 	}
-	p, _, err := compare(t, nodes, s, applied)
+	p, _, err := w.compare(s, applied)
 	return p, err
 }
 
 // compare allocates what the file leaves open and plans; it also returns what it planned from.
-func compare(t *spec.Topology, nodes []string, s kernel.Snapshot, applied planner.Applied) (*planner.Plan, planner.Options, error) {
-	allocated, err := planner.Allocate(t, s)
+func (w *wanted) compare(s kernel.Snapshot, applied planner.Applied) (*planner.Plan, planner.Options, error) {
+	allocated, err := planner.Allocate(w.topology, s)
 	if err != nil {
 		return nil, planner.Options{}, err
 	}
-	o := planner.Options{Topology: allocated, Project: t.Name, Snapshot: s, Applied: applied, Nodes: nodes}
+	o := planner.Options{
+		Topology: allocated, Project: w.topology.Name, Snapshot: s, Applied: applied,
+		Nodes: w.nodes, KeepOrphans: w.keepOrphans,
+	}
 	p, err := planner.Build(o)
 	return p, o, err
 }

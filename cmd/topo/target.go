@@ -106,13 +106,25 @@ func (f *topologyFile) load() (*spec.Topology, error) {
 	})
 }
 
-// loadFile is openFile and load.
+// loadAloud is load; it prints what a person should hear of though it is no mistake.
+func (f *topologyFile) loadAloud(w io.Writer) (*spec.Topology, error) {
+	t, err := f.load()
+	if err != nil {
+		return nil, err
+	}
+	for _, m := range t.Warnings {
+		fmt.Fprintf(w, "%s: warning: %s\n", m.Pos, m.Msg)
+	}
+	return t, nil
+}
+
+// loadFile is openFile and loadAloud.
 func loadFile(c *cli.Context) (*spec.Topology, error) {
 	f, err := openFile(c)
 	if err != nil {
 		return nil, err
 	}
-	return f.load()
+	return f.loadAloud(c.App.ErrWriter)
 }
 
 // environment is what ${…} in a file sees: the process's environment, and below it the file's .env.

@@ -19,7 +19,7 @@ func upCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "up",
 		Usage:     "make it so, and prove it",
-		UsageText: "topo up [-f FILE] [--wait] [--timeout DURATION] [--progress MODE] [NODE…]",
+		UsageText: "topo up [-f FILE] [--wait] [--timeout DURATION] [--progress MODE] [--remove-orphans=false] [NODE…]",
 		ArgsUsage: "[NODE…]",
 		Description: `Plans as "topo plan" does, carries the plan out, and reads the kernel again: any
 difference that is left is an error. What is in place and right is not touched.
@@ -32,7 +32,7 @@ Example:
   sudo topo up -f examples/flask-redis.yaml --wait`,
 		Flags: slices.Concat(targetFlags(false), changingFlags(), []cli.Flag{
 			boolFlag("wait", "wait until all processes run, and those with a health check are healthy"),
-			&cli.BoolFlag{Name: "remove-orphans", Value: true, Usage: "remove what is not in the file any more; false is not supported yet", EnvVars: []string{envName("remove-orphans")}},
+			orphansFlag(),
 			futureFlag("plan"),
 			&cli.BoolFlag{Name: "rollback-on-failure", Usage: "not supported yet", Hidden: true},
 		}),
@@ -49,7 +49,7 @@ func up(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	nodes, err := knownNodes(c, t)
+	want, err := wantedBy(c, t)
 	if err != nil {
 		return err
 	}
@@ -59,7 +59,7 @@ func up(c *cli.Context) error {
 		verb: "up", project: t.Name, query: planner.Query(t, t.Name),
 		progress: c.String("progress"), out: c.App.Writer, err: c.App.ErrWriter,
 	}
-	return w.told(bringUp(ctx, c, w, t, nodes))
+	return w.told(bringUp(ctx, c, w, want))
 }
 
 func supportedByUp(c *cli.Context) error {
@@ -68,30 +68,28 @@ func supportedByUp(c *cli.Context) error {
 		return usageErrorf(c, "saved plans (--plan) are not supported yet")
 	case c.Bool("rollback-on-failure"):
 		return usageErrorf(c, "--rollback-on-failure is not supported yet")
-	case !c.Bool("remove-orphans"):
-		return usageErrorf(c, "--remove-orphans=false is not supported yet")
 	}
 	return checkProgress(c)
 }
 
-func bringUp(ctx context.Context, c *cli.Context, w *changing, t *spec.Topology, nodes []string) error {
+func bringUp(ctx context.Context, c *cli.Context, w *changing, want *wanted) error {
 	m, err := openMachine()
 	if err != nil {
 		return err
 	}
 	defer m.Close()
-	unlock, err := lockProject(ctx, c, t.Name)
+	unlock, err := lockProject(ctx, c, w.project)
 	if err != nil {
 		return err
 	}
 	defer unlock()
-	applied, err := readApplied(t.Name)
+	applied, err := readApplied(w.project)
 	if err != nil {
 		return err
 	}
 	var last planner.Options // of the last reading, that of the proof
 	w.plan = func(s kernel.Snapshot) (p *planner.Plan, err error) {
-		p, last, err = compare(t, nodes, s, applied)
+		p, last, err = want.compare(s, applied)
 		return p, err
 	}
 	p, err := w.run(ctx, m)
@@ -102,7 +100,7 @@ func bringUp(ctx context.Context, c *cli.Context, w *changing, t *spec.Topology,
 		return err
 	}
 	if c.Bool("wait") {
-		if err := waitUntilRunning(ctx, m, last.Topology, nodes); err != nil {
+		if err := waitUntilRunning(ctx, m, last.Topology, want.nodes); err != nil {
 			return err
 		}
 	}

@@ -29,7 +29,7 @@ func validate(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	if _, err := f.load(); err != nil {
+	if _, err := f.loadAloud(c.App.ErrWriter); err != nil {
 		return err
 	}
 	fmt.Fprintf(c.App.Writer, "%s: ok\n", f.name)
