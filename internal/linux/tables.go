@@ -121,17 +121,47 @@ func parseTables(f kernel.Family, save string) ([]kernel.Chain, []kernel.Rule, e
 	return chains, rules, nil
 }
 
-// restore carries out a transaction. Deleting what is not there fails, as with iptables(8).
+// restore carries out a transaction. A line that deletes what is not there is left out and the rest tried again:
+// nothing of a failed transaction was done.
 func (h *Host) restore(ctx context.Context, batch []kernel.Iptables) error {
 	t, ok := h.tables[batch[0].Family]
 	if !ok {
 		return &kernel.OpError{Op: batch[0], Err: fmt.Errorf("family %q: %w", batch[0].Family, unix.EAFNOSUPPORT)}
 	}
-	at, err := h.runRestore(ctx, t, batch)
-	if err != nil {
-		return &kernel.OpError{Op: batch[at], Err: err}
+	for len(batch) > 0 {
+		at, err := h.runRestore(ctx, t, batch)
+		if err == nil {
+			return nil
+		}
+		if !takesAway(batch[at]) || !t.lacks(ctx, batch[at]) {
+			return &kernel.OpError{Op: batch[at], Err: err}
+		}
+		batch = slices.Delete(slices.Clone(batch), at, at+1)
 	}
 	return nil
+}
+
+// takesAway says whether the line is one of -D a rule, -X a chain, -F the rules of one.
+func takesAway(o kernel.Iptables) bool {
+	return slices.ContainsFunc([]string{"-D ", "-X ", "-F "}, func(p string) bool { return strings.HasPrefix(o.Args, p) })
+}
+
+// lacks says whether what the line takes away is not there. It reads the tables: iptables-restore has many words for
+// why a line failed, and the legacy one none.
+func (t *tables) lacks(ctx context.Context, o kernel.Iptables) bool {
+	chains, rules, err := t.read(ctx)
+	if err != nil {
+		return false
+	}
+	verb, rest, _ := strings.Cut(o.Args, " ")
+	chain, spec, _ := strings.Cut(rest, " ")
+	if !slices.ContainsFunc(chains, func(c kernel.Chain) bool { return c.Table == o.Table && c.Name == chain }) {
+		return true
+	}
+	want := kernel.Canonical(spec)
+	return verb == "-D" && !slices.ContainsFunc(rules, func(r kernel.Rule) bool {
+		return r.Table == o.Table && r.Chain == chain && r.Spec == want
+	})
 }
 
 // runRestore runs iptables-restore. With an error comes the index of the op that it is about: where the

@@ -111,7 +111,7 @@ func testTransaction(t *testing.T) {
 	do(t, h, iptables("filter", "-N HERE")...)
 	var sent []string
 	h.Trace(func(s string) { sent = append(sent, s) })
-	for _, bad := range []string{"-N HERE", "-A NOWHERE -j ACCEPT", "-D HERE -j ACCEPT", "-A HERE --nonsense"} {
+	for _, bad := range []string{"-N HERE", "-A NOWHERE -j ACCEPT", "-A HERE --nonsense"} {
 		ops := iptables("filter", "-N NEW", bad, "-A NEW -j RETURN")
 		err := h.Do(t.Context(), ops)
 		var failed *kernel.OpError
@@ -122,6 +122,13 @@ func testTransaction(t *testing.T) {
 			t.Errorf("%s: half of the transaction was done", bad)
 		}
 	}
+	// Deleting what is not there is no failure, of the rest neither.
+	do(t, h, iptables("filter", "-D HERE -j ACCEPT", "-N NEW", "-X NOWHERE", "-F NOWHERE", "-D NOWHERE -j ACCEPT", "-A NEW -j RETURN")...)
+	if r := (kernel.Rule{Family: kernel.IPv4, Table: "filter", Chain: "NEW", Spec: "-j RETURN"}); !contains(snapshot(t, h).Rules, r) {
+		t.Error("the rest of the transaction was not done")
+	}
+	// One that is there twice is deleted twice, and a deletion in vain is not.
+	do(t, h, iptables("filter", "-A NEW -j RETURN", "-D NEW -j RETURN", "-D NEW -j RETURN")...)
 	// Another table or family, or another op in between, ends a transaction.
 	sent = nil
 	do(t, h,
