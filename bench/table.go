@@ -80,7 +80,7 @@ func printGrowth(out io.Writer, m map[figures]time.Duration, sizes []int) {
 	} {
 		cell := func(tool string) string {
 			if _, ok := m[figures{tool, v.verb, sizes[0]}]; !ok {
-				return ""
+				return "–"
 			}
 			return fmt.Sprintf("%.1f", slope(tool, v.verb, sizes[k-2], sizes[k-1])/slope(tool, v.verb, sizes[0], sizes[k-2]))
 		}

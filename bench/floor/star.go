@@ -120,6 +120,15 @@ COMMIT
 COMMIT
 `
 
+// rules6 keeps the bridge from passing IPv6 on.
+const rules6 = `*filter
+:STAR - [0:0]
+-I FORWARD -j STAR
+-A STAR -i star-net -o star-net -j ACCEPT
+-A STAR -o star-net -j DROP
+COMMIT
+`
+
 const noRules = `*filter
 -D FORWARD -j STAR
 -F STAR
@@ -132,8 +141,22 @@ COMMIT
 COMMIT
 `
 
-func restore(rules string) error {
-	cmd := exec.Command("iptables-restore", "--noflush", "--wait")
+const noRules6 = `*filter
+-D FORWARD -j STAR
+-F STAR
+-X STAR
+COMMIT
+`
+
+func restore(rules, rules6 string) error {
+	if err := restoreBy("iptables-restore", rules); err != nil {
+		return err
+	}
+	return restoreBy("ip6tables-restore", rules6)
+}
+
+func restoreBy(command, rules string) error {
+	cmd := exec.Command(command, "--noflush", "--wait")
 	cmd.Stdin = strings.NewReader(rules)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("restoring rules: %w: %s", err, out)
@@ -155,12 +178,12 @@ func filterAndForward(index int32) error {
 	if err := os.WriteFile("/proc/sys/net/ipv4/ip_forward", []byte("1\n"), 0o644); err != nil {
 		return err
 	}
-	return restore(rules)
+	return restore(rules, rules6)
 }
 
 // down removes the links by their group, in one message, then the namespaces, empty by then.
 func down(n int) error {
-	if err := restore(noRules); err != nil {
+	if err := restore(noRules, noRules6); err != nil {
 		return err
 	}
 	if err := os.WriteFile("/proc/sys/net/ipv4/ip_forward", []byte("0\n"), 0o644); err != nil {
