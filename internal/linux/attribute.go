@@ -60,6 +60,7 @@ func byteAttr(kind int, on bool) *nl.RtAttr {
 	}
 	return nl.NewRtAttr(kind, []byte{v})
 }
+
 func numberAttr(kind int, n uint32) *nl.RtAttr {
 	return nl.NewRtAttr(kind, binary.NativeEndian.AppendUint32(nil, n))
 }

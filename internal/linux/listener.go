@@ -29,8 +29,10 @@ func readListeners() ([]kernel.Listener, error) {
 	var listeners []kernel.Listener
 	inodes := map[string][]int{} // socket → indices of its listeners
 	for _, table := range []struct{ name, protocol, state string }{
-		{"tcp", "tcp", tcpListen}, {"tcp6", "tcp", tcpListen},
-		{"udp", "udp", udpClose}, {"udp6", "udp", udpClose},
+		{"tcp", "tcp", tcpListen},
+		{"tcp6", "tcp", tcpListen},
+		{"udp", "udp", udpClose},
+		{"udp6", "udp", udpClose},
 	} {
 		// Not /proc/net, which is that of the first thread, and that one may be somewhere else.
 		b, err := os.ReadFile("/proc/thread-self/net/" + table.name)

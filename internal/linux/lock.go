@@ -91,7 +91,7 @@ func tryLock(path string) (*os.File, error) {
 		}
 		err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
 		switch {
-		case err == unix.EWOULDBLOCK || err == unix.EINTR:
+		case errors.Is(err, unix.EWOULDBLOCK), errors.Is(err, unix.EINTR):
 			return nil, f.Close()
 		case err != nil:
 			return nil, errors.Join(err, f.Close())

@@ -4,10 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"math"
 	"os"
 	"path/filepath"
-	"sync"
 
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
@@ -116,7 +114,7 @@ func (h *Host) netnsDelete(o kernel.NetnsDelete) error {
 	// Mounts can be stacked; the last answer is EINVAL: not a mount.
 	for {
 		err := unix.Unmount(path, unix.MNT_DETACH)
-		if err == unix.EINVAL || err == unix.ENOENT {
+		if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOENT) {
 			break
 		}
 		if err != nil {
@@ -145,7 +143,7 @@ func prepareNetnsDir() error {
 		return fmt.Errorf("locking %s: %w", netnsDir, err)
 	}
 	err = unix.Mount("", netnsDir, "none", unix.MS_SHARED|unix.MS_REC, "")
-	if err == unix.EINVAL { // not a mount yet
+	if errors.Is(err, unix.EINVAL) { // not a mount yet
 		if err := unix.Mount(netnsDir, netnsDir, "none", unix.MS_BIND|unix.MS_REC, ""); err != nil {
 			return fmt.Errorf("mounting %s on itself: %w", netnsDir, err)
 		}
@@ -155,79 +153,4 @@ func prepareNetnsDir() error {
 		return fmt.Errorf("making %s a shared mount: %w", netnsDir, err)
 	}
 	return nil
-}
-
-// deletions are the namespaces that this Host deleted, by the numbers that the host's namespace
-// has for them (RTM_GETNSID): so links into one are known until the kernel has taken it down.
-type deletions struct {
-	mu  sync.Mutex
-	ids map[int]bool
-}
-
-// add notes a namespace that is about to be deleted. One that can't be opened (an unfinished one) has no
-// link into it. The kernel gives out a number when a link is first looked at; without one the
-// link could not be told from others afterwards, so the number is asked for.
-func (d *deletions) add(h *Host, name string) error {
-	fd, done, err := h.descriptor(name)
-	if err != nil {
-		return gone(err)
-	}
-	err = numberNamespace(h.conn, fd)
-	if errors.Is(err, unix.EEXIST) {
-		err = nil
-	}
-	id := unassigned
-	if err == nil {
-		id, err = nsid(h.conn, fd)
-	}
-	if err = errors.Join(err, done()); err != nil {
-		return fmt.Errorf("looking for links into namespace %s: %w", name, err)
-	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.ids == nil {
-		d.ids = map[int]bool{}
-	}
-	d.ids[id] = true
-	return nil
-}
-
-// numberNamespace makes the socket's namespace have a number for another one; EEXIST when it has.
-func numberNamespace(c *conn, namespace int) error {
-	req := nl.NewNetlinkRequest(unix.RTM_NEWNSID, unix.NLM_F_ACK)
-	req.AddData(nl.NewRtGenMsg())
-	req.AddData(numberAttr(unix.NETNSA_FD, uint32(namespace)))
-	req.AddData(numberAttr(unix.NETNSA_NSID, math.MaxUint32)) // -1: any
-	return c.exchange(req, func(uint16, []byte) error { return nil })
-}
-
-func (d *deletions) has(id int) bool {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.ids[id]
-}
-
-// clear forgets all: the numbers will be given out again.
-func (d *deletions) clear() {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.ids = nil
-}
-
-// nsid is the number that the namespace of the socket has for another one, unassigned when no link between the
-// two was ever looked at.
-func nsid(c *conn, namespace int) (int, error) {
-	req := nl.NewNetlinkRequest(unix.RTM_GETNSID, 0)
-	req.AddData(nl.NewRtGenMsg())
-	req.AddData(numberAttr(unix.NETNSA_FD, uint32(namespace)))
-	id := unassigned
-	err := c.ask(req, func(body []byte) error {
-		for kind, value := range attributes(after(body, align(unix.SizeofRtGenmsg))) {
-			if kind == unix.NETNSA_NSID {
-				id = signed(value)
-			}
-		}
-		return nil
-	})
-	return id, err
 }

@@ -21,6 +21,9 @@ func (h *Host) Settle(ctx context.Context, project string) error {
 	if err != nil {
 		return err
 	}
+	if err := h.dying.forgetLiving(h, waiting); err != nil {
+		return err
+	}
 	for pause := shortest; ; pause = min(2*pause, longest) {
 		var busy string
 		if busy, waiting, err = h.unsettled(project, waiting); err != nil {

@@ -1,0 +1,76 @@
+package linux
+
+import (
+	"context"
+	"errors"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"topo/internal/kernel"
+	"topo/internal/testhost"
+)
+
+func TestSettleSaysWhatItWaitsFor(t *testing.T) {
+	t.Parallel()
+	if testhost.Outside(t) {
+		return
+	}
+	h := open(t)
+	do(t, h, kernel.BridgeAdd{Name: "br0", Group: group, STP: true, ForwardDelay: 30 * time.Second})
+	do(t, h, node("web", "br0", "10.0.0.2/24", "10.0.0.1")...)
+	do(t, h, kernel.LinkSet{Name: "br0", Up: ptr(true)})
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	if err := h.Settle(ctx, project); err == nil || !strings.Contains(err.Error(), "port vweb is forwarding (it is listening)") {
+		t.Errorf("error %v", err)
+	}
+	// Somebody's process in it keeps the namespace, and the link into it.
+	holder := exec.Command("ip", "netns", "exec", "web", "sleep", "60")
+	if err := holder.Start(); err != nil {
+		t.Fatal(err)
+	}
+	testhost.Poll(t, 5*time.Second, func() error {
+		if pids := testhost.Run(t, "ip", "netns", "pids", "web"); strings.TrimSpace(pids) == "" {
+			return errors.New("not in there yet")
+		}
+		return nil
+	})
+	do(t, h, kernel.NetnsDelete{Name: "web"})
+	ctx, cancel = context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	if err := h.Settle(ctx, project); err == nil || !strings.Contains(err.Error(), "link vweb is gone") {
+		t.Errorf("error %v", err)
+	}
+	if err := holder.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = holder.Wait() // says that it was killed
+	settle(t, h)
+}
+
+// A namespace is replaced, and the new one gets the old one's number: what is linked to it is not about to go.
+func TestSettleAfterReplacement(t *testing.T) {
+	t.Parallel()
+	if testhost.Outside(t) {
+		return
+	}
+	h := open(t)
+	do(t, h, bridge("br0")...)
+	for range 5 {
+		do(t, h, node("web", "br0", "10.0.0.2/24", "10.0.0.1")...)
+		snapshot(t, h)
+		do(t, h, kernel.NetnsDelete{Name: "web"})
+		testhost.Poll(t, 10*time.Second, func() error {
+			if n := len(snapshot(t, h).Host.Links); n != 2 {
+				return errors.New("the link into the namespace is still there")
+			}
+			return nil
+		})
+		do(t, h, node("web", "br0", "10.0.0.2/24", "10.0.0.1")...)
+		settle(t, h)
+		do(t, h, kernel.NetnsDelete{Name: "web"})
+		settle(t, h)
+	}
+}
