@@ -310,7 +310,11 @@ var lookAlikes = map[string][]kernel.Op{
 	"a hosts file of another project":        {kernel.FileWrite{Path: "/etc/netns/p-other/hosts", Content: "# topo:q:hosts/other\n"}},
 	"forwarding":                             {kernel.SysctlSet{SysctlKey: kernel.SysctlKey{Key: "net.ipv4.ip_forward"}, Value: "1"}},
 	"forwarding of one link":                 {kernel.SysctlSet{SysctlKey: kernel.SysctlKey{Key: "net/ipv4/conf/eth0/forwarding"}, Value: "1"}},
-	"a user's own chain":                     {rule("filter", "-N TOPO-USER"), rule("filter", "-A TOPO-USER -s 198.51.100.0/24 -j DROP")},
+	// A user's own rules outlive the last project, with the jump to them.
+	"a user's own chain": {
+		rule("filter", "-N TOPO-USER"), rule("filter", "-A TOPO-USER -s 198.51.100.0/24 -j DROP"),
+		rule("filter", "-I FORWARD -m comment --comment topo:@host:firewall/ipv4/filter -j TOPO-USER"),
+	},
 }
 
 func ptr[T any](v T) *T { return &v }

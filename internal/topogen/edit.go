@@ -107,7 +107,7 @@ func (e *editor) link(netns, id string, l kernel.Link) {
 	if l.Up {
 		e.add(id+" down", "", false, kernel.LinkSet{Netns: netns, Name: l.Name, Up: ref(false)})
 	} else {
-		set("state", true, func(o *kernel.LinkSet) { o.Up = ref(true) })
+		set("state", false, func(o *kernel.LinkSet) { o.Up = ref(true) })
 	}
 	if l.Master != "" {
 		set("master", true, func(o *kernel.LinkSet) { o.Master = ref("") })
@@ -140,8 +140,8 @@ func (e *editor) rules(s kernel.Snapshot) {
 		seen[line] = true
 		op.Args = "-F " + r.Chain
 		e.add("flush of "+line, "", false, op)
-		if m.Project == e.project {
-			op.Args = "-A " + r.Chain + " -s 198.51.100.7 -j RETURN"
+		if strings.Count(r.Chain, "-") == 2 { // of this project alone
+			op.Args = "-A " + r.Chain + " -p tcp -j RETURN"
 			e.add("a rule in "+line, "", false, op)
 		}
 	}
