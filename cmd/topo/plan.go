@@ -24,6 +24,9 @@ func planCommand() *cli.Command {
 which up carries them out: + makes, ~ changes, ± replaces, - removes; the reason stands
 at the end. With NODEs, only these and what they stand on.
 
+--json prints one document, for an error, too: {"error", "exit_code", "hints", "mistakes":
+[{"file", "line", "column", "message"}]}.
+
 Example:
   topo plan --commands web
   topo plan --detailed-exitcode || test $? -eq 2    # 2: changes are pending`,

@@ -28,6 +28,11 @@ With NODEs, only these and what they stand on.
 Ctrl-C begins no further step, waits for those under way, and says what is left undone;
 a second one leaves at once. Running up again continues, after a failure, too.
 
+--progress json writes an object a line to stderr: {"event": "started", "done", "failed"
+or "skipped", "id", "action", "elapsed_ms", "error"} for each action, then {"event":
+"summary", "done", "failed", "skipped", "interrupted", "elapsed_ms"}, and {"event":
+"error", "error", "exit_code"} where there is one.
+
 Example:
   sudo topo up -f examples/flask-redis.yaml --wait`,
 		Flags: slices.Concat(targetFlags(false), changingFlags(), []cli.Flag{

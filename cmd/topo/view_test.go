@@ -19,8 +19,10 @@ func lab() kernel.Snapshot {
 		Host: kernel.Netns{
 			Links: []kernel.Link{
 				{Name: "lab-app", Index: 3, Kind: "bridge", Alias: app, MTU: 1500, MAC: "02:00:00:00:00:01", Up: true, Oper: "up"},
-				{Name: "veth1", Index: 12, Kind: "veth", Alias: "topo:lab:port/web:eth0", MTU: 1500, MAC: "02:00:00:00:00:02", Up: true, Oper: "up",
-					Master: "lab-app", Peer: kernel.End{Netns: "lab-web", Name: "eth0"}, Port: &kernel.PortAttrs{State: "forwarding"}},
+				{
+					Name: "veth1", Index: 12, Kind: "veth", Alias: "topo:lab:port/web:eth0", MTU: 1500, MAC: "02:00:00:00:00:02", Up: true, Oper: "up",
+					Master: "lab-app", Peer: kernel.End{Netns: "lab-web", Name: "eth0"}, Port: &kernel.PortAttrs{State: "forwarding"},
+				},
 				{Name: "eth0", Index: 2, Alias: "uplink of the house"},
 			},
 			Addrs: []kernel.Addr{{Link: "lab-app", Prefix: netip.MustParsePrefix("172.28.0.1/24")}},
