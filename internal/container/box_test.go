@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"topo/internal/kernel"
 	"topo/internal/testhost"
 )
@@ -236,17 +238,16 @@ func TestManyContainers(t *testing.T) {
 	const many = 100
 	boxes(t, func(l *lab) {
 		begin := time.Now()
-		errs := make(chan error, many)
+		var starts errgroup.Group
+		starts.SetLimit(8) // as the executor
 		for i := range many {
-			go func() {
+			starts.Go(func() error {
 				p := l.complete(kernel.Process{Node: fmt.Sprintf("n%d", i), Container: true, Argv: []string{"sleep", "1000"}, StopSignal: "SIGKILL"})
-				errs <- l.Do(l.Context(), kernel.ProcessStart{Process: p})
-			}()
+				return l.Do(l.Context(), kernel.ProcessStart{Process: p})
+			})
 		}
-		for range many {
-			if err := <-errs; err != nil {
-				l.Fatal(err)
-			}
+		if err := starts.Wait(); err != nil {
+			l.Fatal(err)
 		}
 		up := time.Since(begin)
 		_, states, err := l.Observe(l.Context(), l.project)
@@ -254,10 +255,11 @@ func TestManyContainers(t *testing.T) {
 			l.Fatalf("%d processes, %v", len(states), err)
 		}
 		supervisor := findSupervisor(l.layout(l.project)).PID
-		memory := testhost.Run(l, "grep", "-E", "VmRSS|RssAnon|Threads", fmt.Sprintf("/proc/%d/status", supervisor))
+		memory := testhost.Run(l, "grep", "-E", "VmHWM|VmRSS|RssAnon|Threads", fmt.Sprintf("/proc/%d/status", supervisor))
+		stat := testhost.Run(l, "cut", "-d ", "-f14-17", fmt.Sprintf("/proc/%d/stat", supervisor))
 		begin = time.Now()
 		l.do(kernel.SupervisorStop{Project: l.project})
-		l.Logf("%d containers: up %v, down %v, supervisor %s", many, up, time.Since(begin), strings.Join(strings.Fields(memory), " "))
+		l.Logf("%d containers: up %v, down %v, supervisor %s, ticks of its own (user, system) and of its children %s", many, up, time.Since(begin), strings.Join(strings.Fields(memory), " "), stat)
 		if limit := time.Minute; up > limit {
 			l.Errorf("starting took %v", up)
 		}

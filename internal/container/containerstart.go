@@ -189,24 +189,36 @@ func (l *launcher) create(ctx context.Context, rt ociRuntime, b box, bundle, pid
 	if err != nil {
 		return err
 	}
-	var profile filterKey
-	if rt.isCrun() {
-		if err := leaveHybrid(); err != nil {
+	log := filepath.Join(bundle, "log")
+	try := func() error {
+		if err := writeJSON(filepath.Join(bundle, "config.json"), spec); err != nil {
 			return err
 		}
-		if profile, err = l.filters.reuse(spec); err != nil {
-			return err
-		}
+		err := rt.client(log).Create(ctx, b.id, bundle, &runc.CreateOpts{IO: io, PidFile: pidFile})
+		return rt.failure(b.Argv[0], log, err)
 	}
-	if err := writeJSON(filepath.Join(bundle, "config.json"), spec); err != nil {
+	if !rt.isCrun() {
+		return try()
+	}
+	if err := leaveHybrid(); err != nil {
 		return err
 	}
-	log := filepath.Join(bundle, "log")
-	err = rt.client(log).Create(ctx, b.id, bundle, &runc.CreateOpts{IO: io, PidFile: pidFile})
-	if err == nil && rt.isCrun() {
+	profile, err := l.filters.reuse(spec)
+	if err != nil {
+		return err
+	}
+	err = try()
+	var command *CommandError
+	if err != nil && spec.Annotations != nil && !errors.As(err, &command) {
+		// It may be one that doesn't take compiled filters: the profile does, too.
+		_ = rt.remove(ctx, b.id, log)
+		spec.Annotations = nil
+		err = try()
+	}
+	if err == nil {
 		l.filters.keep(profile, rt.root, b.id)
 	}
-	return rt.failure(b.Argv[0], log, err)
+	return err
 }
 
 // makeTarget makes what a mount is mounted on, as the runtime would; but that can't any more in a part of the

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -31,7 +32,11 @@ func halt(ctx context.Context, l layout, p kernel.Process, rec record) error {
 			break
 		}
 	}
-	return err
+	if rec.PID != 0 && err != nil {
+		return err
+	}
+	// A runtime that died half way leaves what it can't delete itself.
+	return errors.Join(removeGroups(rec.ContainerID), os.RemoveAll(filepath.Join(l.runtimeRoot(), rec.ContainerID)))
 }
 
 func haltMain(ctx context.Context, p kernel.Process, id identity) error {

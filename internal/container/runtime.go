@@ -94,7 +94,8 @@ func lastError(log string) string {
 // until then the runtime's, has become another one or has ended without an error of the runtime's.
 // An init must be ready, too: the first process of a PID namespace loses a signal that it doesn't handle yet.
 func (rt ociRuntime) start(ctx context.Context, main identity, id, argv0 string, init bool, log string) error {
-	exe := "/proc/" + strconv.Itoa(main.PID) + "/exe"
+	proc := "/proc/" + strconv.Itoa(main.PID)
+	exe := proc + "/exe"
 	before, err := os.Readlink(exe)
 	if err != nil {
 		return fmt.Errorf("finding container %s: %w", id, err)
@@ -104,7 +105,10 @@ func (rt ociRuntime) start(ctx context.Context, main identity, id, argv0 string,
 	}
 	const pause = 200 * time.Microsecond // against an execve(2) that is under way
 	for main.alive() {
-		if now, err := os.Readlink(exe); err == nil && now != before && (!init || handles(main.PID, unix.SIGTERM)) {
+		// The new program comes before its arguments: until these are there, execve(2) is under way.
+		now, err := os.Readlink(exe)
+		argv, aerr := os.ReadFile(proc + "/cmdline")
+		if err == nil && aerr == nil && now != before && len(argv) > 0 && (!init || handles(main.PID, unix.SIGTERM)) {
 			return nil
 		}
 		time.Sleep(pause)
@@ -134,41 +138,6 @@ func (rt ociRuntime) remove(ctx context.Context, id, log string) error {
 	}
 	if err := rt.client(log).Delete(ctx, id, &runc.DeleteOpts{Force: true}); err != nil {
 		return fmt.Errorf("deleting container %s: %w", id, rt.failure("", log, err))
-	}
-	return nil
-}
-
-// cgroupDir is where control groups are mounted.
-const cgroupDir = "/sys/fs/cgroup"
-
-// hasCgroups reports whether this host has control groups, of either version.
-func hasCgroups() bool {
-	mounts, err := readMounts("self")
-	if err != nil {
-		return false
-	}
-	for _, m := range mounts {
-		if (m.fstype == "cgroup" || m.fstype == "cgroup2") && within(m.path, cgroupDir) {
-			return true
-		}
-	}
-	return false
-}
-
-// leaveHybrid unmounts the second version's hierarchy of a hybrid host in the calling thread's mount
-// namespace: crun 1.8.1 refuses to make a container when that has any controller, even with
-// --cgroup-manager=disabled. What it does to a container later works without this.
-func leaveHybrid() error {
-	const unified = cgroupDir + "/unified"
-	mounts, err := readMounts("thread-self")
-	if err != nil {
-		return err
-	}
-	if mountOf(mounts, unified).path != unified {
-		return nil
-	}
-	if err := unix.Unmount(unified, unix.MNT_DETACH); err != nil {
-		return fmt.Errorf("unmounting %s: %w", unified, err)
 	}
 	return nil
 }

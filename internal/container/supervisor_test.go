@@ -253,3 +253,39 @@ func TestControlSocket(t *testing.T) {
 		}
 	})
 }
+
+// A supervisor that dies while it starts processes leaves nothing that can't be found.
+func TestSupervisorDiesStarting(t *testing.T) {
+	everywhere(t, func(l *lab, p kernel.Process) {
+		for round := range 3 {
+			p.Argv = []string{"sh", "-c", "(setsid sleep 3333 &); exec sleep 4444"}
+			const many = 6
+			begun := make(chan struct{})
+			results := make(chan error, many)
+			for i := range many {
+				p := l.complete(p)
+				p.Node = fmt.Sprintf("n%d", i)
+				go func() {
+					// Each asks once: a second time would start a supervisor again.
+					err := call(l.Context(), l.layout(l.project), request{Op: opStart, Process: &p})
+					if i == round {
+						close(begun)
+					}
+					results <- err
+				}()
+			}
+			<-begun // one has been started, others are under way
+			l.killSupervisor()
+			for range many {
+				<-results
+			}
+			l.do(kernel.SupervisorStart{Project: l.project})
+			for i := range many {
+				l.do(kernel.ProcessStop{Project: l.project, Node: fmt.Sprintf("n%d", i)})
+			}
+			if err := sleeping(l, 0); err != nil {
+				l.Fatal(err)
+			}
+		}
+	})
+}

@@ -1,0 +1,83 @@
+package container
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// cgroupDir is where control groups are mounted.
+const cgroupDir = "/sys/fs/cgroup"
+
+// hasCgroups reports whether this host has control groups, of either version. It is asked once.
+var hasCgroups = sync.OnceValue(func() bool {
+	mounts, err := readMounts("self")
+	return err == nil && slices.ContainsFunc(mounts, func(m mountPoint) bool {
+		return (m.fstype == "cgroup" || m.fstype == "cgroup2") && within(m.path, cgroupDir)
+	})
+})
+
+// leaveHybrid unmounts the second version's hierarchy of a hybrid host in the calling thread's mount
+// namespace: crun 1.8.1 refuses to make a container when that has any controller, even with
+// --cgroup-manager=disabled. What it does to a container later works without this.
+func leaveHybrid() error {
+	const unified = cgroupDir + "/unified"
+	var fs unix.Statfs_t
+	if err := unix.Statfs(unified, &fs); err != nil || fs.Type != unix.CGROUP2_SUPER_MAGIC {
+		return nil
+	}
+	// On a host of the second version alone, that is a group which somebody named so.
+	if err := unix.Statfs(cgroupDir, &fs); err != nil || fs.Type == unix.CGROUP2_SUPER_MAGIC {
+		return nil
+	}
+	if err := unix.Unmount(unified, unix.MNT_DETACH); err != nil {
+		return fmt.Errorf("unmounting %s: %w", unified, err)
+	}
+	return nil
+}
+
+// removeGroups removes a container's control groups, of all hierarchies, with the processes in them; mostly the
+// runtime has done so.
+func removeGroups(id string) error {
+	groups, err := filepath.Glob(filepath.Join(cgroupDir, "*", id))
+	if err != nil {
+		return err
+	}
+	for _, group := range append(groups, filepath.Join(cgroupDir, id)) {
+		if err := removeGroup(group); err != nil {
+			return fmt.Errorf("removing control group %s: %w", group, err)
+		}
+	}
+	return nil
+}
+
+func removeGroup(group string) error {
+	const limit, pause = 5 * time.Second, time.Millisecond // for processes to end, which rmdir(2) doesn't wait for
+	for end := time.Now().Add(limit); ; time.Sleep(pause) {
+		err := os.Remove(group)
+		if err == nil || errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		if time.Now().After(end) {
+			return err
+		}
+		procs, err := os.ReadFile(filepath.Join(group, "cgroup.procs"))
+		if err != nil {
+			continue
+		}
+		for _, word := range strings.Fields(string(procs)) {
+			if pid, err := strconv.Atoi(word); err == nil && pid > 0 {
+				_ = unix.Kill(pid, unix.SIGKILL)
+			}
+		}
+	}
+}

@@ -1,0 +1,56 @@
+// Package container runs programs in nodes: it alone starts processes, mounts file systems for them, and
+// talks to an OCI runtime. [Engine] carries out the edits of processes and reads what runs.
+//
+// # Supervisor
+//
+// A project that has processes has one supervisor: topo itself, started again as "topo-supervisor" in a
+// session of its own, with its messages in DATA/projects/PROJECT/supervisor.log. It starts and stops processes
+// at the request of commands (a Unix socket, 0600, which answers root only), reads what they print, checks
+// their health, and sees how they end: it is a subreaper, so the main processes of containers are its children.
+//
+// Killed, it loses nothing. Processes run on; what they print waits in FIFOs (64 KiB a stream, then a writer
+// waits). The next supervisor, which any command starts that needs one, finds them on disk, knows them by pid
+// and start time, and holds them by pidfd. How a process ended that is not its child it learns by
+// PIDFD_GET_INFO, from Linux 6.15 on; before, and for what ended while there was no supervisor, the status is
+// Lost. A start that its death cut short is cleaned up by the next ProcessStop: what is needed to find it is on
+// disk before it begins.
+//
+// Neither [Engine.Observe] nor [Engine.Exec], [Engine.Logs] or a ProcessStop needs it.
+//
+// # Programs of `namespaces:`
+//
+// They run on the host's own root, as after `ip netns exec`: in the network namespace, with a mount and a UTS
+// namespace of their own, in which /sys is that of the network namespace (the cgroup hierarchies stay visible),
+// /etc/hosts and /etc/resolv.conf are the node's, and so is the host name. /run/netns is empty there: each
+// mount in it would keep another node's namespace alive.
+//
+// The environment is PATH as it was where the supervisor was started, HOME, USER and LOGNAME by the user, and
+// what the file states; nothing else of the caller's, so that the same file gives the same process. TERM is set
+// by exec on a terminal. The program leads a session; when it ends, all that it started is killed, as in a
+// container: everything in its mount namespace, whatever session it made.
+//
+// # Containers
+//
+// An OCI bundle, run by crun, or by runc where crun is missing or fails. Everything that the file doesn't state
+// is Docker's: 14 capabilities (a user other than root has them as a limit only), seccomp profile, masked and
+// read-only paths, device rules, mounts, PATH, HOME and HOSTNAME; and no_new_privs, unless security_opt says
+// no-new-privileges:false. No rlimit is set.
+//
+// The root is a private copy-on-write view of the host's: an overlay over /, and one over each file system
+// mounted below it (a single mounted file, and whatever can't be overlaid, is read-only). What the container
+// writes is in DATA/projects/PROJECT/nodes/NODE/root, or in memory where that can't take an overlay's
+// writes, and goes with it. Writes never reach the host, but for volumes. /run is empty and the container's own, so
+// that no socket of the host's services is there; so are /proc, /sys and /dev; topo's folders are masked. /tmp,
+// /home and all else are as on the host. /etc/hosts and /etc/resolv.conf are read-only: topo keeps them.
+//
+// All mounts of a container are made in a mount namespace that ends with the thread that starts it; the host
+// never sees one, and none can be left.
+//
+// # Quirks
+//
+// What was met in crun 1.8.1, runc 1.1.5 and Linux 6.18 stands where it is dealt with: hybrid cgroups
+// (leaveHybrid), exec that loses PATH (go-runc's exec --process), compiled seccomp filters (filters), a main
+// process that can exit before its pid is known (reaper), FIFOs (output.go), the mounts in /run/netns
+// (mountBase), an init that can't be signalled before it is ready (ociRuntime.start), the main thread of
+// a Go program, which never ends (onThread).
+package container
