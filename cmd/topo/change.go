@@ -51,12 +51,18 @@ func checkProgress(c *cli.Context) error {
 	return nil
 }
 
-// deadline applies --timeout.
-func deadline(c *cli.Context) (context.Context, context.CancelFunc) {
-	if d := c.Duration("timeout"); d > 0 {
-		return context.WithTimeoutCause(c.Context, d, errTimeout)
+// atWork returns a context that a signal or --timeout ends; release must be called.
+func atWork(c *cli.Context) (_ context.Context, release func()) {
+	ctx, stop := interruptible(c.Context)
+	d := c.Duration("timeout")
+	if d <= 0 {
+		return ctx, stop
 	}
-	return context.WithCancel(c.Context)
+	limited, cancel := context.WithTimeoutCause(ctx, d, errTimeout)
+	return limited, func() {
+		cancel()
+		stop()
+	}
 }
 
 // lockProject takes the project's lock, or says who has it.

@@ -38,12 +38,12 @@ func down(c *cli.Context) error {
 	if err := checkProgress(c); err != nil {
 		return err
 	}
-	ctx, cancel := deadline(c)
-	defer cancel()
-	project, err := runningProject(ctx, c)
+	project, err := runningProject(c.Context, c)
 	if err != nil {
 		return err
 	}
+	ctx, stop := atWork(c)
+	defer stop()
 	w := &changing{
 		verb: "down", project: project, query: planner.Query(nil, project),
 		progress: c.String("progress"), out: c.App.Writer, err: c.App.ErrWriter,

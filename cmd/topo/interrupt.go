@@ -12,7 +12,8 @@ import (
 var errInterrupted = errors.New("interrupted")
 
 // interruptible returns a context that the first SIGINT or SIGTERM ends, with
-// errInterrupted as its cause. A second signal ends the process at once.
+// errInterrupted as its cause, until stop is called. A second signal ends the process
+// at once, and so does the first one in a command that has nothing to finish.
 func interruptible(parent context.Context) (_ context.Context, stop func()) {
 	ctx, cancel := context.WithCancelCause(parent)
 	signals := make(chan os.Signal, 2)

@@ -55,13 +55,15 @@ func logs(c *cli.Context) error {
 	if _, err := chosenNodes(c, nodesOf(s, project), project, nodes); err != nil {
 		return err
 	}
-	err = newEngine().Logs(c.Context, container.LogsRequest{
+	ctx, stop := interruptible(c.Context)
+	defer stop()
+	err = newEngine().Logs(ctx, container.LogsRequest{
 		Project: project, Nodes: nodes, Tail: tail, Since: since,
 		Follow: c.Bool("follow"), Timestamps: c.Bool("timestamps"),
 		Prefix: len(nodes) != 1, Color: colourful(c.App.Writer),
 		Stdout: c.App.Writer, Stderr: c.App.ErrWriter,
 	})
-	if err == nil && interrupted(c.Context) {
+	if err == nil && interrupted(ctx) {
 		return exitStatus(exitInterrupted)
 	}
 	return err

@@ -36,13 +36,7 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) (code int) {
 		}
 	}()
 	app := newApp(stdin, stdout, stderr)
-	ctx := context.Background()
-	if verb, _ := findVerb(app, args); verb == nil || !passesWordsOn(verb) { // signals are for exec's child
-		var stop func()
-		ctx, stop = interruptible(ctx)
-		defer stop()
-	}
-	err := app.RunContext(ctx, arrange(app, args))
+	err := app.RunContext(context.Background(), arrange(app, args))
 	if err != nil && wantsJSON(app, args) {
 		writeErrorJSON(stdout, err)
 	}

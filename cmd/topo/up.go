@@ -58,8 +58,8 @@ func up(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := deadline(c)
-	defer cancel()
+	ctx, stop := atWork(c)
+	defer stop()
 	w := &changing{
 		verb: "up", project: t.Name, query: planner.Query(t, t.Name),
 		progress: c.String("progress"), out: c.App.Writer, err: c.App.ErrWriter,
