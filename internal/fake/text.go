@@ -78,7 +78,7 @@ func (s *space) print(b *strings.Builder) {
 		b.WriteByte('\n')
 		for _, a := range f.Addrs {
 			if a.Link == l.Name {
-				fmt.Fprintf(b, "    %s%s%s\n", a.Prefix, flag(a.Kernel, " kernel"), flag(a.Tentative, " tentative"))
+				fmt.Fprintf(b, "    %s%s%s\n", a.Prefix, word(a.Kernel, " kernel"), word(a.Tentative, " tentative"))
 			}
 		}
 	}
@@ -122,9 +122,9 @@ func (t *table) print(b *strings.Builder, k tableKey) {
 	fmt.Fprintf(b, "%s *%s\n%s\n", command, k.name, strings.Join(lines, "\n"))
 }
 
-func flag(on bool, word string) string {
+func word(on bool, w string) string {
 	if on {
-		return word
+		return w
 	}
 	return ""
 }
