@@ -245,7 +245,7 @@ func get(url string) string {
 }
 
 // noGet fetches a page that must not be reached.
-func noGet(url string) string { return "curl --silent --fail --output /dev/null --max-time 2 " + url }
+func noGet(url string) string { return "curl --silent --fail --output /dev/null --max-time 1 " + url }
 
 // in runs a shell line in a network namespace.
 func in(netns, line string) string { return "ip netns exec " + netns + " " + line }

@@ -45,7 +45,7 @@ func TestVethPair177(t *testing.T) {
 
 	l.heal("ip -n veth-pair-177-test1 link delete veth-test1",
 		"+ address/test1:veth-test1/177.60.1.100/24", "+ address/test2:veth-test2/177.60.1.101/24",
-		"+ link/test1:veth-test1", "+ link/test2:veth-test2")
+		"+ link/test1:veth-test1") // both ends are made at once
 	l.down()
 }
 
