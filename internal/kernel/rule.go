@@ -31,9 +31,10 @@ func (r Rule) Mark() Mark {
 // in which equal rules are equal strings. iptables reorders and rewrites what it is given: -s and -d move
 // to the front, /32 appears, -p tcp brings -m tcp, states are listed in an order of its own.
 //
-// The form is itself a rule that iptables takes: addresses, interfaces and protocol sorted by option; the
-// protocol's own options (its -m left out, -p implies it); the other matches sorted by name, with their
-// options sorted; the target. /32 and /128 are removed, lists of states sorted.
+// The form is itself a rule that iptables takes, to delete it, too: addresses, interfaces and protocol sorted by
+// option; the protocol's own options (its -m left out, -p implies it); the other matches in their order, which
+// iptables keeps and compares, with their options sorted; the target. /32 and /128 are removed, lists of
+// states sorted.
 func Canonical(spec string) string {
 	p := parseSpec(spec)
 	var words []string
@@ -140,7 +141,6 @@ func parseSpec(spec string) ruleParts {
 	for _, m := range p.matches {
 		normalise(m.options)
 	}
-	slices.SortStableFunc(p.matches, func(a, b ruleMatch) int { return strings.Compare(a.name, b.name) })
 	return p
 }
 

@@ -6,7 +6,7 @@ func TestCanonicalIsOneFormOfEqualRules(t *testing.T) {
 	const want = `-i br0 ! -o br1 -p tcp --dport 80 -m comment --comment topo:p:publish/web:80/tcp -m conntrack ! --ctstate DNAT,ESTABLISHED,RELATED -j DNAT --to-destination 10.0.0.2:80`
 	for _, typed := range []string{
 		want,
-		`-p tcp -m tcp --dport 80 -i br0 ! -o br1 -m conntrack ! --ctstate RELATED,ESTABLISHED,DNAT -m comment --comment "topo:p:publish/web:80/tcp" -j DNAT --to-destination 10.0.0.2:80`,
+		`-p tcp -m tcp --dport 80 -i br0 ! -o br1 -m comment --comment "topo:p:publish/web:80/tcp" -m conntrack ! --ctstate RELATED,ESTABLISHED,DNAT -j DNAT --to-destination 10.0.0.2:80`,
 		`--protocol tcp --destination-port 80 --in-interface br0 -m comment --comment "topo:p:publish/web:80/tcp" -m conntrack ! --ctstate ESTABLISHED,RELATED,DNAT ! --out-interface br1 --jump DNAT --to-destination 10.0.0.2:80`,
 	} {
 		if got := Canonical(typed); got != want {
@@ -25,6 +25,7 @@ func TestCanonicalKeepsDifferentRulesApart(t *testing.T) {
 	rules := []string{
 		"-i a -j ACCEPT", "-o a -j ACCEPT", "! -i a -j ACCEPT", "-i a -j DROP", "-i a -p tcp -j ACCEPT",
 		"-i a -p tcp --dport 1 -j ACCEPT", "-i a -p udp --dport 1 -j ACCEPT", "-i a -p tcp --sport 1 -j ACCEPT",
+		"-m a --x 1 -m b --y 2 -j A", "-m b --y 2 -m a --x 1 -j A", // iptables keeps them apart
 		"-m addrtype --dst-type LOCAL -j A", "-m addrtype --src-type LOCAL -j A", "-j A",
 	}
 	seen := map[string]string{}
