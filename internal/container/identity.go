@@ -111,18 +111,28 @@ func (p *pidfd) wait(ctx context.Context) error {
 }
 
 // exitCode tells how a process that has ended did so, also one that is not our child; !ok
-// before Linux 6.15, which lacks PIDFD_INFO_EXIT.
+// before Linux 6.15, which lacks PIDFD_INFO_EXIT. The kernel knows when the parent has waited for
+// it: for an orphan that is PID 1, at once.
 func (p *pidfd) exitCode() (code int, ok bool) {
-	info := unix.PidfdInfo{Mask: unix.PIDFD_INFO_EXIT}
-	var err error
-	if cerr := p.control(func(fd int) { err = unix.IoctlPidfdInfo(fd, &info) }); cerr != nil || err != nil {
-		return 0, false
+	const limit, pause = 2 * time.Second, time.Millisecond // of a parent that has other things to do
+	for end := time.Now().Add(limit); ; time.Sleep(pause) {
+		waited := p.waitedFor()
+		info := unix.PidfdInfo{Mask: unix.PIDFD_INFO_EXIT}
+		var err error
+		if cerr := p.control(func(fd int) { err = unix.IoctlPidfdInfo(fd, &info) }); cerr != nil {
+			return 0, false
+		}
+		if err == nil && info.Mask&unix.PIDFD_INFO_EXIT != 0 {
+			return exitCode(unix.WaitStatus(info.Exit_code)), true
+		}
+		if waited || time.Now().After(end) {
+			return 0, false
+		}
 	}
-	if info.Mask&unix.PIDFD_INFO_EXIT == 0 {
-		return 0, false
-	}
-	return exitCode(unix.WaitStatus(info.Exit_code)), true
 }
+
+// waitedFor reports whether a process that has ended is a zombie no longer: no signal finds it.
+func (p *pidfd) waitedFor() bool { return errors.Is(p.signal(0), unix.ESRCH) }
 
 func (p *pidfd) control(f func(fd int)) error {
 	conn, err := p.f.SyscallConn()
