@@ -14,8 +14,6 @@ import (
 
 func BenchmarkStar1000(b *testing.B) { benchmarkStar(b, 1000) }
 
-func BenchmarkStar500(b *testing.B) { benchmarkStar(b, 500) }
-
 func BenchmarkStar100(b *testing.B) { benchmarkStar(b, 100) }
 
 // benchmarkStar makes and removes n nodes on one bridge, as the executor does: several calls of Do side by side.
