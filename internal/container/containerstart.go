@@ -4,15 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strconv"
-	"strings"
 
 	runc "github.com/containerd/go-runc"
-	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"topo/internal/kernel"
 )
 
@@ -100,7 +97,7 @@ func (l *launcher) prepare(p kernel.Process, id string) (b box, release func(), 
 		if err != nil {
 			return b, release, fmt.Errorf("opening network namespace %s: %w", p.Netns, err)
 		}
-		release = func() { netns.Close() }
+		release = func() { _ = netns.Close() }
 		// The runtime has no /run/netns, but it has our open file.
 		b.netns = "/proc/" + strconv.Itoa(os.Getpid()) + "/fd/" + strconv.Itoa(int(netns.Fd()))
 	}
@@ -149,40 +146,6 @@ func (l *launcher) prepare(p kernel.Process, id string) (b box, release func(), 
 	return b, release, err
 }
 
-// furnish writes what Docker, too, writes into a container's root.
-func furnish(root *os.Root, b *box) error {
-	if b.Resolv == "" {
-		// The view has no /run, where the host's may lead: show the file itself.
-		if path, err := filepath.EvalSymlinks("/etc/resolv.conf"); err == nil {
-			b.Resolv = path
-		}
-	}
-	// A link would lead the runtime to a place that is not there.
-	for path, used := range map[string]bool{"etc/resolv.conf": b.Resolv != "", "etc/hosts": b.Hosts != "", "etc/hostname": true} {
-		info, err := root.Lstat(path)
-		if used && err == nil && info.Mode()&fs.ModeSymlink != 0 {
-			if err := root.Remove(path); err != nil {
-				return fmt.Errorf("replacing /%s: %w", path, err)
-			}
-		}
-	}
-	if err := root.MkdirAll("etc", 0o755); err != nil {
-		return err
-	}
-	if err := root.WriteFile("etc/hostname", []byte(b.hostname+"\n"), 0o644); err != nil {
-		return fmt.Errorf("writing /etc/hostname: %w", err)
-	}
-	for _, m := range b.mounts() {
-		makeTarget(root, m)
-	}
-	// A missing working folder is made, as under Docker. Below a mount, or behind a link out of
-	// this root, the runtime sees to it.
-	if dir := strings.TrimPrefix(filepath.Clean("/"+b.Dir), "/"); dir != "" {
-		_ = root.MkdirAll(dir, 0o755)
-	}
-	return nil
-}
-
 // create makes the container with one runtime.
 func (l *launcher) create(ctx context.Context, rt ociRuntime, b box, bundle, pidFile string, io stdio) error {
 	spec, err := b.spec()
@@ -219,23 +182,4 @@ func (l *launcher) create(ctx context.Context, rt ociRuntime, b box, bundle, pid
 		l.filters.keep(profile, rt.root, b.id)
 	}
 	return err
-}
-
-// makeTarget makes what a mount is mounted on, as the runtime would; but that can't any more in a part of the
-// view that has become read-only. Below another mount, or behind a link out of this root, it is
-// left to the runtime.
-func makeTarget(root *os.Root, m specs.Mount) {
-	target := strings.TrimPrefix(m.Destination, "/")
-	if _, err := root.Stat(target); err == nil {
-		return
-	}
-	if info, err := os.Stat(m.Source); m.Type == "bind" && err == nil && !info.IsDir() {
-		if root.MkdirAll(filepath.Dir(target), 0o755) == nil {
-			if f, err := root.OpenFile(target, os.O_CREATE|os.O_EXCL, 0o644); err == nil {
-				f.Close()
-			}
-		}
-		return
-	}
-	_ = root.MkdirAll(target, 0o755)
 }

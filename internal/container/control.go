@@ -91,7 +91,7 @@ func call(ctx context.Context, l layout, r request) error {
 		return err
 	}
 	defer conn.Close()
-	defer context.AfterFunc(ctx, func() { conn.Close() })()
+	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
 	var answer response
 	err = json.NewEncoder(conn).Encode(r)
 	if err == nil {

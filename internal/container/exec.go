@@ -135,7 +135,7 @@ func input(stdin io.Reader) (f *os.File, close func(), err error) {
 		defer w.Close()
 		_, _ = io.Copy(w, stdin) // EPIPE when the program has ended
 	}()
-	return r, func() { r.Close() }, nil
+	return r, func() { _ = r.Close() }, nil
 }
 
 // forward sends signals on to a process until stop is called.

@@ -30,7 +30,7 @@ func execContainer(ctx context.Context, l layout, p kernel.Process, rec record, 
 	if err != nil {
 		return 0, err
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }()
 	log, pidFile := filepath.Join(dir, "log"), filepath.Join(dir, "pid")
 
 	stdin, closeStdin, err := input(r.Stdin)

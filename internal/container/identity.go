@@ -83,7 +83,7 @@ func openPidfd(pid int) (*pidfd, error) {
 	return &pidfd{os.NewFile(uintptr(fd), "pidfd")}, nil
 }
 
-func (p *pidfd) close() { p.f.Close() }
+func (p *pidfd) close() { _ = p.f.Close() }
 
 // signal sends a signal; ESRCH when the process has ended.
 func (p *pidfd) signal(sig unix.Signal) error {
@@ -97,15 +97,14 @@ func (p *pidfd) wait(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer context.AfterFunc(ctx, func() { p.f.SetReadDeadline(time.Unix(0, 1)) })()
+	defer context.AfterFunc(ctx, func() { _ = p.f.SetReadDeadline(time.Unix(0, 1)) })()
 	err = conn.Read(func(fd uintptr) bool {
 		fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
 		n, err := unix.Poll(fds, 0)
 		return err == nil && n == 1
 	})
 	if errors.Is(err, os.ErrDeadlineExceeded) {
-		p.f.SetReadDeadline(time.Time{})
-		return ctx.Err()
+		return errors.Join(ctx.Err(), p.f.SetReadDeadline(time.Time{}))
 	}
 	return err
 }

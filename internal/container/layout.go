@@ -105,8 +105,7 @@ func writeJSON(path string, v any) error {
 	}
 	_, err = tmp.Write(data)
 	if err := errors.Join(err, tmp.Close()); err != nil {
-		os.Remove(tmp.Name())
-		return err
+		return errors.Join(err, os.Remove(tmp.Name()))
 	}
 	return os.Rename(tmp.Name(), path)
 }

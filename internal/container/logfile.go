@@ -3,6 +3,7 @@ package container
 import (
 	"bufio"
 	"encoding/json"
+	"errors"
 	"io"
 	"os"
 	"strings"
@@ -43,7 +44,7 @@ func (w *logWriter) copy(stream string, r io.Reader) {
 		if len(line) > 0 {
 			w.write(entry{Log: strings.ToValidUTF8(string(line), string(utf8.RuneError)), Stream: stream, Time: time.Now().UTC()})
 		}
-		if err != nil && err != bufio.ErrBufferFull {
+		if err != nil && !errors.Is(err, bufio.ErrBufferFull) {
 			return
 		}
 	}

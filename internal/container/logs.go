@@ -162,10 +162,10 @@ func (p *logPrinter) print(nodes []string, lines []logLine) error {
 		last = w
 		key := [2]string{line.node, line.Stream}
 		if !p.within[key] {
-			w.WriteString(p.prefix(nodes, line))
+			_, _ = w.WriteString(p.prefix(nodes, line)) // Flush tells
 		}
 		p.within[key] = !strings.HasSuffix(line.Log, "\n")
-		w.WriteString(line.Log)
+		_, _ = w.WriteString(line.Log)
 	}
 	if last == nil {
 		return nil

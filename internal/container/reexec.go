@@ -100,8 +100,8 @@ func (e *Engine) startSupervisor(ctx context.Context, l layout) error {
 	if err != nil {
 		return fmt.Errorf("starting %s: %w", self, err)
 	}
-	go cmd.Wait() // so that it leaves no zombie when this process outlives it
-	defer context.AfterFunc(ctx, func() { ready.Close() })()
+	go func() { _ = cmd.Wait() }() // so that it leaves no zombie when this process outlives it
+	defer context.AfterFunc(ctx, func() { _ = ready.Close() })()
 	line, err := bufio.NewReader(ready).ReadString('\n')
 	switch {
 	case ctx.Err() != nil:

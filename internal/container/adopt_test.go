@@ -1,0 +1,181 @@
+package container
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"topo/internal/kernel"
+	"topo/internal/testhost"
+)
+
+// killSupervisor ends it as a crash does.
+func (l *lab) killSupervisor() {
+	l.Helper()
+	id := findSupervisor(l.layout(l.project))
+	fd, err := id.open()
+	if err != nil {
+		l.Fatal(err)
+	}
+	defer fd.close()
+	if err := errors.Join(fd.signal(unix.SIGKILL), fd.wait(l.Context())); err != nil {
+		l.Fatal(err)
+	}
+	if s, _, err := l.Observe(l.Context(), l.project); err != nil || s.PID != 0 {
+		l.Fatalf("after its death: %+v, %v", s, err)
+	}
+}
+
+// hasExitCodes reports whether the kernel tells how a process ended that is not a child (Linux 6.15).
+func hasExitCodes(t *testing.T) bool {
+	t.Helper()
+	cmd, err := os.StartProcess("/bin/true", []string{"true"}, &os.ProcAttr{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	fd, err := openPidfd(cmd.Pid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer fd.close()
+	if _, err := cmd.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	_, ok := fd.exitCode()
+	return ok
+}
+
+func TestSupervisorDies(t *testing.T) {
+	everywhere(t, func(l *lab, p kernel.Process) {
+		dir := l.TempDir()
+		p.Argv = []string{"sh", "-c", "n=0; while ! test -e " + dir + "/end; do n=$((n+1)); echo line $n; sleep 0.02; done; echo last; exit 7"}
+		if p.Container {
+			p.Mounts = []kernel.Mount{{Source: dir, Target: dir}}
+		}
+		l.start(p)
+		l.awaitLog("n", "line 3\n")
+		before := l.state("n")
+		l.killSupervisor()
+		if s := l.state("n"); s.Status != kernel.Running || s.PID != before.PID {
+			l.Fatalf("without its supervisor: %+v", s)
+		}
+		l.do(kernel.SupervisorStart{Project: l.project})
+		l.do(kernel.SupervisorStart{Project: l.project})
+		if s := l.state("n"); s.Status != kernel.Running || s.PID != before.PID || !s.StartedAt.Equal(before.StartedAt) {
+			l.Fatalf("adopted: %+v", s)
+		}
+		if err := os.WriteFile(dir+"/end", nil, 0o644); err != nil {
+			l.Fatal(err)
+		}
+		got := l.logged("n")
+		lines := strings.Split(strings.TrimSuffix(got, "\n"), "\n")
+		for i, line := range lines[:len(lines)-1] {
+			if line != fmt.Sprintf("line %d", i+1) {
+				l.Fatalf("line %d of the log is %q", i+1, line)
+			}
+		}
+		if lines[len(lines)-1] != "last" {
+			l.Errorf("the log ends with %q", lines[len(lines)-1])
+		}
+		want := kernel.ProcessState{Status: kernel.Lost}
+		if hasExitCodes(l.T) {
+			want = kernel.ProcessState{Status: kernel.Exited, ExitCode: 7}
+		}
+		if s := l.state("n"); s.Status != want.Status || s.ExitCode != want.ExitCode {
+			l.Errorf("state %+v, want %+v", s, want)
+		}
+	})
+}
+
+// A process that ends while there is no supervisor is lost; what it left is found and killed.
+func TestLost(t *testing.T) {
+	everywhere(t, func(l *lab, p kernel.Process) {
+		p.Argv = []string{"sh", "-c", "(setsid sleep 3333 &); echo ready; exec sleep 4444"}
+		l.start(p)
+		l.awaitLog("n", "ready\n")
+		l.killSupervisor()
+		pid := l.state("n").PID
+		if err := unix.Kill(pid, unix.SIGKILL); err != nil {
+			l.Fatal(err)
+		}
+		testhost.Poll(l, 5*time.Second, func() error {
+			if s := l.state("n"); s.Status != kernel.Lost || s.PID != 0 {
+				return fmt.Errorf("state %+v", s)
+			}
+			return nil
+		})
+		err := l.Do(l.Context(), kernel.ProcessWait{Project: l.project, Node: "n", Condition: kernel.ServiceCompleted})
+		if err == nil || !strings.Contains(err.Error(), "nobody knows") {
+			l.Errorf("waiting for it: %v", err)
+		}
+		if err := sleeping(l, 0); err != nil {
+			l.Error(err)
+		}
+		l.start(p)
+		if s := l.state("n"); s.Status != kernel.Running {
+			l.Errorf("started again: %+v", s)
+		}
+	})
+}
+
+// Stopping needs no supervisor, and leaves none behind.
+func TestStopWithoutSupervisor(t *testing.T) {
+	everywhere(t, func(l *lab, p kernel.Process) {
+		p.Argv = []string{"sh", "-c", "trap '' TERM; (setsid sleep 3333 &); echo ready; while :; do sleep 1; done"}
+		l.start(p)
+		l.awaitLog("n", "ready\n")
+		l.killSupervisor()
+		if err := l.Remove(l.project); err == nil {
+			l.Error("files of a process that runs were removed")
+		}
+		l.do(kernel.ProcessStop{Project: l.project, Node: "n"})
+		if err := sleeping(l, 0); err != nil {
+			l.Error(err)
+		}
+		s, states, err := l.Observe(l.Context(), l.project)
+		if err != nil || s.PID != 0 || len(states) != 0 {
+			l.Errorf("left: %+v %+v %v", s, states, err)
+		}
+	})
+}
+
+// A supervisor that dies while it starts processes leaves nothing that can't be found.
+func TestSupervisorDiesStarting(t *testing.T) {
+	everywhere(t, func(l *lab, p kernel.Process) {
+		for round := range 3 {
+			p.Argv = []string{"sh", "-c", "(setsid sleep 3333 &); exec sleep 4444"}
+			const many = 6
+			begun := make(chan struct{})
+			results := make(chan error, many)
+			for i := range many {
+				p := l.complete(p)
+				p.Node = fmt.Sprintf("n%d", i)
+				go func() {
+					// Each asks once: a second time would start a supervisor again.
+					err := call(l.Context(), l.layout(l.project), request{Op: opStart, Process: &p})
+					if i == round {
+						close(begun)
+					}
+					results <- err
+				}()
+			}
+			<-begun // one has been started, others are under way
+			l.killSupervisor()
+			for range many {
+				<-results
+			}
+			l.do(kernel.SupervisorStart{Project: l.project})
+			for i := range many {
+				l.do(kernel.ProcessStop{Project: l.project, Node: fmt.Sprintf("n%d", i)})
+			}
+			if err := sleeping(l, 0); err != nil {
+				l.Fatal(err)
+			}
+		}
+	})
+}

@@ -1,0 +1,64 @@
+package container
+
+import (
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+)
+
+// furnish writes what Docker, too, writes into a container's root.
+func furnish(root *os.Root, b *box) error {
+	if b.Resolv == "" {
+		// The view has no /run, where the host's may lead: show the file itself.
+		if path, err := filepath.EvalSymlinks("/etc/resolv.conf"); err == nil {
+			b.Resolv = path
+		}
+	}
+	// A link would lead the runtime to a place that is not there.
+	for path, used := range map[string]bool{"etc/resolv.conf": b.Resolv != "", "etc/hosts": b.Hosts != "", "etc/hostname": true} {
+		info, err := root.Lstat(path)
+		if used && err == nil && info.Mode()&fs.ModeSymlink != 0 {
+			if err := root.Remove(path); err != nil {
+				return fmt.Errorf("replacing /%s: %w", path, err)
+			}
+		}
+	}
+	if err := root.MkdirAll("etc", 0o755); err != nil {
+		return err
+	}
+	if err := root.WriteFile("etc/hostname", []byte(b.hostname+"\n"), 0o644); err != nil {
+		return fmt.Errorf("writing /etc/hostname: %w", err)
+	}
+	for _, m := range b.mounts() {
+		makeTarget(root, m)
+	}
+	// A missing working folder is made, as under Docker. Below a mount, or behind a link out of
+	// this root, the runtime sees to it.
+	if dir := strings.TrimPrefix(filepath.Clean("/"+b.Dir), "/"); dir != "" {
+		_ = root.MkdirAll(dir, 0o755)
+	}
+	return nil
+}
+
+// makeTarget makes what a mount is mounted on, as the runtime would; but that can't any more in a part of the
+// view that has become read-only. Below another mount, or behind a link out of this root, it is
+// left to the runtime.
+func makeTarget(root *os.Root, m specs.Mount) {
+	target := strings.TrimPrefix(m.Destination, "/")
+	if _, err := root.Stat(target); err == nil {
+		return
+	}
+	if info, err := os.Stat(m.Source); m.Type == "bind" && err == nil && !info.IsDir() {
+		if root.MkdirAll(filepath.Dir(target), 0o755) == nil {
+			if f, err := root.OpenFile(target, os.O_CREATE|os.O_EXCL, 0o644); err == nil {
+				f.Close()
+			}
+		}
+		return
+	}
+	_ = root.MkdirAll(target, 0o755)
+}
