@@ -67,15 +67,15 @@ func TestLinuxChangeEndsAsIfMadeAnew(t *testing.T) {
 		o := topogen.Options{Stated: true}
 		a := topogen.Draw(l.draw(), project, o)
 		b := topogen.Change(l.draw(), a, o)
-		wantB := l.up(b)
+		wantB := l.wanted(l.up(b))
 		anew := l.facts()
 		l.down()
-		wantA := l.up(a)
+		wantA := l.wanted(l.up(a))
 		p := l.up(b)
 		l.same("facts after a and b", l.facts(), anew)
-		shared := sharedBetween(wantA, wantB)
+		shared := alike(wantA, wantB)
 		for _, c := range p.Changes {
-			if shared[c.ID] {
+			if shared(c.ID) {
 				l.Fatalf("%s is the same in both files and gets changed:\n%s\n%s\n%s", c.ID, text(p), a.YAML(), b.YAML())
 			}
 		}
@@ -141,7 +141,7 @@ func (l *lab) facts() string {
 				add("%s: bridge %s %+v", n.Name, x.Name, *x.Bridge)
 			}
 			if x.Port != nil {
-				add("%s: port %s %t", n.Name, x.Name, x.Port.Isolated)
+				add("%s: port %s isolated %t hairpin %t", n.Name, x.Name, x.Port.Isolated, x.Port.Hairpin)
 			}
 		}
 		for _, x := range n.Addrs {

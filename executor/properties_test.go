@@ -59,19 +59,19 @@ func TestChangeEndsAsIfMadeAnew(t *testing.T) {
 		a := topogen.Draw(t, project, o)
 		b := topogen.Change(t, a, o)
 		anew, anewMachine := newLab(t)
-		wantB := anew.up(b)
+		wantB := anew.wanted(anew.up(b))
 		l, m := newLab(t)
 		before := m.String()
-		wantA := l.up(a)
+		wantA := l.wanted(l.up(a))
 		m.Restart()
 		p := l.up(b)
 		if ops := m.Absent(); len(ops) > 0 {
 			t.Fatalf("deleted what was not there: %v\n%s\n%s", ops, text(p), yaml(a))
 		}
 		l.equal("machine after a and b", m.String(), anewMachine.String())
-		shared := sharedBetween(wantA, wantB)
+		shared := alike(wantA, wantB)
 		for _, c := range p.Changes {
-			if shared[c.ID] {
+			if shared(c.ID) {
 				t.Fatalf("%s is the same in both files and gets changed:\n%s\n%s\n%s", c.ID, text(p), a.YAML(), b.YAML())
 			}
 		}
@@ -80,47 +80,50 @@ func TestChangeEndsAsIfMadeAnew(t *testing.T) {
 	})
 }
 
-// sharedBetween is what two plans create alike, and what that needs alike.
-func sharedBetween(a, b *planner.Plan) map[planner.ID]bool {
-	in := func(p *planner.Plan) map[planner.ID]planner.Resource {
-		all := map[planner.ID]planner.Resource{}
-		for _, c := range p.Changes {
-			all[c.ID] = c.Want
-		}
-		return all
-	}
-	x, y := in(a), in(b)
-	shared := map[planner.ID]bool{}
-	var same func(planner.ID) bool
-	same = func(id planner.ID) bool {
-		if s, ok := shared[id]; ok {
-			return s
-		}
-		shared[id] = false // what needs itself is shared with nobody
-		one, other := x[id], y[id]
-		if one == nil || other == nil || attrs(one) != attrs(other) {
-			return false
-		}
-		for _, need := range append(one.Needs(), other.Needs()...) {
-			if (x[need] != nil || y[need] != nil) && !same(need) {
-				return false
-			}
-		}
-		shared[id] = true
-		return true
-	}
-	for id := range x {
-		same(id)
-	}
-	return shared
+// wanted is what an up wanted: attributes by ID, and the resources that it made by an op of their own.
+type wanted struct {
+	attrs planner.Applied
+	made  map[string]planner.Resource
 }
 
-func attrs(r planner.Resource) string {
-	var b strings.Builder
-	for _, a := range r.Attrs() {
-		b.WriteString(a.Name + "=" + a.Value + "\n")
+func (l *lab) wanted(first *planner.Plan) wanted {
+	w := wanted{l.applied, map[string]planner.Resource{}}
+	for _, c := range first.Changes {
+		w.made[c.ID.String()] = c.Want
 	}
-	return b.String()
+	return w
+}
+
+// alike reports for each resource whether two files want the same of it, and of all that it needs.
+func alike(a, b wanted) func(planner.ID) bool {
+	known := map[string]bool{}
+	var same func(id string) bool
+	same = func(id string) bool {
+		if answer, ok := known[id]; ok {
+			return answer
+		}
+		known[id] = false // what needs itself is shared with nobody
+		x, inA := a.attrs[id]
+		y, inB := b.attrs[id]
+		if !inA || !inB || !maps.Equal(x, y) {
+			return false
+		}
+		for _, r := range []planner.Resource{a.made[id], b.made[id]} {
+			if r == nil {
+				continue // made together with another one
+			}
+			for _, need := range r.Needs() {
+				_, inA := a.attrs[need.String()]
+				_, inB := b.attrs[need.String()]
+				if (inA || inB) && !same(need.String()) {
+					return false
+				}
+			}
+		}
+		known[id] = true
+		return true
+	}
+	return func(id planner.ID) bool { return same(id.String()) }
 }
 
 // 2: killed at any point, up gets to the same end, and down to the beginning.

@@ -199,8 +199,10 @@ func contractPort(h *host) {
 	h.oper("", "br0", "up")
 	h.do(kernel.PortSet{Name: "near", Isolated: true})
 	equal(h, "isolated", h.link("", "near").Port.Isolated, true)
-	h.do(kernel.PortSet{Name: "near", Isolated: false})
+	equal(h, "hairpin", h.link("", "near").Port.Hairpin, false)
+	h.do(kernel.PortSet{Name: "near", Hairpin: true})
 	equal(h, "isolated", h.link("", "near").Port.Isolated, false)
+	equal(h, "hairpin", h.link("", "near").Port.Hairpin, true)
 
 	h.do(kernel.PortSet{Name: "near", Isolated: true}, kernel.LinkSet{Name: "near", Master: ref("")})
 	l := h.link("", "near")

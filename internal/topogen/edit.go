@@ -113,7 +113,8 @@ func (e *editor) link(netns, id string, l kernel.Link) {
 		set("master", true, func(o *kernel.LinkSet) { o.Master = ref("") })
 	}
 	if l.Port != nil {
-		e.add("isolation of "+id, id, true, kernel.PortSet{Name: l.Name, Isolated: !l.Port.Isolated})
+		e.add("isolation of "+id, id, true, kernel.PortSet{Name: l.Name, Isolated: !l.Port.Isolated, Hairpin: l.Port.Hairpin})
+		e.add("hairpin of "+id, id, true, kernel.PortSet{Name: l.Name, Isolated: l.Port.Isolated, Hairpin: !l.Port.Hairpin})
 	}
 	if l.Bridge != nil {
 		e.add("STP of "+id, id, true, kernel.BridgeSet{Name: l.Name, STP: ref(!l.Bridge.STP)})
