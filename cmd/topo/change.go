@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -31,6 +32,7 @@ type changing struct {
 	plan     func(kernel.Snapshot) (*planner.Plan, error)
 	progress string // a value of --progress
 	out, err io.Writer
+	began    bool // the plan is being carried out
 }
 
 // changingFlags are those that up and down share.
@@ -95,6 +97,7 @@ func (w *changing) run(ctx context.Context, m *machine) (*planner.Plan, error) {
 	if _, err := io.WriteString(w.out, p.Text(planner.TextOptions{Color: colourful(w.out)})); err != nil {
 		return nil, fmt.Errorf("printing the plan: %w", err)
 	}
+	w.began = true
 	began := time.Now()
 	shown := newProgress(w.progress, p, w.err)
 	told := make(chan struct{})
@@ -115,8 +118,15 @@ func (w *changing) run(ctx context.Context, m *machine) (*planner.Plan, error) {
 	return p, executor.Verify(ctx, m, w.plan, w.query, w.project, settleTime)
 }
 
-// told gives the error of a run as --progress asks: json has it on a line of its own.
-func (w *changing) told(err error) error {
+// told gives the error of a run as a person, or --progress json, is to hear of it.
+func (w *changing) told(ctx context.Context, err error) error {
+	var half *unfinishedError
+	if cause := context.Cause(ctx); cause != nil && errors.Is(err, ctx.Err()) && !errors.As(err, &half) {
+		err = fmt.Errorf("%s: %w, nothing was changed", w.project, cause)
+		if w.began {
+			err = fmt.Errorf("%s: %w", w.project, cause)
+		}
+	}
 	if err == nil || w.progress != progressJSON {
 		return err
 	}

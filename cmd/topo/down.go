@@ -48,7 +48,7 @@ func down(c *cli.Context) error {
 		verb: "down", project: project, query: planner.Query(nil, project),
 		progress: c.String("progress"), out: c.App.Writer, err: c.App.ErrWriter,
 	}
-	return w.told(takeDown(ctx, c, w))
+	return w.told(ctx, takeDown(ctx, c, w))
 }
 
 func takeDown(ctx context.Context, c *cli.Context, w *changing) error {

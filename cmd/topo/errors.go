@@ -28,6 +28,11 @@ func usageErrorf(c *cli.Context, format string, args ...any) error {
 	return &usageError{command: name, msg: fmt.Sprintf(format, args...)}
 }
 
+// internalError is a mistake in topo, a panic.
+type internalError struct{ value any }
+
+func (e *internalError) Error() string { return fmt.Sprintf("internal error: %v", e.value) }
+
 // printError writes an error as a person reads it: what is the matter, then, indented,
 // what can be done. Mistakes of a file stand alone on their lines, FILE:LINE:COLUMN
 // first, as editors and CI systems expect of a compiler.

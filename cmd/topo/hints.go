@@ -27,11 +27,17 @@ func hints(err error) []string {
 		rules    *planner.MissingError
 		feature  *linux.FeatureError
 		differs  *executor.VerifyError
+		internal *internalError
 	)
 	switch {
 	case errors.As(err, &half):
 		again := fmt.Sprintf("What is done stays. \"topo %s\" again continues.", half.verb)
 		return append(hints(half.cause), again)
+	case errors.As(err, &internal):
+		return []string{
+			"This is a mistake in topo. Please report it with the command line, the file and the output of \"topo version\".",
+			"What is made so far stays; \"topo plan\" shows where things stand.",
+		}
 	case errors.As(err, &usage):
 		return []string{"See: " + strings.TrimSpace("topo "+usage.command) + " --help"}
 	case errors.As(err, &missing):

@@ -53,7 +53,13 @@ func (m *machine) Snapshot(ctx context.Context, q kernel.Query) (kernel.Snapshot
 
 // Do carries out edits in order. Neighbours of one kind stay one call, so that
 // rules of a table remain one transaction.
-func (m *machine) Do(ctx context.Context, ops []kernel.Op) error {
+func (m *machine) Do(ctx context.Context, ops []kernel.Op) (err error) {
+	// The executor's workers call this: what goes wrong in here must leave a report, not a stack.
+	defer func() {
+		if p := recover(); p != nil {
+			err = &internalError{p}
+		}
+	}()
 	for len(ops) > 0 {
 		n := 0
 		for n < len(ops) && !ofProcess(ops[n]) {

@@ -11,7 +11,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 
@@ -31,7 +30,7 @@ func main() {
 func run(args []string, stdin io.Reader, stdout, stderr io.Writer) (code int) {
 	defer func() {
 		if p := recover(); p != nil {
-			fmt.Fprintf(stderr, "topo: internal error: %v\n  This is a mistake in topo. Please report it with the command line, the file and the output of \"topo version\".\n  What is made so far stays; \"topo plan\" shows where things stand.\n", p)
+			printError(stderr, &internalError{p})
 			code = exitError
 		}
 	}()

@@ -64,7 +64,7 @@ func up(c *cli.Context) error {
 		verb: "up", project: t.Name, query: planner.Query(t, t.Name),
 		progress: c.String("progress"), out: c.App.Writer, err: c.App.ErrWriter,
 	}
-	return w.told(bringUp(ctx, c, w, want))
+	return w.told(ctx, bringUp(ctx, c, w, want))
 }
 
 func supportedByUp(c *cli.Context) error {
