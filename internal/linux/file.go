@@ -149,10 +149,10 @@ func readNameservers() ([]netip.Addr, error) {
 // writeWhole writes a file so that it is there with all its content, or not at all. Missing folders are made.
 func writeWhole(path string, content []byte, mode os.FileMode) error {
 	for {
-		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-			return err
+		err := os.MkdirAll(filepath.Dir(path), 0o755)
+		if err == nil {
+			err = writeRenamed(path, content, mode)
 		}
-		err := writeRenamed(path, content, mode)
 		if !errors.Is(err, fs.ErrNotExist) { // else another topo removed the folder, empty as it was
 			return err
 		}

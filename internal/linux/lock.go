@@ -79,12 +79,13 @@ func lock(ctx context.Context, name, file string, wait time.Duration) (func() er
 // only if the file still is the one of that name.
 func tryLock(path string) (*os.File, error) {
 	for {
-		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-			return nil, err
+		err := os.MkdirAll(filepath.Dir(path), 0o755)
+		var f *os.File
+		if err == nil {
+			f, err = os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
 		}
-		f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
 		if errors.Is(err, fs.ErrNotExist) {
-			continue // the folder was removed with the last lock
+			continue // the folder was just removed with the last lock in it
 		}
 		if err != nil {
 			return nil, err

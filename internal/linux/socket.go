@@ -34,8 +34,13 @@ const bufferSize = 32 << 10
 
 var buffers = sync.Pool{New: func() any { return new([bufferSize]byte) }}
 
+// prepareLibrary makes package nl find out the machine's byte order now: it keeps it in a variable at its first use, which is
+// a data race when two goroutines do that.
+var prepareLibrary = sync.OnceFunc(func() { nl.NativeEndian() })
+
 // dial opens a socket in the namespace of the calling thread.
 func dial(name string, trace *atomic.Pointer[func(string)]) (*conn, error) {
+	prepareLibrary()
 	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_ROUTE)
 	if err != nil {
 		return nil, fmt.Errorf("opening a netlink socket: %w", err)
