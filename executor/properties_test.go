@@ -16,7 +16,7 @@ import (
 	"topo/planner"
 )
 
-// The properties of docs/testing.md, on the strict machine in memory, by number. Each holds
+// The properties that topo promises, on the strict machine in memory, by number. Each holds
 // for any topology and any change of one; `go test -rapid.checks=N` draws more.
 
 func drawOptions(t *rapid.T) topogen.Options {

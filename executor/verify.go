@@ -41,7 +41,10 @@ func Verify(ctx context.Context, m Machine, replan func(kernel.Snapshot) (*plann
 	defer cancel()
 	for pause := firstPause; ; pause = min(2*pause, lastPause) {
 		settled := m.Settle(limit, project)
-		if settled != nil && (ctx.Err() != nil || !isCancellation(settled)) {
+		switch {
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
+		case settled != nil && !isCancellation(settled):
 			return fmt.Errorf("settling %s: %w", project, settled)
 		}
 		s, err := m.Snapshot(ctx, q)
