@@ -45,20 +45,24 @@ func execContainer(ctx context.Context, l layout, p kernel.Process, rec record, 
 		}
 	}
 	// The runtime's process passes signals on to the program, and ends with its code.
-	started := make(chan int, 1)
+	started, ended := make(chan int, 1), make(chan struct{})
 	go func() {
-		if pid, ok := <-started; ok {
-			stop := forward(r.Signals, pid)
-			<-started // closed when the runtime has ended
-			stop()
+		pid, ok := <-started
+		if !ok {
+			return
+		}
+		defer forward(r.Signals, pid)()
+		select {
+		case <-ended:
+		case <-ctx.Done():
+			kill(pidFile, pid, ended)
 		}
 	}()
-	// The runtime's death would leave the program alone.
-	defer context.AfterFunc(ctx, func() { killFile(pidFile) })()
 	rt := ociRuntime{rec.Runtime, l.runtimeRoot()}
 	// Its log has the error of a program that can't be run.
-	err = rt.client("").Exec(ctx, rec.ContainerID, *spec,
+	err = rt.client("").Exec(context.WithoutCancel(ctx), rec.ContainerID, *spec,
 		&runc.ExecOpts{IO: io, PidFile: pidFile, LogFile: log, Detach: r.Detach, Started: started})
+	close(ended)
 	if ctx.Err() != nil {
 		return 0, ctx.Err()
 	}
@@ -97,16 +101,28 @@ func (r ExecRequest) containerProcess(p kernel.Process, rec record) (*specs.Proc
 	return spec, nil
 }
 
-// killFile kills the process that a pid file names, with its process group if it leads one.
-func killFile(path string) {
-	pid, err := runc.ReadPidFile(path)
-	if err != nil {
-		return
+// kill kills the program that a pid file names, with its process group if it leads one, and waits for the
+// runtime to end. The runtime's own death would leave the program alone: it comes only when there is no program for long.
+func kill(pidFile string, runtime int, ended <-chan struct{}) {
+	const pause, limit = 5 * time.Millisecond, 10 * time.Second
+	end := time.After(limit)
+	for killed := false; ; {
+		if pid, err := runc.ReadPidFile(pidFile); err == nil && !killed {
+			killed = true
+			if group, err := unix.Getpgid(pid); err == nil && group == pid {
+				_ = unix.Kill(-pid, unix.SIGKILL)
+			}
+			_ = unix.Kill(pid, unix.SIGKILL)
+		}
+		select {
+		case <-ended:
+			return
+		case <-end:
+			_ = unix.Kill(runtime, unix.SIGKILL)
+			return
+		case <-time.After(pause):
+		}
 	}
-	if group, err := unix.Getpgid(pid); err == nil && group == pid {
-		_ = unix.Kill(-pid, unix.SIGKILL)
-	}
-	_ = unix.Kill(pid, unix.SIGKILL)
 }
 
 // execIO gives a runtime the input and output of what it runs.
