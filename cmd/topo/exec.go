@@ -24,9 +24,9 @@ come before it.
 Example:
   topo exec web ls -l
   topo exec -it web sh
-  pg_dump lab | topo exec -i db psql`,
+  pg_dump lab | topo exec db psql`,
 		Flags: append(targetFlags(false),
-			boolFlag("interactive", "pass stdin on to the command", "i"),
+			boolFlag("interactive", "pass stdin on to the command; a pipe or a file always is", "i"),
 			boolFlag("tty", "give the command a terminal", "t"),
 			textFlag("user", "", "run as `USER`, UID or USER:GROUP", "u"),
 			textFlag("workdir", "", "start in this `FOLDER` of the node", "w"),
@@ -55,7 +55,7 @@ func execute(c *cli.Context) error {
 	code, err := newEngine().Exec(c.Context, container.ExecRequest{
 		Project: project, Node: words[0], Netns: chosen[0].Namespace, Argv: words[1:],
 		Env: variables(c.StringSlice("env")), Dir: c.String("workdir"), User: c.String("user"),
-		Interactive: c.Bool("interactive"), TTY: c.Bool("tty"), Detach: c.Bool("detach"),
+		Interactive: c.Bool("interactive") || isPiped(c.App.Reader), TTY: c.Bool("tty"), Detach: c.Bool("detach"),
 		Stdin: c.App.Reader, Stdout: c.App.Writer, Stderr: c.App.ErrWriter,
 	})
 	switch {

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/coreos/go-iptables/iptables"
 	"golang.org/x/sys/unix"
 
 	"topo/internal/kernel"
@@ -39,8 +40,8 @@ func Open() (*Host, error) {
 	h := &Host{netns: netns, netnsDir: sync.OnceValue(prepareNetnsDir)}
 	h.spaces = namespaces{byName: map[string]*namespace{}, limit: socketLimit()}
 	h.tables = map[kernel.Family]*tables{
-		kernel.IPv4: {family: kernel.IPv4, prefix: "iptables", proc: "ip_tables_names"},
-		kernel.IPv6: {family: kernel.IPv6, prefix: "ip6tables", proc: "ip6_tables_names"},
+		kernel.IPv4: newTables(kernel.IPv4, "iptables", "ip_tables_names", iptables.ProtocolIPv4),
+		kernel.IPv6: newTables(kernel.IPv6, "ip6tables", "ip6_tables_names", iptables.ProtocolIPv6),
 	}
 	if h.conn, err = dial("", &h.trace); err != nil {
 		unix.Close(netns)

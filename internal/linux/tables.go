@@ -12,7 +12,9 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
+	"github.com/coreos/go-iptables/iptables"
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 
@@ -25,6 +27,29 @@ type tables struct {
 	family kernel.Family
 	prefix string // "iptables", "ip6tables"
 	proc   string // the file in /proc/net that lists the tables of the legacy kind
+
+	flags func() ([]string, error) // of iptables-restore, found out once
+}
+
+func newTables(f kernel.Family, prefix, proc string, protocol iptables.Protocol) *tables {
+	t := &tables{family: f, prefix: prefix, proc: proc}
+	t.flags = sync.OnceValues(func() ([]string, error) {
+		found, err := iptables.New(iptables.IPFamily(protocol))
+		if err != nil {
+			return nil, fmt.Errorf("asking %s for its version: %w", prefix, err)
+		}
+		return restoreFlags(found.GetIptablesVersion()), nil
+	})
+	return t
+}
+
+// restoreFlags: --noflush keeps what others have in the table, --wait takes turns with other programs
+// (iptables-restore has it since 1.6.2; before, a lock that is held is an error).
+func restoreFlags(major, minor, patch int) []string {
+	if slices.Compare([]int{major, minor, patch}, []int{1, 6, 2}) < 0 {
+		return []string{"--noflush"}
+	}
+	return []string{"--noflush", "--wait"}
 }
 
 // errNoIptables is a family without a program.
@@ -172,6 +197,10 @@ func (h *Host) runRestore(ctx context.Context, t *tables, batch []kernel.Iptable
 	if err != nil {
 		return last, err
 	}
+	flags, err := t.flags()
+	if err != nil {
+		return last, err
+	}
 	var input, output bytes.Buffer
 	fmt.Fprintf(&input, "*%s\n", batch[0].Table)
 	for _, o := range batch {
@@ -180,8 +209,7 @@ func (h *Host) runRestore(ctx context.Context, t *tables, batch []kernel.Iptable
 		input.WriteByte('\n')
 	}
 	input.WriteString("COMMIT\n")
-	// --noflush keeps what others have in the table, --wait takes turns with other programs.
-	cmd := exec.CommandContext(ctx, program, "--noflush", "--wait")
+	cmd := exec.CommandContext(ctx, program, flags...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = &input, &output, &output
 	err = cmd.Run()
 	if err == nil {

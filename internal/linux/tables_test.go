@@ -12,7 +12,7 @@ import (
 	"topo/internal/testhost"
 )
 
-func iptables(table string, lines ...string) []kernel.Op {
+func rulesOf(table string, lines ...string) []kernel.Op {
 	ops := make([]kernel.Op, len(lines))
 	for i, l := range lines {
 		ops[i] = kernel.Iptables{Family: kernel.IPv4, Table: table, Args: l}
@@ -44,7 +44,7 @@ func testTables(t *testing.T) {
 		t.Errorf("on a fresh machine: %+v, %v", s.Chains, s.IptablesError)
 	}
 	const rule = "-s 10.0.0.0/24 ! -d 10.0.0.0/24 -m comment --comment topo:lab:masquerade/app -j MASQUERADE"
-	do(t, h, iptables("nat", "-N TOPO-S", "-A TOPO-S "+rule, "-I POSTROUTING 1 -j TOPO-S")...)
+	do(t, h, rulesOf("nat", "-N TOPO-S", "-A TOPO-S "+rule, "-I POSTROUTING 1 -j TOPO-S")...)
 	six := kernel.Iptables{Family: kernel.IPv6, Table: "filter", Args: "-A FORWARD -m comment --comment topo:lab:x/y -j ACCEPT"}
 	do(t, h, six)
 	testhost.Run(t, "iptables", "-P", "FORWARD", "DROP")
@@ -73,7 +73,7 @@ func testTables(t *testing.T) {
 		}
 	}
 	testhost.Run(t, "iptables", "-P", "FORWARD", "ACCEPT")
-	do(t, h, iptables("nat", "-D POSTROUTING -j TOPO-S", "-F TOPO-S", "-X TOPO-S")...)
+	do(t, h, rulesOf("nat", "-D POSTROUTING -j TOPO-S", "-F TOPO-S", "-X TOPO-S")...)
 	six.Args = strings.Replace(six.Args, "-A", "-D", 1)
 	do(t, h, six)
 	unchanged(t, before)
@@ -108,11 +108,11 @@ func TestTransactionLegacy(t *testing.T) {
 
 func testTransaction(t *testing.T) {
 	h := open(t)
-	do(t, h, iptables("filter", "-N HERE")...)
+	do(t, h, rulesOf("filter", "-N HERE")...)
 	var sent []string
 	h.Trace(func(s string) { sent = append(sent, s) })
 	for _, bad := range []string{"-N HERE", "-A NOWHERE -j ACCEPT", "-A HERE --nonsense"} {
-		ops := iptables("filter", "-N NEW", bad, "-A NEW -j RETURN")
+		ops := rulesOf("filter", "-N NEW", bad, "-A NEW -j RETURN")
 		err := h.Do(t.Context(), ops)
 		var failed *kernel.OpError
 		if !errors.As(err, &failed) || failed.Op != ops[1] {
@@ -123,12 +123,12 @@ func testTransaction(t *testing.T) {
 		}
 	}
 	// Deleting what is not there is no failure, of the rest neither.
-	do(t, h, iptables("filter", "-D HERE -j ACCEPT", "-N NEW", "-X NOWHERE", "-F NOWHERE", "-D NOWHERE -j ACCEPT", "-A NEW -j RETURN")...)
+	do(t, h, rulesOf("filter", "-D HERE -j ACCEPT", "-N NEW", "-X NOWHERE", "-F NOWHERE", "-D NOWHERE -j ACCEPT", "-A NEW -j RETURN")...)
 	if r := (kernel.Rule{Family: kernel.IPv4, Table: "filter", Chain: "NEW", Spec: "-j RETURN"}); !contains(snapshot(t, h).Rules, r) {
 		t.Error("the rest of the transaction was not done")
 	}
 	// One that is there twice is deleted twice, and a deletion in vain is not.
-	do(t, h, iptables("filter", "-A NEW -j RETURN", "-D NEW -j RETURN", "-D NEW -j RETURN")...)
+	do(t, h, rulesOf("filter", "-A NEW -j RETURN", "-D NEW -j RETURN", "-D NEW -j RETURN")...)
 	// Another table or family, or another op in between, ends a transaction.
 	sent = nil
 	do(t, h,
@@ -203,5 +203,13 @@ func TestParseTables(t *testing.T) {
 	}
 	if _, _, err := parseTables(kernel.IPv4, "nonsense\n"); err == nil {
 		t.Error("nonsense is taken")
+	}
+}
+
+func TestOldIptablesRestoreIsNotAskedToWait(t *testing.T) {
+	for version, want := range map[[3]int]int{{1, 4, 21}: 1, {1, 6, 1}: 1, {1, 6, 2}: 2, {1, 8, 9}: 2, {2, 0, 0}: 2} {
+		if got := restoreFlags(version[0], version[1], version[2]); len(got) != want {
+			t.Errorf("%v: %v", version, got)
+		}
 	}
 }
