@@ -103,7 +103,7 @@ func (l *lab) try(args ...string) (out string, code int) {
 	return "", 0
 }
 
-func (l *lab) up() { l.Helper(); l.topo("up") }
+func (l *lab) up() { l.Helper(); l.topo("up", "--wait") }
 
 // down takes the lab down, and nothing must be left of it.
 func (l *lab) down() {
