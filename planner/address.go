@@ -14,6 +14,8 @@ type address struct {
 	iface  string
 	link   ID // the interface
 	prefix netip.Prefix
+	// primary is the address whose removal takes this one along; zero: none.
+	primary ID
 }
 
 var addressKind = Kind{Name: "address", Desire: desireAddresses, Observe: observeAddresses}
@@ -81,7 +83,45 @@ func observeAddresses(h *Have) []Resource {
 			}
 		}
 	}
-	return out
+	return withPrimaries(out, h.Snapshot)
+}
+
+// withPrimaries finds, for each secondary address, the one of its subnet that came first.
+func withPrimaries(rs []Resource, s kernel.Snapshot) []Resource {
+	type subnet struct {
+		netns, iface string
+		prefix       netip.Prefix
+	}
+	secondary := map[subnet]map[netip.Prefix]bool{}
+	for _, n := range append([]kernel.Netns{s.Host}, s.Netns...) {
+		for _, a := range n.Addrs {
+			if a.Secondary {
+				at := subnet{n.Name, a.Link, a.Prefix.Masked()}
+				if secondary[at] == nil {
+					secondary[at] = map[netip.Prefix]bool{}
+				}
+				secondary[at][a.Prefix] = true
+			}
+		}
+	}
+	if len(secondary) == 0 {
+		return rs
+	}
+	primary := map[subnet]ID{}
+	for _, r := range rs {
+		a := r.(address)
+		if at := (subnet{a.netns, a.iface, a.prefix.Masked()}); !secondary[at][a.prefix] {
+			primary[at] = a.ID()
+		}
+	}
+	for i, r := range rs {
+		a := r.(address)
+		if at := (subnet{a.netns, a.iface, a.prefix.Masked()}); secondary[at][a.prefix] {
+			a.primary = primary[at]
+			rs[i] = a
+		}
+	}
+	return rs
 }
 
 // managed lists the interfaces of a node that are topo's.
@@ -118,6 +158,12 @@ func (r address) Create() []kernel.Op {
 
 func (r address) Delete() []kernel.Op {
 	return []kernel.Op{kernel.AddrDelete{Netns: r.netns, Link: r.iface, Prefix: r.prefix}}
+}
+
+// Lost: an address goes with the one of its subnet that came first. It is removed and made anew, whichever
+// of the two the kernel would do with it (promote_secondaries).
+func (r address) Lost(gone func(ID) bool) (ID, Action, bool) {
+	return r.primary, Replace, r.primary != ID{} && gone(r.primary)
 }
 
 func (r address) Update(Resource) ([]kernel.Op, bool) { return nil, false }

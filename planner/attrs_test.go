@@ -30,6 +30,7 @@ var notCompared = map[string]string{
 	"address.owner":      "is the ID",
 	"address.link":       "is order",
 	"address.prefix":     "is the ID",
+	"address.primary":    "is order",
 	"route.node":         "is the ID",
 	"route.link":         "follows from the interface",
 	"route.covers":       "is order",

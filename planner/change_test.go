@@ -188,6 +188,22 @@ func TestWhatSomebodyBreaksIsNamedAndRepaired(t *testing.T) {
 			},
 			[]string{"- address/web:eth0/10.9.9.9/24 not in the file"},
 		},
+		"an address of the same subnet put first": {
+			func(*lab) []kernel.Op {
+				ours, theirs := netip.MustParsePrefix("10.1.0.3/24"), netip.MustParsePrefix("10.1.0.77/24")
+				return []kernel.Op{
+					kernel.AddrDelete{Netns: "p-web", Link: "eth0", Prefix: ours},
+					kernel.AddrAdd{Netns: "p-web", Link: "eth0", Prefix: theirs},
+					kernel.AddrAdd{Netns: "p-web", Link: "eth0", Prefix: ours},
+					kernel.RouteReplace{Netns: "p-web", Dst: netip.MustParsePrefix("0.0.0.0/0"), Via: netip.MustParseAddr("10.1.0.1"), Link: "eth0", Table: 254},
+				}
+			},
+			[]string{
+				"- address/web:eth0/10.1.0.77/24 not in the file",
+				"± address/web:eth0/10.1.0.3/24 address/web:eth0/10.1.0.77/24 is replaced",
+				"+ route/web:default via 10.1.0.1 address/web:eth0/10.1.0.3/24 is replaced",
+			},
+		},
 		"a route too many": {
 			func(*lab) []kernel.Op {
 				return []kernel.Op{kernel.RouteReplace{Netns: "p-web", Dst: netip.MustParsePrefix("10.77.0.0/16"), Via: netip.MustParseAddr("10.1.0.1"), Link: "eth0", Table: 254}}

@@ -33,7 +33,8 @@ func (m *Machine) addAddr(o kernel.AddrAdd) error {
 			return syscall.EEXIST
 		}
 	}
-	l.addrs = append(l.addrs, kernel.Addr{Link: l.name, Prefix: o.Prefix})
+	secondary := a.Is4() && slices.ContainsFunc(l.addrs, func(x kernel.Addr) bool { return x.Prefix.Masked() == o.Prefix.Masked() })
+	l.addrs = append(l.addrs, kernel.Addr{Link: l.name, Prefix: o.Prefix, Secondary: secondary})
 	if l.up {
 		l.connect(o.Prefix)
 	}

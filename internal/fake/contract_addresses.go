@@ -53,6 +53,9 @@ func contractSecondary(h *host) {
 	for _, s := range []string{"10.0.0.1/24", "10.0.0.2/24", "10.0.0.3/32", "10.1.0.1/24", "fd00::1/64", "fd00::2/64"} {
 		h.do(kernel.AddrAdd{Netns: "a", Link: "eth0", Prefix: prefix(s)})
 	}
+	for _, a := range h.netns("a").Addrs {
+		equal(h, a.Prefix.String()+" secondary", a.Secondary, a.Prefix == prefix("10.0.0.2/24"))
+	}
 	h.do(kernel.AddrDelete{Netns: "a", Link: "eth0", Prefix: prefix("fd00::1/64")})
 	h.hasRoute("a", "fd00::/64", 256, true)
 	h.do(kernel.AddrDelete{Netns: "a", Link: "eth0", Prefix: prefix("10.0.0.1/24")})

@@ -130,6 +130,9 @@ type Addr struct {
 	// Kernel: put there by the kernel itself (127.0.0.1, ::1, link-local, router advertisement).
 	Kernel    bool
 	Tentative bool // duplicate address detection is still under way
+	// Secondary: IPv4, and another address of the same subnet came first. Linux removes it with that one, unless
+	// promote_secondaries says otherwise.
+	Secondary bool
 }
 
 // Route is an entry of a routing table.

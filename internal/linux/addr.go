@@ -115,6 +115,7 @@ func parseAddr(body []byte, links map[int]*link) (kernel.Addr, bool) {
 		Prefix:    prefix,
 		Kernel:    madeByKernel(prefix, proto, flags, l),
 		Tentative: flags&unix.IFA_F_TENTATIVE != 0 && flags&unix.IFA_F_DADFAILED == 0,
+		Secondary: prefix.Addr().Is4() && flags&unix.IFA_F_SECONDARY != 0,
 	}, true
 }
 
