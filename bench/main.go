@@ -31,8 +31,15 @@ func main() {
 		topo  = flag.String("topo", "bin/topo", "the topo that is measured")
 		floor = flag.String("floor", "bin/floor", "the floor that it is measured against")
 		csv   = flag.String("csv", "", "`file` for the raw figures")
+		table = flag.String("table", "", "only print the table of a `file` with raw figures")
 	)
 	flag.Parse()
+	if *table != "" {
+		all, counts, err := readCSV(*table)
+		exit(err)
+		printTable(os.Stdout, all, counts)
+		return
+	}
 	exit(bench(*sizes, *most, *topo, *floor, *csv))
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/csv"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -16,23 +17,26 @@ type figures struct {
 	size       int
 }
 
-func medians(all []sample) map[figures]time.Duration {
-	walls := map[figures][]time.Duration{}
+func medians(all []sample, of func(sample) time.Duration) map[figures]time.Duration {
+	times := map[figures][]time.Duration{}
 	for _, s := range all {
 		k := figures{s.Tool, s.Verb, s.Size}
-		walls[k] = append(walls[k], s.Wall)
+		times[k] = append(times[k], of(s))
 	}
 	m := map[figures]time.Duration{}
-	for k, w := range walls {
-		slices.Sort(w)
-		m[k] = w[len(w)/2]
+	for k, t := range times {
+		slices.Sort(t)
+		m[k] = t[len(t)/2]
 	}
 	return m
 }
 
+func wall(s sample) time.Duration { return s.Wall }
+func cpu(s sample) time.Duration  { return s.CPU }
+
 // printTable writes the medians as Markdown: milliseconds, and in brackets how many times the floor that is.
 func printTable(out io.Writer, all []sample, sizes []int) {
-	m := medians(all)
+	m := medians(all, wall)
 	for _, v := range []struct{ verb, title, against string }{
 		{"up", "up", "up"},
 		{"plan", "plan, nothing to do (floor: reading alone)", "plan"},
@@ -56,13 +60,13 @@ func printTable(out io.Writer, all []sample, sizes []int) {
 			fmt.Fprintf(out, "| %d | %s | %s | %s | %s |\n", n, ms(floor), cell("topo"), cell("batch"), each)
 		}
 	}
-	printGrowth(out, m, sizes)
+	printGrowth(out, medians(all, cpu), sizes)
 }
 
 func ms(d time.Duration) string { return fmt.Sprintf("%.0f ms", float64(d)/float64(time.Millisecond)) }
 
-// printGrowth compares the time that one more namespace costs at the large end with that at the small end. A cost that
-// grows with the number of namespaces, and no faster, gives about 1; one that grows with its square gives
+// printGrowth compares the processor time that one more namespace costs at the large end with that at the small end
+// (waiting for the kernel's locks is left out: it depends on what else runs). A cost that grows with the number of namespaces, and no faster, gives about 1; one that grows with its square gives
 // about the ratio of the sizes.
 func printGrowth(out io.Writer, m map[figures]time.Duration, sizes []int) {
 	if len(sizes) < 3 {
@@ -72,7 +76,7 @@ func printGrowth(out io.Writer, m map[figures]time.Duration, sizes []int) {
 	slope := func(tool, verb string, a, b int) float64 {
 		return float64(m[figures{tool, verb, b}]-m[figures{tool, verb, a}]) / float64(b-a)
 	}
-	fmt.Fprintf(out, "\n**Growth**: what one more namespace costs between %d and %d, against between %d and %d. Linear is about 1, quadratic %.0f.\n\n",
+	fmt.Fprintf(out, "\n**Growth**: what one more namespace costs in processor time between %d and %d, against between %d and %d. Linear is about 1, quadratic %.0f.\n\n",
 		sizes[k-2], sizes[k-1], sizes[0], sizes[k-2], float64(sizes[k-1]+sizes[k-2])/float64(sizes[k-2]+sizes[0]))
 	fmt.Fprintf(out, "| | floor | topo |\n|---|--:|--:|\n")
 	for _, v := range []struct{ verb, title string }{
@@ -103,6 +107,34 @@ func writeCSV(path string, all []sample) error {
 		return fmt.Errorf("writing %s: %w", path, err)
 	}
 	return f.Close()
+}
+
+// readCSV reads what writeCSV wrote, and the sizes in it.
+func readCSV(path string) (all []sample, sizes []int, err error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer f.Close()
+	rows, err := csv.NewReader(f).ReadAll()
+	if err != nil {
+		return nil, nil, fmt.Errorf("reading %s: %w", path, err)
+	}
+	for _, row := range rows[1:] {
+		n, sizeErr := strconv.Atoi(row[2])
+		wall, wallErr := strconv.ParseFloat(row[3], 64)
+		cpu, cpuErr := strconv.ParseFloat(row[4], 64)
+		if err := errors.Join(sizeErr, wallErr, cpuErr); err != nil {
+			return nil, nil, fmt.Errorf("reading %s: %w", path, err)
+		}
+		ms := float64(time.Millisecond)
+		all = append(all, sample{row[0], row[1], n, time.Duration(wall * ms), time.Duration(cpu * ms)})
+		if !slices.Contains(sizes, n) {
+			sizes = append(sizes, n)
+		}
+	}
+	slices.Sort(sizes)
+	return all, sizes, nil
 }
 
 func millis(d time.Duration) string {

@@ -46,6 +46,7 @@ func (r forwarding) Attrs() []Attr  { return []Attr{{"state", onOff(r.on)}} }
 func (r forwarding) Detail() string { return onOff(r.on) }
 
 func (r forwarding) Create() []kernel.Op { return []kernel.Op{kernel.ForwardingOn{Family: r.family}} }
+
 func (r forwarding) Delete() []kernel.Op {
 	return []kernel.Op{kernel.ForwardingRestore{Family: r.family}}
 }

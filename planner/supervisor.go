@@ -31,6 +31,7 @@ func (r supervisor) Attrs() []Attr { return []Attr{{"state", "running"}} }
 func (r supervisor) Create() []kernel.Op {
 	return []kernel.Op{kernel.SupervisorStart{Project: r.project}}
 }
+
 func (r supervisor) Delete() []kernel.Op {
 	return []kernel.Op{kernel.SupervisorStop{Project: r.project}}
 }

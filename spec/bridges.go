@@ -117,7 +117,9 @@ func (r *resolver) bridgeConflicts(b *Bridge, raw bridge) {
 			origin
 			key string
 		}{
-			{raw.MAC.origin, "mac"}, {raw.STP.origin, "stp"}, {raw.ForwardDelay.origin, "forward_delay"},
+			{raw.MAC.origin, "mac"},
+			{raw.STP.origin, "stp"},
+			{raw.ForwardDelay.origin, "forward_delay"},
 			{raw.Internal.origin, "internal"},
 		} {
 			if k.Set {

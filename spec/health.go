@@ -34,9 +34,9 @@ func (r *resolver) health(raw *healthcheck) *Healthcheck {
 }
 
 // or is a stated duration, or a default; 0 stands for the default, as with Docker.
-func (s span) or(otherwise time.Duration) time.Duration {
-	if s.Value != 0 {
-		return s.Value
+func (v span) or(otherwise time.Duration) time.Duration {
+	if v.Value != 0 {
+		return v.Value
 	}
 	return otherwise
 }

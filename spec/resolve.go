@@ -148,17 +148,17 @@ func (r *resolver) findNode(pos Pos, name string) *nodeState {
 }
 
 // or is a stated truth value, or a default.
-func (f flag) or(otherwise bool) bool {
-	if f.Set {
-		return f.Value
+func (v flag) or(otherwise bool) bool {
+	if v.Set {
+		return v.Value
 	}
 	return otherwise
 }
 
 // or is a stated number, or a default.
-func (n number) or(otherwise int) int {
-	if n.Set {
-		return n.Value
+func (v number) or(otherwise int) int {
+	if v.Set {
+		return v.Value
 	}
 	return otherwise
 }

@@ -17,17 +17,17 @@ func (m *Machine) String() string {
 	defer m.mu.Unlock()
 	var b strings.Builder
 	for _, s := range m.spaces() {
-		s.print(&b)
+		s.write(&b)
 	}
 	for _, name := range slices.Sorted(maps.Keys(m.leftovers)) {
 		fmt.Fprintf(&b, "unfinished netns %s\n", name)
 	}
 	for _, s := range m.dying {
 		b.WriteString("dying ")
-		s.print(&b)
+		s.write(&b)
 	}
 	for _, k := range m.tableKeys() {
-		m.tables[k].print(&b, k)
+		m.tables[k].write(&b, k)
 	}
 	lines := []string{}
 	for k, before := range m.records {
@@ -58,7 +58,7 @@ func (m *Machine) String() string {
 	return b.String()
 }
 
-func (s *space) print(b *strings.Builder) {
+func (s *space) write(b *strings.Builder) {
 	fmt.Fprintf(b, "netns %q\n", s.name)
 	f := s.facts(map[*space]bool{s: true})
 	for _, l := range f.Links {
@@ -94,7 +94,7 @@ func (s *space) print(b *strings.Builder) {
 	}
 }
 
-func (t *table) print(b *strings.Builder, k tableKey) {
+func (t *table) write(b *strings.Builder, k tableKey) {
 	var lines []string
 	for _, c := range t.chains {
 		if c.policy == "" || c.policy != "ACCEPT" {

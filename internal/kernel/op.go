@@ -348,6 +348,7 @@ func routeLine(netns, verb string, o RouteDelete) string {
 func (o SysctlSet) String() string {
 	return inNetns(o.Netns) + "sysctl -w " + quote(o.Key+"="+o.Value)
 }
+
 func (o SysctlRestore) String() string {
 	return inNetns(o.Netns) + "sysctl -w " + o.Key + "=<before>"
 }
@@ -400,6 +401,7 @@ func (l *line) opt(word, value string) {
 		l.add(word, value)
 	}
 }
+
 func (l *line) num(word string, n int) {
 	if n != 0 {
 		l.add(word, strconv.Itoa(n))
