@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"slices"
 	"syscall"
+	"time"
 
 	"topo/internal/kernel"
 )
@@ -94,17 +95,23 @@ func contractSmallMTU(h *host) {
 	h.do(kernel.AddrAdd{Netns: "a", Link: "eth0", Prefix: prefix("fd00::2/64")})
 }
 
+// contractLinkLocal: the kernel gives a new link its address in its own time, a moment after the carrier.
 func contractLinkLocal(h *host) {
 	h.wire()
 	h.settle()
-	found := slices.DeleteFunc(h.netns("a").Addrs, func(a kernel.Addr) bool { return a.Link != "eth0" })
-	for i := range found {
-		found[i].Tentative = false // nobody waits for the kernel's own
-	}
-	equal(h, "addresses of a new link", found, []kernel.Addr{{Link: "eth0", Prefix: prefix("fe80::ff:fe00:a/64"), Kernel: true}})
-	r, ok := h.route("a", "fe80::/64", 256)
-	if !ok || r.Protocol != protocolKernel {
-		h.Errorf("route to fe80::/64: %+v", r)
+	want := kernel.Addr{Link: "eth0", Prefix: prefix("fe80::ff:fe00:a/64"), Kernel: true}
+	for end := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		found := slices.DeleteFunc(h.netns("a").Addrs, func(a kernel.Addr) bool { return a.Link != "eth0" })
+		for i := range found {
+			found[i].Tentative = false // nobody waits for the kernel's own
+		}
+		r, ok := h.route("a", "fe80::/64", 256)
+		switch {
+		case slices.Equal(found, []kernel.Addr{want}) && ok && r.Protocol == protocolKernel:
+			return
+		case time.Now().After(end):
+			h.Fatalf("addresses of a new link: %v, want %v; route to fe80::/64: %+v", found, want, r)
+		}
 	}
 }
 

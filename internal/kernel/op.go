@@ -3,6 +3,7 @@ package kernel
 import (
 	"fmt"
 	"net/netip"
+	"path"
 	"strconv"
 	"strings"
 	"time"
@@ -373,7 +374,7 @@ func (o Iptables) String() string {
 }
 
 func (o FileWrite) String() string {
-	return fmt.Sprintf("printf %s > %s", quote(o.Content), quote(o.Path))
+	return fmt.Sprintf("mkdir -p %s && printf %%s %s > %s", quote(path.Dir(o.Path)), quote(o.Content), quote(o.Path))
 }
 func (o FileDelete) String() string { return "rm -f " + quote(o.Path) }
 
