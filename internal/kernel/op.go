@@ -246,19 +246,35 @@ func (o PortSet) String() string {
 }
 
 func (o VethAdd) String() string {
+	near, far := o.A, o.B
+	if near.Master == "" && far.Master != "" {
+		near, far = far, near
+	}
 	var b line
-	b.add(ip(o.A.Netns), "link add", o.A.words())
-	b.add("type veth peer name", o.B.words())
+	b.add(ip(near.Netns), "link add", near.words())
+	// The kernel sets the far end up, and makes it a port, only when both are there.
+	later := VethEnd{Netns: far.Netns, Name: far.Name, Master: far.Master, Alias: far.Alias, Up: far.Up}
+	far.Up, far.Master = false, ""
+	b.add("type veth peer name", far.words())
 	switch {
-	case o.A.Netns == o.B.Netns:
-	case o.B.Netns == "":
+	case near.Netns == far.Netns:
+	case far.Netns == "":
 		b.add("netns 1")
 	default:
-		b.add("netns", o.B.Netns)
+		b.add("netns", far.Netns)
 	}
-	for _, e := range []VethEnd{o.A, o.B} {
+	near.Up, near.Master = false, ""
+	for _, e := range []VethEnd{near, later} {
+		if e.Alias == "" && e.Master == "" && !e.Up {
+			continue
+		}
+		b.add("&&", ip(e.Netns), "link set", e.Name)
+		b.opt("master", e.Master)
 		if e.Alias != "" {
-			b.add("&&", ip(e.Netns), "link set", e.Name, "alias", quote(e.Alias))
+			b.add("alias", quote(e.Alias))
+		}
+		if e.Up {
+			b.add("up")
 		}
 	}
 	return b.String()
