@@ -187,10 +187,21 @@ func (l *lab) heal(broken string, want ...string) {
 // checking is what health checks leave for a moment, and in the log: a process that ends has no command line.
 var checking = regexp.MustCompile(`/exec-|/log |crun .* exec|curl --fail|redis-cli|^ *\d+ $`)
 
+// supervisor is the command line of one, behind its pid. A check that a supervisor begins has it, too, between fork and exec.
+var supervisor = regexp.MustCompile(`^ *\d+ (topo-supervisor .*)`)
+
 // quiet is [steady] without what comes and goes while a lab is up. A bridge that has had a carrier
 // since it was made is UNKNOWN, one that lost it once is UP.
 func quiet(machine string) []string {
-	lines := slices.DeleteFunc(steady(machine), checking.MatchString)
+	seen := map[string]bool{}
+	lines := slices.DeleteFunc(steady(machine), func(line string) bool {
+		if m := supervisor.FindStringSubmatch(line); m != nil {
+			forked := seen[m[1]]
+			seen[m[1]] = true
+			return forked
+		}
+		return checking.MatchString(line)
+	})
 	for i, line := range lines {
 		lines[i] = strings.Replace(line, "state UNKNOWN mode DEFAULT", "state UP mode DEFAULT", 1)
 	}

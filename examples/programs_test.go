@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"topo/internal/testhost"
 )
 
@@ -121,14 +123,17 @@ func (l *lab) collides(text string) {
 	}
 	f.Close()
 	variant := &lab{T: l.T, file: f.Name()}
-	before := testhost.Machine(l.T)
+	before := quiet(testhost.Machine(l.T))
 	out, code := variant.try("plan", "--detailed-exitcode")
 	if code != 1 && code != 3 || !strings.Contains(out, "80/tcp") || !strings.Contains(out, "web") {
 		l.Errorf("two that listen on one port: exit code %d, %s", code, out)
 	}
-	if after := testhost.Machine(l.T); after != before {
-		l.Error("the refused plan changed the machine")
-	}
+	testhost.Poll(l.T, patience, func() error {
+		if diff := cmp.Diff(before, quiet(testhost.Machine(l.T))); diff != "" {
+			return fmt.Errorf("the refused plan changed the machine (-before +after):\n%s", diff)
+		}
+		return nil
+	})
 }
 
 func TestFlaskRedis(t *testing.T) {
