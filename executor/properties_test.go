@@ -105,7 +105,7 @@ func alike(a, b wanted) func(planner.ID) bool {
 		known[id] = false // what needs itself is shared with nobody
 		x, inA := a.attrs[id]
 		y, inB := b.attrs[id]
-		if !inA || !inB || !maps.Equal(x, y) {
+		if !inA || !inB || x != y {
 			return false
 		}
 		for _, r := range []planner.Resource{a.made[id], b.made[id]} {

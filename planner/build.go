@@ -21,14 +21,14 @@ type Options struct {
 	KeepOrphans bool
 }
 
-// Applied is what was wanted at the last successful up: attributes by resource.
-type Applied map[string]map[string]string
+// Applied is what was wanted at the last successful up: a fingerprint of the attributes of each resource.
+type Applied map[string]string
 
 // Remember is what to keep as [Applied] after a successful up.
 func Remember(o Options) Applied {
 	m := Applied{}
 	for _, r := range desired(o) {
-		m[r.ID().String()] = attrMap(r)
+		m[r.ID().String()] = fingerprint(r)
 	}
 	return m
 }

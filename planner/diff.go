@@ -1,7 +1,6 @@
 package planner
 
 import (
-	"maps"
 	"slices"
 )
 
@@ -80,7 +79,7 @@ func (d *differ) compare(id ID) {
 
 // reason tells an edit of the file from a change on the machine: by what was wanted at the last successful up.
 func (d *differ) reason(w Resource) Reason {
-	if last, ok := d.applied[w.ID().String()]; ok && maps.Equal(last, attrMap(w)) {
+	if last, ok := d.applied[w.ID().String()]; ok && last == fingerprint(w) {
 		return Drifted
 	}
 	return Edited

@@ -7,7 +7,6 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -89,15 +88,15 @@ func (h *Host) makeFolders(dir string) error {
 // readFiles reads the files that topo could write for namespaces. Somebody else's have no mark, and are
 // not read further.
 func readFiles() ([]kernel.File, error) {
+	folders, err := os.ReadDir(etcNetns) // sorted
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
 	var files []kernel.File
-	for _, name := range []string{"hosts", "resolv.conf"} {
-		paths, err := filepath.Glob(etcNetns + "/*/" + name)
-		if err != nil {
-			return nil, err
-		}
-		for _, path := range paths {
-			file, err := readFile(path)
-			if errors.Is(err, fs.ErrNotExist) {
+	for _, folder := range folders {
+		for _, name := range []string{"hosts", "resolv.conf"} {
+			file, err := readFile(filepath.Join(etcNetns, folder.Name(), name))
+			if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR) {
 				continue
 			}
 			if err != nil {
@@ -106,7 +105,6 @@ func readFiles() ([]kernel.File, error) {
 			files = append(files, file)
 		}
 	}
-	slices.SortFunc(files, func(a, b kernel.File) int { return strings.Compare(a.Path, b.Path) })
 	return files, nil
 }
 
