@@ -84,7 +84,8 @@ func (r bridge) Attrs() []Attr {
 	}
 }
 
-func (r bridge) Detail() string   { return r.about }
+func (r bridge) Detail() string { return r.about }
+
 func (r bridge) Claims() []string { return []string{claimLink("", r.spec.Name)} }
 
 func (r bridge) Create() []kernel.Op {

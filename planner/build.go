@@ -34,7 +34,7 @@ func Remember(o Options) Applied {
 }
 
 func wantOf(o Options) *Want {
-	return &Want{Topology: o.Topology, Project: o.Project, Host: o.Snapshot, Others: othersOf(o.Snapshot, o.Project)}
+	return &Want{Topology: o.Topology, Project: o.Project, Host: o.Snapshot}
 }
 
 func desired(o Options) []Resource {
@@ -78,6 +78,9 @@ func Build(o Options) (*Plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	p.First = !slices.ContainsFunc(have, func(r Resource) bool { return !isShared(&Change{Have: r}) })
+	p.First = !slices.ContainsFunc(have, func(r Resource) bool {
+		k := r.ID().Kind
+		return k != firewallKind.Name && k != forwardingKind.Name
+	})
 	return p, nil
 }

@@ -91,8 +91,12 @@ func observeChains(h *Have) []Resource {
 	return out
 }
 
-func (r chains) ID() ID         { return chainsID(r.table) }
-func (r chains) Needs() []ID    { return []ID{firewallID(r.table)} }
+func (r chains) ID() ID      { return chainsID(r.table) }
+func (r chains) Needs() []ID { return []ID{firewallID(r.table)} }
+
+// Shared: by its chains other projects know whether what all share is still needed.
+func (r chains) Shared() bool { return true }
+
 func (r chains) Detail() string { return strings.Join(r.chains, ", ") }
 
 func (r chains) Attrs() []Attr {

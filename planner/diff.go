@@ -21,7 +21,8 @@ type (
 	detailed interface{ Detail() string }
 	// claimant takes up names of which there is one: removals of a claim precede creations of the same.
 	claimant interface{ Claims() []string }
-	// shared belongs to all projects, or is seen by them.
+	// shared belongs to all projects, or decides what another one's plan holds: its steps are done under the
+	// host's lock.
 	shared interface{ Shared() bool }
 )
 

@@ -81,7 +81,7 @@ func observeFirewall(h *Have) []Resource {
 			t := table{f, name}
 			r, ok := observedFirewall(h.Snapshot, t)
 			wanted := h.wanted[firewallID(t)]
-			if !ok || !wanted && (h.Others.Tables[t] || r.kept && r.onlyUser()) {
+			if !ok || !wanted && (h.Others[t] || r.kept && r.onlyUser()) {
 				continue
 			}
 			out = append(out, r)

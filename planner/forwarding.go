@@ -32,7 +32,7 @@ func observeForwarding(h *Have) []Resource {
 			if f.On || f.Recorded {
 				out = append(out, r)
 			}
-		case f.Recorded && !h.Others.Forwarding[f.Family]:
+		case f.Recorded && !h.Others.forward(f.Family):
 			out = append(out, r)
 		}
 	}

@@ -43,7 +43,6 @@ type Want struct {
 	Topology *spec.Topology
 	Project  string
 	Host     kernel.Snapshot
-	Others   Others
 }
 
 // Have is what the observed state is derived from.
@@ -60,13 +59,9 @@ type Have struct {
 	wanted  map[ID]bool
 }
 
-// Others is what other projects have on the host, as far as it matters to this one.
-type Others struct {
-	// Tables that hold chains of other projects.
-	Tables map[table]bool
-	// Forwarding is needed by other projects' bridges.
-	Forwarding map[kernel.Family]bool
-}
+// Others is what other projects have on the host, as far as it matters to this one: the tables that hold
+// chains of theirs. By these one project knows whether what all share is still needed.
+type Others map[table]bool
 
 type table struct {
 	family kernel.Family
@@ -74,25 +69,18 @@ type table struct {
 }
 
 func othersOf(s kernel.Snapshot, project string) Others {
-	o := Others{Tables: map[table]bool{}, Forwarding: map[kernel.Family]bool{}}
+	o := Others{}
 	for _, c := range s.Chains {
 		if owner, ok := chainOwner(c.Name); ok && owner != chainHash(project) {
-			o.Tables[table{c.Family, c.Table}] = true
-		}
-	}
-	for _, l := range s.Host.Links {
-		m, ok := kernel.ParseMark(l.Alias)
-		if !ok || m.Project == project || l.Kind != "bridge" {
-			continue
-		}
-		for _, a := range s.Host.Addrs {
-			if a.Link == l.Name && !a.Kernel {
-				o.Forwarding[kernel.FamilyOf(a.Prefix.Addr())] = true
-			}
+			o[table{c.Family, c.Table}] = true
 		}
 	}
 	return o
 }
+
+// forward reports whether another project may need the host to forward packets of a family: what has a
+// bridge with a gateway has rules that isolate it.
+func (o Others) forward(f kernel.Family) bool { return o[table{f, "filter"}] }
 
 func newHave(s kernel.Snapshot, project string, want []Resource) *Have {
 	h := &Have{
