@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -81,6 +82,29 @@ func (h *Host) makeFolders(dir string) error {
 	}
 	if err := os.Mkdir(dir, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
+	}
+	return nil
+}
+
+// sweepFolders removes the folders that topo made and never filled, because it was killed in between, and the
+// records of those that are gone. A folder that another project is about to fill is made again by it.
+func sweepFolders() error {
+	records, err := filepath.Glob(folderRecord("/*"))
+	if err != nil {
+		return err
+	}
+	slices.Reverse(records) // what is inside comes before what it is in
+	for _, record := range records {
+		dir := "/" + strings.ReplaceAll(filepath.Base(record), "~", "/")
+		empty, err := removeEmpty(dir)
+		if err != nil {
+			return err
+		}
+		if empty {
+			if err := removeWithFolders(record); err != nil {
+				return err
+			}
+		}
 	}
 	return nil
 }

@@ -91,3 +91,25 @@ func TestApplied(t *testing.T) {
 	}
 	unchanged(t, before)
 }
+
+// A topo that was killed after it made /etc/netns/NETNS and before it wrote the hosts file left both folders and
+// their records behind for ever.
+func TestFoldersOfAKilledTopoGoWithTheLastProject(t *testing.T) {
+	if testhost.Outside(t) {
+		return
+	}
+	before := testhost.Machine(t)
+	h := open(t)
+	h.folders.Lock()
+	err := h.makeFolders(etcNetns + "/lab-web")
+	h.folders.Unlock()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := RemoveState("lab"); err != nil {
+		t.Fatal(err)
+	}
+	if after := testhost.Machine(t); after != before {
+		t.Errorf("before:\n%s\nafter:\n%s", before, after)
+	}
+}

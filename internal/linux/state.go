@@ -32,6 +32,9 @@ func RemoveState(project string) error {
 	if err := removeWithFolders(appliedFile(project)); err != nil {
 		return err
 	}
+	if err := sweepFolders(); err != nil {
+		return err
+	}
 	_, err := removeEmpty(filepath.Join(dataDir, "projects", project))
 	if err != nil {
 		return err

@@ -96,13 +96,42 @@ func (t *tables) read(ctx context.Context) ([]kernel.Chain, []kernel.Rule, error
 	if legacy(save) && !t.instantiated() {
 		return nil, nil, nil // the program would make the tables that it is asked for
 	}
+	// While somebody commits a transaction, iptables-nft-save 1.8.9 can print a rule twice. A rule that is there twice
+	// indeed is there twice in the next reading, too.
+	var before []kernel.Rule
+	for range tornTries {
+		chains, rules, err := t.save(ctx, save)
+		if err != nil || !hasDoubles(rules) || slices.Equal(rules, before) {
+			return chains, rules, err
+		}
+		before = rules
+	}
+	return nil, nil, fmt.Errorf("running %s: %w", filepath.Base(save), ErrTorn)
+}
+
+// tornTries is how often tables are read that somebody changes meanwhile.
+const tornTries = 10
+
+func (t *tables) save(ctx context.Context, program string) ([]kernel.Chain, []kernel.Rule, error) {
 	var stdout, stderr bytes.Buffer
-	cmd := exec.CommandContext(ctx, save)
+	cmd := exec.CommandContext(ctx, program)
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	if err := cmd.Run(); err != nil {
-		return nil, nil, fmt.Errorf("running %s: %w: %s", filepath.Base(save), err, firstLine(stderr.String()))
+		return nil, nil, fmt.Errorf("running %s: %w: %s", filepath.Base(program), err, firstLine(stderr.String()))
 	}
 	return parseTables(t.family, stdout.String())
+}
+
+// hasDoubles says whether a rule of topo's is there twice.
+func hasDoubles(rules []kernel.Rule) bool {
+	seen := make(map[kernel.Rule]bool, len(rules))
+	for _, r := range rules {
+		if seen[r] && r.Mark() != (kernel.Mark{}) {
+			return true
+		}
+		seen[r] = true
+	}
+	return false
 }
 
 // legacy says whether a program of iptables works on the old kind of tables: all of 1.8 are links to
@@ -158,7 +187,7 @@ func (h *Host) restore(ctx context.Context, batch []kernel.Iptables) error {
 		if err == nil {
 			return nil
 		}
-		if !takesAway(batch[at]) || !t.lacks(ctx, batch[at]) {
+		if !takesAway(batch[at]) || !t.lacks(ctx, batch[:at+1]) {
 			return &kernel.OpError{Op: batch[at], Err: err}
 		}
 		batch = slices.Delete(slices.Clone(batch), at, at+1)
@@ -171,22 +200,32 @@ func takesAway(o kernel.Iptables) bool {
 	return slices.ContainsFunc([]string{"-D ", "-X ", "-F "}, func(p string) bool { return strings.HasPrefix(o.Args, p) })
 }
 
-// lacks says whether what the line takes away is not there. It reads the tables: iptables-restore has many words for
-// why a line failed, and the legacy one none.
-func (t *tables) lacks(ctx context.Context, o kernel.Iptables) bool {
+// lacks says whether what the last line takes away is not there, or was taken away by the lines before. It reads the
+// tables: iptables-restore has many words for why a line failed, and the legacy one none.
+func (t *tables) lacks(ctx context.Context, lines []kernel.Iptables) bool {
 	chains, rules, err := t.read(ctx)
 	if err != nil {
 		return false
 	}
+	o := lines[len(lines)-1]
 	verb, rest, _ := strings.Cut(o.Args, " ")
 	chain, spec, _ := strings.Cut(rest, " ")
 	if !slices.ContainsFunc(chains, func(c kernel.Chain) bool { return c.Table == o.Table && c.Name == chain }) {
 		return true
 	}
-	want := kernel.Canonical(spec)
-	return verb == "-D" && !slices.ContainsFunc(rules, func(r kernel.Rule) bool {
-		return r.Table == o.Table && r.Chain == chain && r.Spec == want
-	})
+	want := kernel.Rule{Family: o.Family, Table: o.Table, Chain: chain, Spec: kernel.Canonical(spec)}
+	left := 0
+	for _, r := range rules {
+		if r == want {
+			left++
+		}
+	}
+	for _, l := range lines {
+		if l == o {
+			left--
+		}
+	}
+	return verb == "-D" && left < 0
 }
 
 // runRestore runs iptables-restore. With an error comes the index of the op that it is about: where the

@@ -3,6 +3,7 @@ package linux
 import (
 	"errors"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -211,5 +212,19 @@ func TestOldIptablesRestoreIsNotAskedToWait(t *testing.T) {
 		if got := restoreFlags(version[0], version[1], version[2]); len(got) != want {
 			t.Errorf("%v: %v", version, got)
 		}
+	}
+}
+
+// A line that deletes a rule for the second time, where there is one only, failed the whole transaction.
+func TestARuleThatIsDeletedTwice(t *testing.T) {
+	t.Parallel()
+	if testhost.Outside(t) {
+		return
+	}
+	h := open(t)
+	do(t, h, rulesOf("filter", "-N HERE", "-A HERE -p tcp -j ACCEPT")...)
+	do(t, h, rulesOf("filter", "-D HERE -p tcp -j ACCEPT", "-D HERE -p tcp -j ACCEPT", "-X HERE")...)
+	if chains := snapshot(t, h).Chains; slices.ContainsFunc(chains, func(c kernel.Chain) bool { return c.Name == "HERE" }) {
+		t.Error("the chain is there")
 	}
 }
