@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -96,6 +97,9 @@ func sweepFolders() error {
 	slices.Reverse(records) // what is inside comes before what it is in
 	for _, record := range records {
 		dir := "/" + strings.ReplaceAll(filepath.Base(record), "~", "/")
+		if err := sweepDrafts(dir); err != nil {
+			return err
+		}
 		empty, err := removeEmpty(dir)
 		if err != nil {
 			return err
@@ -181,8 +185,29 @@ func writeWhole(path string, content []byte, mode os.FileMode) error {
 	}
 }
 
+// draft begins the name of a file that is not whole yet; the pid of its writer follows.
+const draft = ".topo-"
+
+// sweepDrafts removes what killed writers left in a folder.
+func sweepDrafts(dir string) error {
+	drafts, err := filepath.Glob(filepath.Join(dir, draft+"*"))
+	if err != nil {
+		return err
+	}
+	for _, path := range drafts {
+		pid, _, _ := strings.Cut(strings.TrimPrefix(filepath.Base(path), draft), "-")
+		if n, err := strconv.Atoi(pid); err == nil && unix.Kill(n, 0) != unix.ESRCH {
+			continue // it may be writing
+		}
+		if err := os.Remove(path); gone(err) != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func writeRenamed(path string, content []byte, mode os.FileMode) error {
-	f, err := os.CreateTemp(filepath.Dir(path), ".topo-*")
+	f, err := os.CreateTemp(filepath.Dir(path), fmt.Sprintf("%s%d-*", draft, os.Getpid()))
 	if err != nil {
 		return err
 	}
@@ -206,6 +231,9 @@ func removeWithFolders(path string) error {
 	for dir := filepath.Dir(path); ; dir = filepath.Dir(dir) {
 		if dir != runDir && dir != dataDir && !strings.HasPrefix(dir, runDir+"/") && !strings.HasPrefix(dir, dataDir+"/") {
 			return nil
+		}
+		if err := sweepDrafts(dir); err != nil {
+			return err
 		}
 		if empty, err := removeEmpty(dir); !empty || err != nil {
 			return err

@@ -106,6 +106,12 @@ func TestFoldersOfAKilledTopoGoWithTheLastProject(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	// Killed while it wrote, it left a draft; no process has the largest pid.
+	for _, dir := range []string{etcNetns + "/lab-web", recordsDir} {
+		if err := os.WriteFile(dir+"/"+draft+"4194304-1", []byte("ha"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
 	if err := RemoveState("lab"); err != nil {
 		t.Fatal(err)
 	}
