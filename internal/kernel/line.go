@@ -1,0 +1,264 @@
+package kernel
+
+import (
+	"fmt"
+	"path"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// The lines of ip(8), bridge(8), iptables(8) and sysctl(8) that do what the ops do, for a POSIX shell.
+
+func (o NetnsAdd) String() string {
+	return fmt.Sprintf("ip netns add %s && ip -n %s link set dev lo up group %d alias %s", o.Name, o.Name, o.Group, quote(o.Alias))
+}
+func (o NetnsDelete) String() string { return "ip netns delete " + o.Name }
+
+func (o BridgeAdd) String() string {
+	var b line
+	b.add("ip link add", o.Name)
+	b.add("group", strconv.FormatUint(uint64(o.Group), 10))
+	b.opt("address", o.MAC)
+	b.num("mtu", o.MTU)
+	b.add("type bridge")
+	if o.STP {
+		b.add("stp_state 1")
+	}
+	if o.ForwardDelay != 0 {
+		b.add("forward_delay", centiseconds(o.ForwardDelay))
+	}
+	return b.String()
+}
+
+func (o BridgeSet) String() string {
+	var b line
+	b.add("ip link set", o.Name, "type bridge")
+	if o.STP != nil {
+		b.add("stp_state", onOff(*o.STP, "1", "0"))
+	}
+	if o.ForwardDelay != nil {
+		b.add("forward_delay", centiseconds(*o.ForwardDelay))
+	}
+	return b.String()
+}
+
+func (o PortSet) String() string {
+	return fmt.Sprintf("bridge link set dev %s isolated %s hairpin %s", o.Name, onOff(o.Isolated, "on", "off"), onOff(o.Hairpin, "on", "off"))
+}
+
+func (o VethAdd) String() string {
+	near, far := o.A, o.B
+	if near.Master == "" && far.Master != "" {
+		near, far = far, near
+	}
+	var b line
+	b.add(ip(near.Netns), "link add", near.words())
+	// The kernel sets the far end up, and makes it a port, only when both are there.
+	later := VethEnd{Netns: far.Netns, Name: far.Name, Master: far.Master, Alias: far.Alias, Up: far.Up}
+	far.Up, far.Master = false, ""
+	b.add("type veth peer name", far.words())
+	switch {
+	case near.Netns == far.Netns:
+	case far.Netns == "":
+		b.add("netns 1")
+	default:
+		b.add("netns", far.Netns)
+	}
+	near.Up, near.Master = false, ""
+	for _, e := range []VethEnd{near, later} {
+		if e.Alias == "" && e.Master == "" && !e.Up {
+			continue
+		}
+		b.add("&&", ip(e.Netns), "link set", e.Name)
+		b.opt("master", e.Master)
+		if e.Alias != "" {
+			b.add("alias", quote(e.Alias))
+		}
+		if e.Up {
+			b.add("up")
+		}
+	}
+	return b.String()
+}
+
+func (e VethEnd) words() string {
+	var b line
+	b.add(e.Name)
+	b.opt("address", e.MAC)
+	b.num("mtu", e.MTU)
+	b.opt("master", e.Master)
+	b.add("group", strconv.FormatUint(uint64(e.Group), 10))
+	if e.Up {
+		b.add("up")
+	}
+	return b.String()
+}
+
+func (o LinkSet) String() string {
+	var b line
+	b.add(ip(o.Netns), "link set", o.Name)
+	if o.MTU != nil {
+		b.add("mtu", strconv.Itoa(*o.MTU))
+	}
+	if o.MAC != nil {
+		b.add("address", *o.MAC)
+	}
+	if o.Master != nil {
+		if *o.Master == "" {
+			b.add("nomaster")
+		}
+		b.opt("master", *o.Master)
+	}
+	if o.Group != nil {
+		b.add("group", strconv.FormatUint(uint64(*o.Group), 10))
+	}
+	if o.Alias != nil {
+		b.add("alias", quote(*o.Alias))
+	}
+	if o.Up != nil {
+		b.add(onOff(*o.Up, "up", "down"))
+	}
+	return b.String()
+}
+
+func (o LinkDelete) String() string  { return ip(o.Netns) + " link delete " + o.Name }
+func (o GroupDelete) String() string { return fmt.Sprintf("ip link delete group %d", o.Group) }
+
+func (o AddrAdd) String() string {
+	s := fmt.Sprintf("%s address add %s dev %s", ip(o.Netns), o.Prefix, o.Link)
+	if o.Prefix.Addr().Is6() {
+		s += " nodad"
+	}
+	return s
+}
+
+func (o AddrDelete) String() string {
+	return fmt.Sprintf("%s address delete %s dev %s", ip(o.Netns), o.Prefix, o.Link)
+}
+
+func (o RouteReplace) String() string {
+	return routeLine(o.Netns, "replace", RouteDelete(o)) + fmt.Sprintf(" proto %d", Protocol)
+}
+func (o RouteDelete) String() string { return routeLine(o.Netns, "delete", o) }
+
+func routeLine(netns, verb string, o RouteDelete) string {
+	var b line
+	b.add(ip(netns))
+	if o.Dst.Addr().Is6() {
+		b.add("-6")
+	}
+	dst := o.Dst.String()
+	if o.Dst.Bits() == 0 {
+		dst = "default"
+	}
+	b.add("route", verb, dst)
+	if o.Via.IsValid() {
+		b.add("via", o.Via.String())
+	}
+	b.opt("dev", o.Link)
+	b.num("metric", o.Metric)
+	if o.Table != TableMain {
+		b.num("table", o.Table)
+	}
+	return b.String()
+}
+
+func (o SysctlSet) String() string {
+	return inNetns(o.Netns) + "sysctl -w " + quote(o.Key+"="+o.Value)
+}
+
+func (o SysctlRestore) String() string {
+	return inNetns(o.Netns) + "sysctl -w " + o.Key + "=<before>"
+}
+
+func forwardingKey(f Family) string {
+	if f == IPv6 {
+		return "net.ipv6.conf.all.forwarding"
+	}
+	return "net.ipv4.ip_forward"
+}
+func (o ForwardingOn) String() string { return "sysctl -w " + forwardingKey(o.Family) + "=1" }
+func (o ForwardingRestore) String() string {
+	return "sysctl -w " + forwardingKey(o.Family) + "=<before>"
+}
+
+func (o Iptables) String() string {
+	cmd := "iptables"
+	if o.Family == IPv6 {
+		cmd = "ip6tables"
+	}
+	return fmt.Sprintf("%s -t %s %s", cmd, o.Table, o.Args)
+}
+
+func (o FileWrite) String() string {
+	return fmt.Sprintf("mkdir -p %s && printf %%s %s > %s", quote(path.Dir(o.Path)), quote(o.Content), quote(o.Path))
+}
+func (o FileDelete) String() string { return "rm -f " + quote(o.Path) }
+
+func (o SupervisorStart) String() string { return "# start the supervisor of " + o.Project }
+func (o SupervisorStop) String() string  { return "# stop the supervisor of " + o.Project }
+
+func (o ProcessStart) String() string {
+	words := make([]string, len(o.Process.Argv))
+	for i, w := range o.Process.Argv {
+		words[i] = quote(w)
+	}
+	return "# start " + o.Process.Node + ": " + inNetns(o.Process.Netns) + strings.Join(words, " ")
+}
+func (o ProcessStop) String() string { return "# stop " + o.Node }
+func (o ProcessWait) String() string {
+	return fmt.Sprintf("# wait for %s: %s", o.Node, o.Condition)
+}
+
+// line joins the words of a command.
+type line struct{ words []string }
+
+func (l *line) add(words ...string) { l.words = append(l.words, words...) }
+func (l *line) opt(word, value string) {
+	if value != "" {
+		l.add(word, value)
+	}
+}
+
+func (l *line) num(word string, n int) {
+	if n != 0 {
+		l.add(word, strconv.Itoa(n))
+	}
+}
+func (l *line) String() string { return strings.Join(l.words, " ") }
+
+func ip(netns string) string {
+	if netns == "" {
+		return "ip"
+	}
+	return "ip -n " + netns
+}
+
+func inNetns(netns string) string {
+	if netns == "" {
+		return ""
+	}
+	return "ip netns exec " + netns + " "
+}
+
+func onOff(b bool, on, off string) string {
+	if b {
+		return on
+	}
+	return off
+}
+
+func centiseconds(d time.Duration) string {
+	return strconv.FormatInt(int64(d/(10*time.Millisecond)), 10)
+}
+
+// quote makes one word of s for a POSIX shell.
+func quote(s string) string {
+	if s != "" && !strings.ContainsFunc(s, func(r rune) bool {
+		return !strings.ContainsRune("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./:=,@%+", r)
+	}) {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+}
