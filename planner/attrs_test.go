@@ -189,6 +189,23 @@ func TestEveryFieldOfMountsAndChecksIsCompared(t *testing.T) {
 			t.Errorf("Mount.%s is not compared", reflect.TypeFor[kernel.Mount]().Field(i).Name)
 		}
 	}
+	base.Ulimits, base.Tmpfs = []kernel.Ulimit{{Name: "nofile"}}, []kernel.Tmpfs{{Target: "/t"}}
+	for i := range reflect.TypeFor[kernel.Ulimit]().NumField() {
+		p := base
+		p.Ulimits = []kernel.Ulimit{base.Ulimits[0]}
+		change(reflect.ValueOf(&p.Ulimits[0]).Elem().Field(i))
+		if len(changedAttrs(process{p: base}, process{p: p})) == 0 {
+			t.Errorf("Ulimit.%s is not compared", reflect.TypeFor[kernel.Ulimit]().Field(i).Name)
+		}
+	}
+	for i := range reflect.TypeFor[kernel.Tmpfs]().NumField() {
+		p := base
+		p.Tmpfs = []kernel.Tmpfs{base.Tmpfs[0]}
+		change(reflect.ValueOf(&p.Tmpfs[0]).Elem().Field(i))
+		if len(changedAttrs(process{p: base}, process{p: p})) == 0 {
+			t.Errorf("Tmpfs.%s is not compared", reflect.TypeFor[kernel.Tmpfs]().Field(i).Name)
+		}
+	}
 	for i := range reflect.TypeFor[kernel.Healthcheck]().NumField() {
 		p, h := base, *base.Health
 		change(reflect.ValueOf(&h).Elem().Field(i))

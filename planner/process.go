@@ -89,6 +89,7 @@ func kernelProcess(project string, n, home spec.Node) kernel.Process {
 			StartPeriod: h.StartPeriod, StartInterval: h.StartInterval, Retries: h.Retries,
 		}
 	}
+	confine(&p, s)
 	return p
 }
 
@@ -155,7 +156,7 @@ func (r process) Attrs() []Attr {
 		attrs = append(attrs, Attr{"healthcheck", fmt.Sprintf("%s interval %s timeout %s start_period %s start_interval %s retries %d",
 			words(h.Argv), h.Interval, h.Timeout, h.StartPeriod, h.StartInterval, h.Retries)})
 	}
-	return attrs
+	return append(attrs, confinementAttrs(p)...)
 }
 
 // envPrefix stands before a variable's name in an attribute's.
@@ -203,14 +204,19 @@ func (r process) Delete() []kernel.Op {
 	return []kernel.Op{kernel.ProcessStop{Project: r.p.Project, Node: r.p.Node}}
 }
 
-// Update starts a process that ended; anything else can't be changed in a running one.
+// Update starts a process that ended, and changes the limits of one that runs; anything else can't be
+// changed in a running one.
 func (r process) Update(have Resource) ([]kernel.Op, bool) {
 	h := have.(process)
-	h.state = r.state
-	if len(changedAttrs(h, r)) > 0 {
+	ended := h.state != r.state
+	h.state, h.p.Limits = r.state, r.p.Limits
+	switch {
+	case len(changedAttrs(h, r)) > 0:
 		return nil, false
+	case ended:
+		return append(r.Delete(), r.Create()...), true
 	}
-	return append(r.Delete(), r.Create()...), true
+	return []kernel.Op{kernel.ProcessUpdate{Project: r.p.Project, Node: r.p.Node, Limits: r.p.Limits}}, true
 }
 
 // Lost: a process in a namespace that is made anew is in the old one still.

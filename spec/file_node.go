@@ -60,7 +60,7 @@ type namespace struct {
 // A container.
 type container struct {
 	node
-	_ struct{} `later:"image rootfs volumes_from tmpfs cap_add cap_drop mem_limit cpus pids_limit ulimits"`
+	_ struct{} `later:"image rootfs volumes_from userns_mode"`
 
 	// Files and folders of the host: SOURCE:TARGET[:OPTIONS], or the long form.
 	Volumes []volume `yaml:"volumes"`
@@ -70,6 +70,31 @@ type container struct {
 	Privileged flag `yaml:"privileged"`
 	// no-new-privileges[:true or false], seccomp=unconfined, seccomp=FILE.
 	SecurityOpt []text `yaml:"security_opt"`
+	// Bytes of memory that all its processes have together: a number, or one with b, k, m, g or t after it. Default: no limit.
+	MemLimit word `yaml:"mem_limit"`
+	// How many CPUs its processes may keep busy, 0.5 is half of one. Default: no limit.
+	CPUs word `yaml:"cpus"`
+	// How many processes and threads there may be. Default, and -1: no limit.
+	PidsLimit number `yaml:"pids_limit" jsonschema:"minimum=-1"`
+	// Limits of each of its processes, getrlimit(2), by name: nofile, nproc, memlock… Default: the host's.
+	Ulimits dict[ulimit] `yaml:"ulimits"`
+	// Capabilities besides Docker's 14: with or without CAP_, or ALL.
+	CapAdd []text `yaml:"cap_add"`
+	// Capabilities that it has not: with or without CAP_, or ALL, which leaves those of cap_add.
+	CapDrop []text `yaml:"cap_drop"`
+	// File systems in memory, one or a list: TARGET[:OPTIONS], with size=, mode=, uid=, gid=, nr_inodes=, ro, exec…
+	Tmpfs texts `yaml:"tmpfs"`
+}
+
+// A limit of each process: a number that is the soft and the hard limit, or both. -1 is no limit.
+type ulimit struct {
+	origin
+	Scalar number
+
+	// What holds; a process can raise it up to the hard limit.
+	Soft number `yaml:"soft" jsonschema:"required,minimum=-1"`
+	// What it can be raised to.
+	Hard number `yaml:"hard" jsonschema:"required,minimum=-1"`
 }
 
 // A list of bridges, or a map from a bridge to the attachment.

@@ -51,12 +51,14 @@ func (r *resolver) process(s *nodeState, n *Node) *Process {
 		if argv[0] == "" {
 			r.add(p.Pos, "command: the program has no name")
 		}
+		r.checkInit(p)
 		return p
 	}
 	malformed := raw.Command.Bad || raw.Entrypoint.Bad || raw.Command.Scalar.Bad || raw.Entrypoint.Scalar.Bad
 	switch {
 	case s.container != nil:
 		p.Argv, p.Init = []string{"sleep", "infinity"}, raw.Init.or(true)
+		r.checkInit(p)
 		return p
 	case p.Health != nil && !malformed:
 		r.add(raw.Healthcheck.Pos, "healthcheck: %s has no command", n.Name)
@@ -130,6 +132,9 @@ func (r *resolver) containerOnly(c *container, p *Process) {
 		p.SecurityOpt = append(p.SecurityOpt, r.securityOpt(t))
 	}
 	p.Mounts = r.mounts(c.Volumes)
+	p.Limits, p.Ulimits = r.limits(c), r.ulimits(c.Ulimits)
+	p.CapAdd, p.CapDrop = r.capabilities(c.CapAdd, "cap_add"), r.capabilities(c.CapDrop, "cap_drop")
+	p.Tmpfs = r.tmpfs(c.Tmpfs.all(), p.Mounts)
 }
 
 // securityOpt reads a security option as Docker writes it: "name", "name=value" or, as it was once, "name:value".

@@ -182,6 +182,43 @@ type Process struct {
 	Privileged  bool
 	SecurityOpt []string
 	Health      *Healthcheck // nil: none, or disabled
+
+	// Of a container only.
+	Limits          Limits       `json:",omitzero"`
+	Ulimits         []Ulimit     // sorted by name
+	CapAdd, CapDrop []Capability // sorted by name
+	Tmpfs           []Tmpfs
+}
+
+// Limits are what the processes of a container have together; 0 is no limit.
+type Limits struct {
+	Pos      LimitPos
+	Memory   int64 // bytes
+	NanoCPUs int64 // billionths of a CPU
+	Pids     int64 // processes and threads
+}
+
+// LimitPos is where the limits stand in the file.
+type LimitPos struct{ Memory, CPUs, Pids Pos }
+
+// Ulimit is a limit of each process of a container, getrlimit(2); -1 is none.
+type Ulimit struct {
+	Pos        Pos
+	Name       string // "nofile"
+	Soft, Hard int64
+}
+
+// Capability is a capability's name, "CAP_CHOWN", or "ALL".
+type Capability struct {
+	Pos  Pos
+	Name string
+}
+
+// Tmpfs is a file system in memory that a container has.
+type Tmpfs struct {
+	Pos     Pos
+	Target  string   // absolute
+	Options []string // "size=64m", "noexec"…; sorted
 }
 
 // Mount is a bind mount of a container.

@@ -54,6 +54,13 @@ containers:
     read_only: true
     init: true
     security_opt: [seccomp=unconfined]
+    mem_limit: 100000001
+    cpus: 0.333
+    pids_limit: 100
+    ulimits: {nofile: {soft: 1024, hard: 4096}, memlock: -1}
+    cap_add: [net_admin]
+    cap_drop: [ALL]
+    tmpfs: [/run, "/tmp:size=64m,mode=1777"]
     stop_signal: SIGINT
     stop_grace_period: 90s
     labels: {a.b: "c: d"}

@@ -48,6 +48,10 @@ func (m *machine) Snapshot(ctx context.Context, q kernel.Query) (kernel.Snapshot
 	if err != nil {
 		return kernel.Snapshot{}, fmt.Errorf("reading the processes of %s: %w", q.Project, err)
 	}
+	s.Confinement, err = container.Confinement(s.Supervisor)
+	if err != nil {
+		return kernel.Snapshot{}, fmt.Errorf("reading what containers can be held to: %w", err)
+	}
 	return s, nil
 }
 
@@ -88,7 +92,7 @@ func (m *machine) Settle(ctx context.Context, project string) error {
 // ofProcess reports whether an edit is the container engine's.
 func ofProcess(op kernel.Op) bool {
 	switch op.(type) {
-	case kernel.SupervisorStart, kernel.SupervisorStop, kernel.ProcessStart, kernel.ProcessStop, kernel.ProcessWait:
+	case kernel.SupervisorStart, kernel.SupervisorStop, kernel.ProcessStart, kernel.ProcessStop, kernel.ProcessWait, kernel.ProcessUpdate:
 		return true
 	}
 	return false

@@ -34,7 +34,7 @@
 // An OCI bundle, run by crun, or by runc where crun is missing or fails. Everything that the file doesn't state
 // is Docker's: 14 capabilities (a user other than root has them as a limit only), seccomp profile, masked and
 // read-only paths, device rules, mounts, PATH, HOME and HOSTNAME; and no_new_privs, unless security_opt says
-// no-new-privileges:false. No rlimit is set.
+// no-new-privileges:false. No rlimit is set but those of ulimits.
 //
 // The root is a private copy-on-write view of the host's: an overlay over /, and one over each file system
 // mounted below it (a single mounted file, and whatever can't be overlaid, is read-only). What the container

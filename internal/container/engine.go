@@ -53,6 +53,7 @@ func (e *Engine) layout(project string) layout {
 //     that the program is not there. A process that could not be started is remembered, as exited
 //     with 126, 127 or 128, until ProcessStop. It starts a supervisor where there is none.
 //   - ProcessStop: succeeds when there is none. It starts no supervisor.
+//   - ProcessUpdate: fails with ESRCH when the node has no process. It starts a supervisor where there is none.
 //   - ProcessWait: fails at once when the condition can no longer be met.
 func (e *Engine) Do(ctx context.Context, op kernel.Op) error {
 	var err error
@@ -65,6 +66,8 @@ func (e *Engine) Do(ctx context.Context, op kernel.Op) error {
 		err = e.ask(ctx, e.layout(op.Process.Project), request{Op: opStart, Process: &op.Process})
 	case kernel.ProcessStop:
 		err = e.stop(ctx, e.layout(op.Project), op.Node)
+	case kernel.ProcessUpdate:
+		err = e.ask(ctx, e.layout(op.Project), request{Op: opLimit, Node: op.Node, Limits: &op.Limits})
 	case kernel.ProcessWait:
 		err = e.ask(ctx, e.layout(op.Project), request{Op: opWait, Node: op.Node, Condition: op.Condition, Optional: op.Optional})
 	default:

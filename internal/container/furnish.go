@@ -50,6 +50,9 @@ func furnish(root *os.Root, b *box) error {
 func makeTarget(root *os.Root, m specs.Mount) {
 	target := strings.TrimPrefix(m.Destination, "/")
 	if _, err := root.Stat(target); err == nil {
+		if mode, stated := tmpfsMode(m); stated && m.Type == tmpfsType {
+			_ = root.Chmod(target, mode)
+		}
 		return
 	}
 	if info, err := os.Stat(m.Source); m.Type == "bind" && err == nil && !info.IsDir() {
@@ -61,4 +64,7 @@ func makeTarget(root *os.Root, m specs.Mount) {
 		return
 	}
 	_ = root.MkdirAll(target, 0o755)
+	if mode, _ := tmpfsMode(m); m.Type == tmpfsType {
+		_ = root.Chmod(target, mode)
+	}
 }

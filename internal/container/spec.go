@@ -2,7 +2,9 @@ package container
 
 import (
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
@@ -12,7 +14,7 @@ import (
 // ociVersion is what crun 1.8 and runc 1.1, of Debian 12, know; nothing newer is used.
 const ociVersion = "1.0.2"
 
-// maskedPaths and readonlyPaths are Docker's (moby, oci/defaults.go).
+// maskedPaths and readonlyPaths are Docker's (moby, oci/defaults.go), but for those of the CPUs: see throttlePaths.
 var (
 	maskedPaths = []string{
 		"/proc/acpi", "/proc/asound", "/proc/interrupts", "/proc/kcore", "/proc/keys", "/proc/latency_stats", "/proc/sched_debug",
@@ -20,6 +22,15 @@ var (
 	}
 	readonlyPaths = []string{"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"}
 )
+
+// throttlePaths are masked, too: by how hot a CPU gets, programs elsewhere can be watched.
+var throttlePaths = sync.OnceValue(func() []string {
+	paths, err := filepath.Glob("/sys/devices/system/cpu/cpu*/thermal_throttle")
+	if err != nil {
+		panic(err) // the pattern's own mistake
+	}
+	return paths
+})
 
 // box is what a container's spec is made from.
 type box struct {
@@ -38,7 +49,8 @@ type box struct {
 const initPath = "/run/topo-init"
 
 // spec is the container in the words of the OCI: Docker's defaults wherever the process says nothing.
-// No rlimits: they stay as topo's caller had them, since root may lack CAP_SYS_RESOURCE and could raise none.
+// No rlimits but those of ulimits: the others stay as topo's caller had them, since root may lack CAP_SYS_RESOURCE
+// and could raise none.
 func (b box) spec() (*specs.Spec, error) {
 	namespaces := []specs.LinuxNamespace{
 		{Type: specs.MountNamespace}, {Type: specs.PIDNamespace}, {Type: specs.UTSNamespace}, {Type: specs.IPCNamespace},
@@ -58,10 +70,11 @@ func (b box) spec() (*specs.Spec, error) {
 		Linux: &specs.Linux{
 			Namespaces:  namespaces,
 			CgroupsPath: "/" + b.id,
-			Resources:   &specs.LinuxResources{Devices: deviceRules()},
+			Resources:   resources(b.Limits),
 			MaskedPaths: b.hidden,
 		},
 	}
+	s.Linux.Resources.Devices = deviceRules()
 	if b.Init {
 		s.Process.Args = append([]string{initPath, initName}, b.Argv...)
 	}
@@ -69,7 +82,7 @@ func (b box) spec() (*specs.Spec, error) {
 		s.Linux.Devices = hostDevices()
 		s.Linux.Resources.Devices = []specs.LinuxDeviceCgroup{{Allow: true, Access: "rwm"}}
 	} else {
-		s.Linux.MaskedPaths = append(s.Linux.MaskedPaths, maskedPaths...)
+		s.Linux.MaskedPaths = slices.Concat(s.Linux.MaskedPaths, maskedPaths, throttlePaths())
 		s.Linux.ReadonlyPaths = readonlyPaths
 	}
 	for _, m := range b.Mounts {
@@ -94,8 +107,9 @@ func (b box) process(argv []string, dir string, env ...[]string) *specs.Process 
 	return &specs.Process{
 		Args: argv, Cwd: dir, Env: mergeEnv(env...),
 		User:            specs.User{UID: b.uid, GID: b.gid, AdditionalGids: b.groups},
-		Capabilities:    capabilities(b.Privileged, b.uid),
+		Capabilities:    capabilities(b.Process, b.uid),
 		NoNewPrivileges: !b.newPrivileges,
+		Rlimits:         ociRlimits(b.Ulimits),
 	}
 }
 
@@ -127,6 +141,7 @@ func (b box) mounts() []specs.Mount {
 	if b.Resolv != "" {
 		list = append(list, bind(b.Resolv, "/etc/resolv.conf", "ro"))
 	}
+	list = b.addTmpfs(list)
 	for _, m := range b.Mounts {
 		options := []string{"rw"}
 		if m.ReadOnly {

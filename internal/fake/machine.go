@@ -261,6 +261,8 @@ func (m *Machine) one(op kernel.Op) error {
 		return m.startProcess(o.Process)
 	case kernel.ProcessStop:
 		return m.stopProcess(o)
+	case kernel.ProcessUpdate:
+		return m.updateProcess(o)
 	case kernel.ProcessWait:
 		return m.waitProcess(o)
 	}

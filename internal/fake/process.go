@@ -133,6 +133,20 @@ func (m *Machine) stopProcess(o kernel.ProcessStop) error {
 	return nil
 }
 
+func (m *Machine) updateProcess(o kernel.ProcessUpdate) error {
+	p := m.processes[processKey{o.Project, o.Node}]
+	switch {
+	case p == nil:
+		return syscall.ESRCH
+	case m.supervisors[o.Project] == 0:
+		return fmt.Errorf("supervisor: %w", syscall.ECONNREFUSED)
+	case !p.Process.Container:
+		return syscall.EINVAL
+	}
+	p.Process.Limits = o.Limits
+	return nil
+}
+
 // waitProcess lets come to pass what is waited for, or fails.
 func (m *Machine) waitProcess(o kernel.ProcessWait) error {
 	p := m.processes[processKey{o.Project, o.Node}]

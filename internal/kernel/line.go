@@ -207,6 +207,9 @@ func (o ProcessStart) String() string {
 	return "# start " + o.Process.Node + ": " + inNetns(o.Process.Netns) + strings.Join(words, " ")
 }
 func (o ProcessStop) String() string { return "# stop " + o.Node }
+func (o ProcessUpdate) String() string {
+	return fmt.Sprintf("# limit %s: %s", o.Node, o.Limits)
+}
 func (o ProcessWait) String() string {
 	return fmt.Sprintf("# wait for %s: %s", o.Node, o.Condition)
 }

@@ -158,6 +158,11 @@ type (
 	ProcessStart struct{ Process Process }
 	// ProcessStop stops it: its stop signal, the grace period, SIGKILL; then forgets it.
 	ProcessStop struct{ Project, Node string }
+	// ProcessUpdate changes the limits of a container that runs. One that has ended has them when it is started again.
+	ProcessUpdate struct {
+		Project, Node string
+		Limits        Limits
+	}
 	// ProcessWait waits until a node's process meets a condition, and fails when it no longer can.
 	ProcessWait struct {
 		Project, Node string
@@ -203,4 +208,5 @@ func (SupervisorStart) op()   {}
 func (SupervisorStop) op()    {}
 func (ProcessStart) op()      {}
 func (ProcessStop) op()       {}
+func (ProcessUpdate) op()     {}
 func (ProcessWait) op()       {}

@@ -33,6 +33,13 @@ type Process struct {
 	// SecurityOpt as in Compose: "no-new-privileges[:bool]", "seccomp=unconfined", "seccomp=FILE" (absolute).
 	SecurityOpt []string     `json:"security_opt,omitempty"`
 	Health      *Healthcheck `json:"health,omitempty"`
+
+	Limits  Limits   `json:"limits,omitzero"`
+	Ulimits []Ulimit `json:"ulimits,omitempty"`
+	// CapAdd and CapDrop change Docker's list: "CAP_CHOWN", "ALL".
+	CapAdd  []string `json:"cap_add,omitempty"`
+	CapDrop []string `json:"cap_drop,omitempty"`
+	Tmpfs   []Tmpfs  `json:"tmpfs,omitempty"`
 }
 
 // Mount is a bind mount.
