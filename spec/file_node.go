@@ -60,9 +60,9 @@ type namespace struct {
 // A container.
 type container struct {
 	node
-	_ struct{} `later:"image rootfs volumes_from tmpfs cap_add cap_drop mem_limit cpus pids_limit ulimits"`
+	_ struct{} `later:"image rootfs tmpfs cap_add cap_drop mem_limit cpus pids_limit ulimits"`
 
-	// Files and folders of the host: SOURCE:TARGET[:OPTIONS], or the long form.
+	// Volumes, and files and folders of the host: [SOURCE:]TARGET[:OPTIONS], or the long form.
 	Volumes []volume `yaml:"volumes"`
 	// Nothing can be written to the root file system. Default: false.
 	ReadOnly flag `yaml:"read_only"`
@@ -70,6 +70,8 @@ type container struct {
 	Privileged flag `yaml:"privileged"`
 	// no-new-privileges[:true or false], seccomp=unconfined, seccomp=FILE.
 	SecurityOpt []text `yaml:"security_opt"`
+	// Containers whose volumes and bind mounts this one has, too: NODE, NODE:ro or NODE:rw.
+	VolumesFrom []text `yaml:"volumes_from"`
 }
 
 // A list of bridges, or a map from a bridge to the attachment.
@@ -216,15 +218,15 @@ type healthTest struct {
 	List   []word
 }
 
-// A bind mount: SOURCE:TARGET[:OPTIONS], or a map.
+// A mount: [SOURCE:]TARGET[:OPTIONS], or a map.
 type volume struct {
 	origin
-	_      struct{} `later:"volume tmpfs image"`
+	_      struct{} `later:"image"`
 	Scalar text
 
-	// bind: a file or folder of the host.
+	// volume: one that topo keeps. bind: a file or folder of the host. tmpfs: in memory, gone with the process.
 	Type text `yaml:"type" jsonschema:"required"`
-	// File or folder of the host; relative paths start at the topology's folder, ~ is the home.
+	// Of a volume its name in the file; left out: one of the node's own. Of a bind the file or folder of the host; relative paths start at the topology's folder, ~ is the home.
 	Source text `yaml:"source"`
 	// Path in the container; absolute.
 	Target text `yaml:"target" jsonschema:"required"`
@@ -234,6 +236,10 @@ type volume struct {
 	Bind *bind `yaml:"bind"`
 	// Compose's word for Docker Desktop; without effect on Linux.
 	Consistency text `yaml:"consistency"`
+	// More about a volume.
+	Volume *volumeOptions `yaml:"volume"`
+	// More about a tmpfs.
+	Tmpfs *tmpfsOptions `yaml:"tmpfs"`
 }
 
 // More about a bind mount.

@@ -75,7 +75,11 @@ func processText(d nodeDocument) []string {
 			if m.ReadOnly {
 				mode = "ro"
 			}
-			lines = append(lines, fmt.Sprintf("mount %s → %s (%s)", m.Source, m.Target, mode))
+			source := m.Source
+			if m.Kind != kernel.BindMount {
+				source = strings.TrimSpace(string(m.Kind) + " " + m.Source)
+			}
+			lines = append(lines, fmt.Sprintf("mount %s → %s (%s)", source, m.Target, mode))
 		}
 	}
 	if out := strings.TrimSpace(d.HealthLog); out != "" {

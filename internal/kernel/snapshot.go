@@ -68,6 +68,8 @@ type Snapshot struct {
 	Listeners []Listener
 	// Neighbours is net.ipv4.neigh.default.gc_thresh3: the most neighbours that the whole machine keeps.
 	Neighbours int
+
+	Volumes []Volume // of all projects, by name
 }
 
 // Netns is a network namespace and what is in it.
