@@ -55,6 +55,11 @@ var notCompared = map[string]string{
 	"process.waits":      "is order",
 	"process.needs":      "is order",
 	"process.netns":      "follows from the process",
+	"process.volumes":    "follows from the process",
+	"volume.id":          "is the ID",
+	"volume.project":     "says whose it is",
+	"volume.node":        "is the ID",
+	"volume.target":      "is the ID",
 }
 
 func TestEveryFieldIsCompared(t *testing.T) {
@@ -77,6 +82,7 @@ func TestEveryFieldIsCompared(t *testing.T) {
 		"ruleset":    {ruleset{table: tb, rules: []kernel.Rule{rule}}},
 		"stray":      {stray{rule}},
 		"supervisor": {supervisor{}},
+		"volume":     {volume{}},
 		"process":    {process{p: kernel.Process{Health: &kernel.Healthcheck{}}}},
 	}
 	inID := map[string]bool{

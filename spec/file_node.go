@@ -60,9 +60,9 @@ type namespace struct {
 // A container.
 type container struct {
 	node
-	_ struct{} `later:"image rootfs volumes_from userns_mode"`
+	_ struct{} `later:"image rootfs userns_mode"`
 
-	// Files and folders of the host: SOURCE:TARGET[:OPTIONS], or the long form.
+	// Volumes, and files and folders of the host: [SOURCE:]TARGET[:OPTIONS], or the long form.
 	Volumes []volume `yaml:"volumes"`
 	// Nothing can be written to the root file system. Default: false.
 	ReadOnly flag `yaml:"read_only"`
@@ -84,6 +84,8 @@ type container struct {
 	CapDrop []text `yaml:"cap_drop"`
 	// File systems in memory, one or a list: TARGET[:OPTIONS], with size=, mode=, uid=, gid=, nr_inodes=, ro, exec…
 	Tmpfs texts `yaml:"tmpfs"`
+	// Containers whose volumes and bind mounts this one has, too: NODE, NODE:ro or NODE:rw.
+	VolumesFrom []text `yaml:"volumes_from"`
 }
 
 // A limit of each process: a number that is the soft and the hard limit, or both. -1 is no limit.
@@ -241,15 +243,15 @@ type healthTest struct {
 	List   []word
 }
 
-// A bind mount: SOURCE:TARGET[:OPTIONS], or a map.
+// A mount: [SOURCE:]TARGET[:OPTIONS], or a map.
 type volume struct {
 	origin
-	_      struct{} `later:"volume tmpfs image"`
+	_      struct{} `later:"image"`
 	Scalar text
 
-	// bind: a file or folder of the host.
+	// volume: one that topo keeps. bind: a file or folder of the host. tmpfs: in memory, gone with the process.
 	Type text `yaml:"type" jsonschema:"required"`
-	// File or folder of the host; relative paths start at the topology's folder, ~ is the home.
+	// Of a volume its name in the file; left out: one of the node's own. Of a bind the file or folder of the host; relative paths start at the topology's folder, ~ is the home.
 	Source text `yaml:"source"`
 	// Path in the container; absolute.
 	Target text `yaml:"target" jsonschema:"required"`
@@ -259,6 +261,10 @@ type volume struct {
 	Bind *bind `yaml:"bind"`
 	// Compose's word for Docker Desktop; without effect on Linux.
 	Consistency text `yaml:"consistency"`
+	// More about a volume.
+	Volume *volumeOptions `yaml:"volume"`
+	// More about a tmpfs.
+	Tmpfs *tmpfsOptions `yaml:"tmpfs"`
 }
 
 // More about a bind mount.

@@ -44,7 +44,7 @@ func (r *resolver) process(s *nodeState, n *Node) *Process {
 		p.StopGrace = raw.StopGracePeriod.Value
 	}
 	if s.container != nil {
-		r.containerOnly(s.container, p)
+		r.containerOnly(s.container, n, p)
 	}
 	p.Health = r.health(raw.Healthcheck)
 	if len(argv) > 0 {
@@ -126,12 +126,12 @@ func (r *resolver) stopSignal(w word) string {
 }
 
 // containerOnly reads the keys that a namespace has not.
-func (r *resolver) containerOnly(c *container, p *Process) {
+func (r *resolver) containerOnly(c *container, n *Node, p *Process) {
 	p.ReadOnly, p.Privileged = c.ReadOnly.Value, c.Privileged.Value
 	for _, t := range set(c.SecurityOpt) {
 		p.SecurityOpt = append(p.SecurityOpt, r.securityOpt(t))
 	}
-	p.Mounts = r.mounts(c.Volumes)
+	p.Mounts = r.mounts(n, c.Volumes)
 	p.Limits, p.Ulimits = r.limits(c), r.ulimits(c.Ulimits)
 	p.CapAdd, p.CapDrop = r.capabilities(c.CapAdd, "cap_add"), r.capabilities(c.CapDrop, "cap_drop")
 	p.Tmpfs = r.tmpfs(c.Tmpfs.all(), p.Mounts)

@@ -78,7 +78,11 @@ func processText(d nodeDocument) []string {
 			if m.ReadOnly {
 				mode = "ro"
 			}
-			lines = append(lines, fmt.Sprintf("mount %s → %s (%s)", m.Source, m.Target, mode))
+			source := m.Source
+			if m.Kind != kernel.BindMount {
+				source = strings.TrimSpace(string(m.Kind) + " " + m.Source)
+			}
+			lines = append(lines, fmt.Sprintf("mount %s → %s (%s)", source, m.Target, mode))
 		}
 		for _, m := range d.Process.Tmpfs {
 			lines = append(lines, strings.TrimSuffix(fmt.Sprintf("tmpfs %s (%s)", m.Target, strings.Join(m.Options, ",")), " ()"))

@@ -46,6 +46,12 @@
 // All mounts of a container are made in a mount namespace that ends with the thread that starts it; the host
 // never sees one, and none can be left.
 //
+// # Volumes
+//
+// A volume is a folder of DATA/volumes that outlives containers: what it holds, and a file that says whose it is. It is
+// made and removed by a rename, so that there is never half of one; see [volumeStore]. One that is empty is filled with what the
+// container's root has at the target, before the container starts.
+//
 // # Quirks
 //
 // What was met in crun 1.8.1, runc 1.1.5 and Linux 6.18 stands where it is dealt with: hybrid cgroups

@@ -1,8 +1,10 @@
 package container
 
 import (
+	"cmp"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -142,10 +144,16 @@ func (b box) mounts() []specs.Mount {
 		list = append(list, bind(b.Resolv, "/etc/resolv.conf", "ro"))
 	}
 	list = b.addTmpfs(list)
-	for _, m := range b.Mounts {
+	// What is mounted in another mount comes after it, in whatever order the file has them.
+	mounts := slices.SortedStableFunc(slices.Values(b.Mounts), func(x, y kernel.Mount) int { return cmp.Compare(depth(x.Target), depth(y.Target)) })
+	for _, m := range mounts {
 		options := []string{"rw"}
 		if m.ReadOnly {
 			options = []string{"ro"}
+		}
+		if m.Kind == kernel.TmpfsMount {
+			list = append(list, tmpfs(m, options...))
+			continue
 		}
 		propagation := m.Propagation
 		if propagation == "" {
@@ -154,6 +162,15 @@ func (b box) mounts() []specs.Mount {
 		list = append(list, bind(m.Source, filepath.Clean(m.Target), append(options, propagation)...))
 	}
 	return list
+}
+
+// tmpfs has Docker's options for one (moby, daemon/oci_linux.go).
+func tmpfs(m kernel.Mount, options ...string) specs.Mount {
+	options = append(options, "noexec", "nosuid", "nodev", "rprivate", "mode="+strconv.FormatUint(uint64(m.Mode), 8))
+	if m.Size > 0 {
+		options = append(options, "size="+strconv.FormatInt(m.Size, 10))
+	}
+	return specs.Mount{Destination: filepath.Clean(m.Target), Type: "tmpfs", Source: "tmpfs", Options: options}
 }
 
 func bind(source, target string, options ...string) specs.Mount {

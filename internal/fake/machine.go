@@ -26,6 +26,7 @@ type Machine struct {
 	supervisors map[string]int // project → PID
 	processes   map[processKey]*process
 	behaviours  map[string]Behaviour // by node
+	volumes     map[string]kernel.Volume
 
 	serial int // of link indices, process IDs and MAC addresses
 	faults faults
@@ -58,6 +59,7 @@ func New() *Machine {
 		supervisors: map[string]int{},
 		processes:   map[processKey]*process{},
 		behaviours:  map[string]Behaviour{},
+		volumes:     map[string]kernel.Volume{},
 	}
 	m.host = m.newSpace("")
 	up := true
@@ -265,6 +267,12 @@ func (m *Machine) one(op kernel.Op) error {
 		return m.updateProcess(o)
 	case kernel.ProcessWait:
 		return m.waitProcess(o)
+	case kernel.VolumeCreate:
+		return m.createVolume(o)
+	case kernel.VolumeSet:
+		return m.setVolume(o)
+	case kernel.VolumeDelete:
+		return m.deleteVolume(o)
 	}
 	return fmt.Errorf("%T: %w", op, syscall.ENOSYS)
 }

@@ -111,6 +111,9 @@ func (m *Machine) startProcess(p kernel.Process) error {
 			return fmt.Errorf("%s: %w", file, syscall.ENOENT)
 		}
 	}
+	if err := m.mountVolumes(p); err != nil {
+		return err
+	}
 	started := &process{space: s, ProcessState: kernel.ProcessState{Process: p, Status: kernel.Running, StartedAt: m.clock()}}
 	m.serial++
 	started.PID = m.serial

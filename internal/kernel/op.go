@@ -170,6 +170,21 @@ type (
 		// Optional: that it no longer can be met is no failure (depends_on with required: false).
 		Optional bool
 	}
+
+	// VolumeCreate makes a volume, empty, with all that says whose it is. EEXIST where anything has the name.
+	VolumeCreate struct {
+		Name, Project string
+		Labels        map[string]string
+		// Node and Target are those of a volume that a node has for itself.
+		Node, Target string
+	}
+	// VolumeSet gives a volume of the project other labels.
+	VolumeSet struct {
+		Name, Project string
+		Labels        map[string]string
+	}
+	// VolumeDelete removes a volume of the project with all that is in it. EBUSY while a process has it mounted.
+	VolumeDelete struct{ Name, Project string }
 )
 
 // VethEnd is one end of a veth as it is made.
@@ -210,3 +225,6 @@ func (ProcessStart) op()      {}
 func (ProcessStop) op()       {}
 func (ProcessUpdate) op()     {}
 func (ProcessWait) op()       {}
+func (VolumeCreate) op()      {}
+func (VolumeSet) op()         {}
+func (VolumeDelete) op()      {}

@@ -70,6 +70,8 @@ type Snapshot struct {
 	Neighbours int
 	// Confinement is what containers can be held to; nil: not read.
 	Confinement *Confinement
+
+	Volumes []Volume // of all projects, by name
 }
 
 // Netns is a network namespace and what is in it.
