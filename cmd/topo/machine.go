@@ -88,7 +88,8 @@ func (m *machine) Settle(ctx context.Context, project string) error {
 // ofProcess reports whether an edit is the container engine's.
 func ofProcess(op kernel.Op) bool {
 	switch op.(type) {
-	case kernel.SupervisorStart, kernel.SupervisorStop, kernel.ProcessStart, kernel.ProcessStop, kernel.ProcessWait:
+	case kernel.SupervisorStart, kernel.SupervisorStop, kernel.ProcessStart, kernel.ProcessStop, kernel.ProcessWait,
+		kernel.ProcessHalt, kernel.ProcessResume, kernel.ProcessSignal, kernel.ProcessAdjust:
 		return true
 	}
 	return false

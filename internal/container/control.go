@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"strconv"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -26,6 +27,8 @@ type request struct {
 	Node      string           `json:"node,omitempty"`
 	Condition kernel.Condition `json:"condition,omitempty"`
 	Optional  bool             `json:"optional,omitempty"`
+	Grace     time.Duration    `json:"grace,omitempty"`
+	Signal    string           `json:"signal,omitempty"`
 }
 
 // The requests.
@@ -33,6 +36,10 @@ const (
 	opStart    = "start"    // Process
 	opStop     = "stop"     // Node
 	opWait     = "wait"     // Node, Condition, Optional
+	opHalt     = "halt"     // Node, Grace
+	opResume   = "resume"   // Node
+	opSignal   = "signal"   // Node, Signal
+	opAdjust   = "adjust"   // Process
 	opShutdown = "shutdown" // stop all that is left, and end
 )
 

@@ -54,6 +54,8 @@ func (e *Engine) layout(project string) layout {
 //     with 126, 127 or 128, until ProcessStop. It starts a supervisor where there is none.
 //   - ProcessStop: succeeds when there is none. It starts no supervisor.
 //   - ProcessWait: fails at once when the condition can no longer be met.
+//   - ProcessHalt, ProcessResume, ProcessSignal, ProcessAdjust: fail when the node has no process. They start a supervisor
+//     where there is none.
 func (e *Engine) Do(ctx context.Context, op kernel.Op) error {
 	var err error
 	switch op := op.(type) {
@@ -67,6 +69,14 @@ func (e *Engine) Do(ctx context.Context, op kernel.Op) error {
 		err = e.stop(ctx, e.layout(op.Project), op.Node)
 	case kernel.ProcessWait:
 		err = e.ask(ctx, e.layout(op.Project), request{Op: opWait, Node: op.Node, Condition: op.Condition, Optional: op.Optional})
+	case kernel.ProcessHalt:
+		err = e.ask(ctx, e.layout(op.Project), request{Op: opHalt, Node: op.Node, Grace: op.Grace})
+	case kernel.ProcessResume:
+		err = e.ask(ctx, e.layout(op.Project), request{Op: opResume, Node: op.Node})
+	case kernel.ProcessSignal:
+		err = e.ask(ctx, e.layout(op.Project), request{Op: opSignal, Node: op.Node, Signal: op.Signal})
+	case kernel.ProcessAdjust:
+		err = e.ask(ctx, e.layout(op.Process.Project), request{Op: opAdjust, Process: &op.Process})
 	default:
 		err = errors.ErrUnsupported
 	}

@@ -263,6 +263,14 @@ func (m *Machine) one(op kernel.Op) error {
 		return m.stopProcess(o)
 	case kernel.ProcessWait:
 		return m.waitProcess(o)
+	case kernel.ProcessHalt:
+		return m.haltProcess(o)
+	case kernel.ProcessResume:
+		return m.resumeProcess(o)
+	case kernel.ProcessSignal:
+		return m.signalProcess(o)
+	case kernel.ProcessAdjust:
+		return m.adjustProcess(o)
 	}
 	return fmt.Errorf("%T: %w", op, syscall.ENOSYS)
 }
