@@ -55,6 +55,7 @@ var notCompared = map[string]string{
 	"process.waits":      "is order",
 	"process.needs":      "is order",
 	"process.netns":      "follows from the process",
+	"process.done":       "is a state; Update goes by it",
 }
 
 func TestEveryFieldIsCompared(t *testing.T) {
@@ -77,7 +78,7 @@ func TestEveryFieldIsCompared(t *testing.T) {
 		"ruleset":    {ruleset{table: tb, rules: []kernel.Rule{rule}}},
 		"stray":      {stray{rule}},
 		"supervisor": {supervisor{}},
-		"process":    {process{p: kernel.Process{Health: &kernel.Healthcheck{}}}},
+		"process":    {process{p: kernel.Process{Health: &kernel.Healthcheck{}, Restart: kernel.Restart{Policy: kernel.RestartOnFailure}}}},
 	}
 	inID := map[string]bool{
 		"route.op.Netns": true, "route.op.Dst": true, "route.op.Metric": true, "route.op.Table": true,
@@ -180,7 +181,18 @@ func changed(t reflect.Type) reflect.Value {
 }
 
 func TestEveryFieldOfMountsAndChecksIsCompared(t *testing.T) {
-	base := kernel.Process{Mounts: []kernel.Mount{{Target: "/a"}}, Health: &kernel.Healthcheck{Argv: []string{"true"}}}
+	base := kernel.Process{
+		Mounts: []kernel.Mount{{Target: "/a"}}, Health: &kernel.Healthcheck{Argv: []string{"true"}},
+		DependsOn: []kernel.Dependency{{Node: "a"}},
+	}
+	for i := range reflect.TypeFor[kernel.Dependency]().NumField() {
+		p := base
+		p.DependsOn = []kernel.Dependency{base.DependsOn[0]}
+		change(reflect.ValueOf(&p.DependsOn[0]).Elem().Field(i))
+		if len(changedAttrs(process{p: base}, process{p: p})) == 0 {
+			t.Errorf("Dependency.%s is not compared", reflect.TypeFor[kernel.Dependency]().Field(i).Name)
+		}
+	}
 	for i := range reflect.TypeFor[kernel.Mount]().NumField() {
 		p := base
 		p.Mounts = []kernel.Mount{base.Mounts[0]}

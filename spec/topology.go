@@ -182,6 +182,28 @@ type Process struct {
 	Privileged  bool
 	SecurityOpt []string
 	Health      *Healthcheck // nil: none, or disabled
+	Restart     Restart
+	Log         LogLimits
+}
+
+// Restart is what becomes of a process when it ends.
+type Restart struct {
+	Policy string // RestartNo when not stated
+	Max    int    // of RestartOnFailure: how often; 0 = no limit
+}
+
+// The restart policies, Compose's.
+const (
+	RestartNo            = "no"
+	RestartAlways        = "always"
+	RestartOnFailure     = "on-failure"
+	RestartUnlessStopped = "unless-stopped"
+)
+
+// LogLimits bound what is kept of a process's output.
+type LogLimits struct {
+	MaxSize int64 // bytes of a file, 10 million when not stated; 0 = no limit
+	MaxFile int   // files, 3 when not stated
 }
 
 // Mount is a bind mount of a container.
