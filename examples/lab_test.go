@@ -185,7 +185,7 @@ func (l *lab) heal(broken string, want ...string) {
 }
 
 // checking is what health checks leave for a moment, and in the log: a process that ends has no command line.
-var checking = regexp.MustCompile(`/exec-|/log |crun .* exec|curl --fail|redis-cli|^ *\d+ $`)
+var checking = regexp.MustCompile(`/exec-|/log\.\d+ |crun .* exec|curl --fail|redis-cli|^ *\d+ $`)
 
 // supervisor is the command line of one, behind its pid. A check that a supervisor begins has it, too, between fork and exec.
 var supervisor = regexp.MustCompile(`^ *\d+ (topo-supervisor .*)`)

@@ -37,6 +37,7 @@ var scenarios = []struct {
 	{19, "a change to a running system", []string{"change-running-a.yaml", "change-running-b.yaml"}, "TestChangeRunning"},
 	{20, "somebody breaks it", []string{"flask-redis.yaml"}, "TestRepair"},
 	{0, "what a container may use", []string{"limits.yaml"}, "TestLimits"},
+	{0, "programs that end", []string{"lifecycle.yaml"}, "TestLifecycle"},
 	{0, "the truth table of published ports", []string{"truth-table.yaml"}, "TestTruthTable"},
 }
 

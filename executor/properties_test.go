@@ -269,7 +269,8 @@ func (l *lab) repairs(f *topogen.File, edit topogen.Edit) {
 	}
 }
 
-// 6, for processes: one that ends is started again, a supervisor that dies is replaced.
+// 6, for processes: one that ends or was stopped is started again, unless its policy does so; a supervisor that dies
+// is replaced.
 func TestProcessEnds(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		l, m := newLab(t)
@@ -283,13 +284,27 @@ func TestProcessEnds(t *testing.T) {
 		if len(o.Snapshot.Processes) == 0 {
 			t.Skip("no process")
 		}
-		edit := topogen.Edit{Name: "death of the supervisor", ID: "supervisor/" + project}
-		if rapid.Bool().Draw(t, "a process") {
-			node := rapid.SampledFrom(o.Snapshot.Processes).Draw(t, "of").Process.Node
-			m.Exit(project, node, 1)
-			edit = topogen.Edit{Name: "end of " + node, ID: "process/" + node}
-		} else {
+		p := rapid.SampledFrom(o.Snapshot.Processes).Draw(t, "of").Process
+		edit := topogen.Edit{ID: "process/" + p.Node}
+		switch event := rapid.SampledFrom([]string{"end", "stop", "death of the supervisor"}).Draw(t, "event"); {
+		case event == "stop":
+			edit.Name = "stop of " + p.Node
+			if err := m.Foreign(kernel.ProcessHalt{Project: project, Node: p.Node}); err != nil {
+				t.Fatal(err)
+			}
+		case event != "end":
+			edit = topogen.Edit{Name: event, ID: "supervisor/" + project}
 			m.KillSupervisor(project)
+		case p.Restart.Again(false, 0):
+			m.Exit(project, p.Node, 1)
+			if plan := l.plan(f); !plan.Empty() {
+				t.Fatalf("a process that is being restarted is in the plan:\n%s", text(plan))
+			}
+			l.down()
+			return
+		default:
+			m.Exit(project, p.Node, 1)
+			edit.Name = "end of " + p.Node
 		}
 		l.repairs(f, edit)
 		l.equal("machine after the "+edit.Name+" and up", m.String(), up)

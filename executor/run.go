@@ -279,7 +279,7 @@ func (r *run) event(e Event) {
 // waits reports whether an edit spends its time waiting for a process.
 func waits(op kernel.Op) bool {
 	switch op.(type) {
-	case kernel.ProcessWait, kernel.ProcessStop:
+	case kernel.ProcessWait, kernel.ProcessStop, kernel.ProcessHalt:
 		return true
 	}
 	return false

@@ -60,6 +60,7 @@ var notCompared = map[string]string{
 	"volume.project":     "says whose it is",
 	"volume.node":        "is the ID",
 	"volume.target":      "is the ID",
+	"process.done":       "is a state; Update goes by it",
 }
 
 func TestEveryFieldIsCompared(t *testing.T) {
@@ -83,7 +84,7 @@ func TestEveryFieldIsCompared(t *testing.T) {
 		"stray":      {stray{rule}},
 		"supervisor": {supervisor{}},
 		"volume":     {volume{}},
-		"process":    {process{p: kernel.Process{Health: &kernel.Healthcheck{}}}},
+		"process":    {process{p: kernel.Process{Health: &kernel.Healthcheck{}, Restart: kernel.Restart{Policy: kernel.RestartOnFailure}}}},
 	}
 	inID := map[string]bool{
 		"route.op.Netns": true, "route.op.Dst": true, "route.op.Metric": true, "route.op.Table": true,
@@ -186,7 +187,18 @@ func changed(t reflect.Type) reflect.Value {
 }
 
 func TestEveryFieldOfMountsAndChecksIsCompared(t *testing.T) {
-	base := kernel.Process{Mounts: []kernel.Mount{{Target: "/a"}}, Health: &kernel.Healthcheck{Argv: []string{"true"}}}
+	base := kernel.Process{
+		Mounts: []kernel.Mount{{Target: "/a"}}, Health: &kernel.Healthcheck{Argv: []string{"true"}},
+		DependsOn: []kernel.Dependency{{Node: "a"}},
+	}
+	for i := range reflect.TypeFor[kernel.Dependency]().NumField() {
+		p := base
+		p.DependsOn = []kernel.Dependency{base.DependsOn[0]}
+		change(reflect.ValueOf(&p.DependsOn[0]).Elem().Field(i))
+		if len(changedAttrs(process{p: base}, process{p: p})) == 0 {
+			t.Errorf("Dependency.%s is not compared", reflect.TypeFor[kernel.Dependency]().Field(i).Name)
+		}
+	}
 	for i := range reflect.TypeFor[kernel.Mount]().NumField() {
 		p := base
 		p.Mounts = []kernel.Mount{base.Mounts[0]}

@@ -273,6 +273,10 @@ func TestWhatSomebodyBreaksIsNamedAndRepaired(t *testing.T) {
 			func(l *lab) []kernel.Op { l.m.Exit("p", "web", 137); return nil },
 			[]string{"~ process/web state exited 137 → running " + outside},
 		},
+		"a process stopped": {
+			func(*lab) []kernel.Op { return []kernel.Op{kernel.ProcessHalt{Project: "p", Node: "web"}} },
+			[]string{"~ process/web state stopped → running stopped by topo"},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			l := standing(t)
@@ -311,6 +315,22 @@ func TestAnEditOfTheFileTouchesOnlyWhatChanged(t *testing.T) {
 		"environment": {
 			replace("REDIS_HOST: redis", "REDIS_HOST: cache"),
 			[]string{"± process/web REDIS_HOST redis → cache edited; can't be changed in a running process"},
+		},
+		"a restart policy": {
+			replace("    command: [serve]", "    command: [serve]\n    restart: always"),
+			[]string{"~ process/web restart no → always edited"},
+		},
+		"limits of a log": {
+			replace("    command: [serve]", "    command: [serve]\n    logging: {options: {max-size: 1m, max-file: 2}}"),
+			[]string{"~ process/web logging 10000000 bytes × 3 → 1000000 bytes × 2 edited"},
+		},
+		"a condition": {
+			replace("depends_on: [redis]", "depends_on: {redis: {condition: service_started, restart: true}}"),
+			[]string{"~ process/web depends_on redis service_started → service_started restart edited"},
+		},
+		"how long a stop may take": {
+			replace("    command: [serve]", "    command: [serve]\n    stop_grace_period: 1m"),
+			[]string{"~ process/web stop_grace_period 10s → 1m0s edited"},
 		},
 		"a second published port": {
 			replace(`"5000:5000"`, `"5000:5000", "6000:6000"`),
@@ -390,5 +410,58 @@ func TestForeignThingsInTheWayAreRefused(t *testing.T) {
 				t.Errorf("got %v, want %q", err, c.want)
 			}
 		})
+	}
+}
+
+// TestWhatBecomesOfProcesses: which ends are drift, by the restart policy.
+func TestWhatBecomesOfProcesses(t *testing.T) {
+	const outside = " changed outside topo"
+	for name, c := range map[string]struct {
+		restart string
+		codes   []int // of its runs, one after the other
+		want    []string
+	}{
+		"done":                       {"no", []int{0}, nil},
+		"failed":                     {"no", []int{1}, []string{"~ process/web state exited 1 → running" + outside}},
+		"restarting":                 {"on-failure:1", []int{1}, nil},
+		"given up":                   {"on-failure:1", []int{1, 2}, []string{"~ process/web state exited 2 → running" + outside}},
+		"a success after a failure":  {"on-failure:1", []int{1, 0}, nil},
+		"a success that is no end":   {"always", []int{0}, nil},
+		"failures that are no end":   {"unless-stopped", []int{1, 1, 1}, nil},
+		"a success, done on failure": {"on-failure", []int{0}, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := &lab{t: t, m: fake.New()}
+			l.load(strings.Replace(baseYAML, "    command: [serve]", "    command: [serve]\n    restart: "+c.restart, 1))
+			l.up()
+			for i, code := range c.codes {
+				if i > 0 {
+					if err := l.m.Revive("p", "web"); err != nil {
+						t.Fatal(err)
+					}
+				}
+				l.m.Exit("p", "web", code)
+			}
+			if diff := cmp.Diff(c.want, lines(l.plan())); diff != "" {
+				t.Error(diff)
+			}
+			l.up()
+		})
+	}
+}
+
+// TestAPolicyThatStartsWhatWasDone: an edit of the file is enough; the process has to be started, too.
+func TestAPolicyThatStartsWhatWasDone(t *testing.T) {
+	l := standing(t)
+	l.m.Exit("p", "web", 0)
+	l.load(strings.Replace(baseYAML, "    command: [serve]", "    command: [serve]\n    restart: always", 1))
+	if diff := cmp.Diff([]string{"~ process/web restart no → always edited"}, lines(l.plan())); diff != "" {
+		t.Error(diff)
+	}
+	l.up()
+	for _, s := range l.options().Snapshot.Processes {
+		if s.Status != kernel.Running {
+			t.Errorf("%s is %s", s.Process.Node, s.Status)
+		}
 	}
 }

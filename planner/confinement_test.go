@@ -60,7 +60,7 @@ func TestLimitsOfEnded(t *testing.T) {
 	l.m.Exit("p", "box", 3)
 	l.load(strings.Replace(limitedYAML, "64m", "1g", 1))
 	got := l.plan().Text(planner.TextOptions{Commands: true})
-	for _, want := range []string{"~ process/box", "# stop box", "# start box"} {
+	for _, want := range []string{"~ process/box", "# limit box", "# start box again"} {
 		if !strings.Contains(got, want) {
 			t.Errorf("the plan lacks %q:\n%s", want, got)
 		}

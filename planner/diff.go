@@ -10,6 +10,8 @@ type (
 	carried interface{ CarriedBy() (ID, bool) }
 	// contained goes with any of the resources that it is in, without an op of its own.
 	contained interface{ In() []ID }
+	// explained says why it differs, where nobody outside topo is at it; "" when it can't.
+	explained interface{ Why() Reason }
 	// fragile may be lost by what the plan does to others: the cause, and whether it is then to be
 	// created or replaced.
 	fragile interface {
@@ -75,7 +77,11 @@ func (d *differ) compare(id ID) {
 	if _, ok := w.Update(h); ok {
 		action = Update
 	}
-	d.changes[id] = &Change{Action: action, ID: id, Have: h, Want: w, Reason: d.reason(w)}
+	reason := d.reason(w)
+	if e, ok := h.(explained); ok && reason == Drifted && e.Why() != "" {
+		reason = e.Why()
+	}
+	d.changes[id] = &Change{Action: action, ID: id, Have: h, Want: w, Reason: reason}
 }
 
 // reason tells an edit of the file from a change on the machine: by what was wanted at the last successful up.

@@ -36,6 +36,8 @@ const (
 	Edited    Reason = "edited"
 	Drifted   Reason = "changed outside topo"
 	NotInFile Reason = "not in the file"
+	// StoppedByTopo: a person stopped the process (topo stop, topo kill).
+	StoppedByTopo Reason = "stopped by topo"
 )
 
 // Change is one difference between what is wanted and what is there.

@@ -13,8 +13,10 @@ import (
 // process is what runs in a node.
 type process struct {
 	p kernel.Process
-	// state is "running" also for a process that ended with 0: it is done.
+	// state is "running" also for a process that waits to be restarted by its policy, and for one that ended with 0 and
+	// has none: it is done.
 	state string
+	done  bool
 	waits []spec.Dependency
 	needs []ID
 	netns ID // whose replacement takes the process out of its network
@@ -65,6 +67,9 @@ func desireProcesses(w *Want) []Resource {
 		for _, d := range n.DependsOn {
 			if nodes[d.Node].Process != nil {
 				r.waits = append(r.waits, d)
+				r.p.DependsOn = append(r.p.DependsOn, kernel.Dependency{
+					Node: d.Node, Condition: kernel.Condition(d.Condition), Required: d.Required, Restart: d.Restart,
+				})
 				r.needs = append(r.needs, ID{"process", d.Node})
 			}
 		}
@@ -80,6 +85,8 @@ func kernelProcess(project string, n, home spec.Node) kernel.Process {
 		Argv: s.Argv, Env: s.Env, Dir: s.Dir, User: s.User, Hostname: n.Hostname, Labels: n.Labels,
 		StopSignal: s.StopSignal, StopGrace: s.StopGrace, Init: s.Init, ReadOnly: s.ReadOnly,
 		Privileged: s.Privileged, SecurityOpt: s.SecurityOpt,
+		Restart: kernel.Restart{Policy: kernel.RestartPolicy(s.Restart.Policy), Max: s.Restart.Max},
+		Log:     kernel.LogLimits{MaxSize: s.Log.MaxSize, MaxFile: s.Log.MaxFile},
 	}
 	if home.Netns != "" {
 		p.Hosts = hostsPath(home.Netns)
@@ -105,16 +112,8 @@ const runs = "running"
 func observeProcesses(h *Have) []Resource {
 	var out []Resource
 	for _, s := range h.Snapshot.Processes {
-		state := string(s.Status)
-		switch {
-		case s.Status == kernel.Exited && s.ExitCode == 0 && s.Error == "":
-			state = runs
-		case s.Status == kernel.Exited && s.Error == "":
-			state = fmt.Sprintf("exited %d", s.ExitCode)
-		case s.Status == kernel.Exited:
-			state = "not started"
-		}
-		r := process{p: s.Process, state: state, needs: []ID{{"supervisor", h.Project}}, volumes: volumeNeeds(s.Process, h.volumes)}
+		r := process{p: s.Process, needs: []ID{{"supervisor", h.Project}}, volumes: volumeNeeds(s.Process, h.volumes)}
+		r.state, r.done = stateOf(s)
 		r.needs = append(r.needs, r.volumes...)
 		if node, ok := h.nodes[s.Process.Netns]; ok {
 			r.netns = ID{"netns", node}
@@ -123,6 +122,25 @@ func observeProcesses(h *Have) []Resource {
 		out = append(out, r)
 	}
 	return out
+}
+
+// stateOf says where a process is in its life, as far as that concerns a plan.
+func stateOf(s kernel.ProcessState) (state string, done bool) {
+	switch {
+	case s.Status == kernel.Restarting:
+		return runs, false
+	case s.Status != kernel.Exited:
+		return string(s.Status), false
+	case s.Error != "":
+		return "not started", false
+	case s.ExitCode == 0 && !s.Process.Restart.Forever():
+		return runs, true
+	}
+	state = fmt.Sprintf("exited %d", s.ExitCode)
+	if s.OOMKilled {
+		state += ", out of memory"
+	}
+	return state, false
 }
 
 func (r process) ID() ID      { return ID{"process", r.p.Node} }
@@ -164,7 +182,30 @@ func (r process) Attrs() []Attr {
 		attrs = append(attrs, Attr{"healthcheck", fmt.Sprintf("%s interval %s timeout %s start_period %s start_interval %s retries %d",
 			words(h.Argv), h.Interval, h.Timeout, h.StartPeriod, h.StartInterval, h.Retries)})
 	}
+	attrs = append(attrs, Attr{"restart", p.Restart.String()}, Attr{"logging", logWords(p.Log)})
+	for _, d := range p.DependsOn {
+		attrs = append(attrs, Attr{"depends_on " + d.Node, dependencyWords(d)})
+	}
 	return append(attrs, confinementAttrs(p)...)
+}
+
+func logWords(l kernel.LogLimits) string {
+	size := "no limit"
+	if l.MaxSize > 0 {
+		size = strconv.FormatInt(l.MaxSize, 10) + " bytes"
+	}
+	return size + " × " + strconv.Itoa(max(l.MaxFile, 1))
+}
+
+func dependencyWords(d kernel.Dependency) string {
+	s := string(d.Condition)
+	if !d.Required {
+		s += " optional"
+	}
+	if d.Restart {
+		s += " restart"
+	}
+	return s
 }
 
 // envPrefix stands before a variable's name in an attribute's.
@@ -185,32 +226,55 @@ func words(argv []string) string {
 func (r process) Detail() string { return words(r.p.Argv) }
 
 func (r process) Create() []kernel.Op {
+	return append(r.await(), kernel.ProcessStart{Process: r.p})
+}
+
+// await waits for what the process depends on.
+func (r process) await() []kernel.Op {
 	var ops []kernel.Op
 	for _, d := range r.waits {
 		ops = append(ops, kernel.ProcessWait{
 			Project: r.p.Project, Node: d.Node, Condition: kernel.Condition(d.Condition), Optional: !d.Required,
 		})
 	}
-	return append(ops, kernel.ProcessStart{Process: r.p})
+	return ops
 }
 
 func (r process) Delete() []kernel.Op {
 	return []kernel.Op{kernel.ProcessStop{Project: r.p.Project, Node: r.p.Node}}
 }
 
-// Update starts a process that ended, and changes the limits of one that runs; anything else can't be
-// changed in a running one.
+// Update starts a process that ended, changes the limits of one that runs, and tells its supervisor what only that goes
+// by; anything else can't be changed in a running one.
 func (r process) Update(have Resource) ([]kernel.Op, bool) {
 	h := have.(process)
-	ended := h.state != r.state
-	h.state, h.p.Limits = r.state, r.p.Limits
-	switch {
-	case len(changedAttrs(h, r)) > 0:
-		return nil, false
-	case ended:
-		return append(r.Delete(), r.Create()...), true
+	resume := h.state != r.state || h.done && r.p.Restart.Forever()
+	h.state = r.state
+	var ops []kernel.Op
+	if h.p.Limits != r.p.Limits {
+		h.p.Limits = r.p.Limits
+		ops = append(ops, kernel.ProcessUpdate{Project: r.p.Project, Node: r.p.Node, Limits: r.p.Limits})
 	}
-	return []kernel.Op{kernel.ProcessUpdate{Project: r.p.Project, Node: r.p.Node, Limits: r.p.Limits}}, true
+	if len(changedAttrs(h, r)) > 0 {
+		h.p = h.p.Adjusted(r.p)
+		if len(changedAttrs(h, r)) > 0 {
+			return nil, false
+		}
+		ops = append(ops, kernel.ProcessAdjust{Process: r.p})
+	}
+	if resume {
+		ops = append(ops, r.await()...)
+		ops = append(ops, kernel.ProcessResume{Project: r.p.Project, Node: r.p.Node})
+	}
+	return ops, true
+}
+
+// Why: what a person stopped by topo was not changed outside it.
+func (r process) Why() Reason {
+	if r.state == string(kernel.Stopped) {
+		return StoppedByTopo
+	}
+	return ""
 }
 
 // Lost: a process in a namespace that is made anew is in the old one still.

@@ -3,7 +3,7 @@ package spec
 // Keys of nodes: of namespaces and containers both.
 type node struct {
 	origin
-	_ struct{} `later:"restart scale profiles interfaces" instead:"networks=bridges"`
+	_ struct{} `later:"scale profiles interfaces" instead:"networks=bridges"`
 
 	// Bridges to join: a list of names, or a map from a name to what the attachment is like.
 	Bridges attachments `yaml:"bridges"`
@@ -49,6 +49,31 @@ type node struct {
 	Init flag `yaml:"init"`
 	// Words about the node, kept with its process: a map, or a list of KEY=VALUE.
 	Labels pairs `yaml:"labels"`
+	// Whether the process is started again when it ends: no, always, on-failure (when it ended with another code than 0), on-failure:N (N times at most), unless-stopped. Default: no.
+	Restart word `yaml:"restart"`
+	// How much of what the process prints is kept.
+	Logging *logging `yaml:"logging"`
+}
+
+// How much of what the process prints is kept.
+type logging struct {
+	origin
+
+	// Compose's words for how it is kept: json-file or local. Both mean the same here. Default: json-file.
+	Driver text `yaml:"driver" jsonschema:"enum=json-file,enum=local"`
+	// The limits.
+	Options *logOptions `yaml:"options"`
+}
+
+// Limits of what is kept.
+type logOptions struct {
+	origin
+	_ struct{} `later:"compress labels labels-regex env env-regex tag mode max-buffer-size"`
+
+	// Size of a file, with k, m or g for 1,000, a million or a thousand million bytes; -1: no limit. Default: 10m.
+	MaxSize word `yaml:"max-size"`
+	// How many files there are, that which is written among them. Default: 3.
+	MaxFile number `yaml:"max-file" jsonschema:"minimum=1,maximum=1000"`
 }
 
 // A network namespace.

@@ -47,6 +47,8 @@ func (r *resolver) process(s *nodeState, n *Node) *Process {
 		r.containerOnly(s.container, n, p)
 	}
 	p.Health = r.health(raw.Healthcheck)
+	p.Restart = r.restart(raw.Restart)
+	p.Log = r.logLimits(raw.Logging)
 	if len(argv) > 0 {
 		if argv[0] == "" {
 			r.add(p.Pos, "command: the program has no name")
@@ -62,6 +64,8 @@ func (r *resolver) process(s *nodeState, n *Node) *Process {
 		return p
 	case p.Health != nil && !malformed:
 		r.add(raw.Healthcheck.Pos, "healthcheck: %s has no command", n.Name)
+	case p.Restart.Policy != RestartNo && !malformed:
+		r.add(raw.Restart.Pos, "restart: %s has no command", n.Name)
 	}
 	return nil
 }

@@ -185,6 +185,8 @@ type Process struct {
 	Privileged  bool
 	SecurityOpt []string
 	Health      *Healthcheck // nil: none, or disabled
+	Restart     Restart
+	Log         LogLimits
 
 	// Of a container only.
 	Limits          Limits       `json:",omitzero"`
@@ -193,6 +195,26 @@ type Process struct {
 	Tmpfs           []Tmpfs
 	// VolumesFrom is NODE or NODE:ro; what comes of it is in Mounts.
 	VolumesFrom []string
+}
+
+// Restart is what becomes of a process when it ends.
+type Restart struct {
+	Policy string // RestartNo when not stated
+	Max    int    // of RestartOnFailure: how often; 0 = no limit
+}
+
+// The restart policies, Compose's.
+const (
+	RestartNo            = "no"
+	RestartAlways        = "always"
+	RestartOnFailure     = "on-failure"
+	RestartUnlessStopped = "unless-stopped"
+)
+
+// LogLimits bound what is kept of a process's output.
+type LogLimits struct {
+	MaxSize int64 // bytes of a file, 10 million when not stated; 0 = no limit
+	MaxFile int   // files, 3 when not stated
 }
 
 // Limits are what the processes of a container have together; 0 is no limit.

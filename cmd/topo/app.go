@@ -37,6 +37,7 @@ func newApp(stdin io.Reader, stdout, stderr io.Writer) *cli.App {
 			validateCommand(), configCommand(),
 			psCommand(), lsCommand(), inspectCommand(), portCommand(),
 			execCommand(), logsCommand(), volumeCommand(),
+			startCommand(), stopCommand(), restartCommand(), killCommand(),
 			schemaCommand(), completionCommand(), versionCommand(),
 		},
 		Action:                    noVerb,
@@ -78,8 +79,7 @@ func misused(c *cli.Context, err error, _ bool) error {
 
 // later are verbs that topo will have.
 var later = map[string]bool{
-	"start": true, "stop": true, "restart": true, "kill": true, "check": true, "explain": true,
-	"graph": true, "watch": true, "adopt": true, "convert": true, "gc": true,
+	"check": true, "explain": true, "graph": true, "watch": true, "adopt": true, "convert": true, "gc": true,
 }
 
 // noVerb is what topo does when no command is named, or none that it knows.

@@ -66,7 +66,9 @@ containers:
     labels: {a.b: "c: d"}
     healthcheck: {test: "true || false", interval: 1s, retries: 7}
     depends_on: {r1: {condition: service_started, restart: true}, guest: {condition: service_completed_successfully, required: false}}
-  alone: {network_mode: none, privileged: true}
+    restart: "on-failure:4"
+    logging: {driver: local, options: {max-size: 2m, max-file: 7}}
+  alone: {network_mode: none, privileged: true, restart: always, logging: {options: {max-size: -1}}}
   open: {network_mode: host, ports: ["9000:9000"]}
   keeper:
     network_mode: none

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"strconv"
 	"time"
 
 	"gopkg.in/yaml.v3"
@@ -193,6 +194,8 @@ func addProcessKeys(m *yamlMap, n spec.Node) {
 	if p.Health != nil {
 		m.set("healthcheck", healthNode(*p.Health))
 	}
+	m.text("restart", restartText(p.Restart))
+	m.set("logging", loggingNode(p.Log))
 	if !n.Container {
 		return
 	}
@@ -220,6 +223,26 @@ func healthNode(h spec.Healthcheck) *yaml.Node {
 		m.text(d.key, d.time.String())
 	}
 	m.number("retries", h.Retries)
+	return &m.node
+}
+
+func restartText(r spec.Restart) string {
+	if r.Max > 0 {
+		return r.Policy + ":" + strconv.Itoa(r.Max)
+	}
+	return r.Policy
+}
+
+func loggingNode(l spec.LogLimits) *yaml.Node {
+	options := newMap()
+	if l.MaxSize > 0 {
+		options.text("max-size", strconv.FormatInt(l.MaxSize, 10))
+	} else {
+		options.text("max-size", "-1")
+	}
+	options.number("max-file", l.MaxFile)
+	m := newMap()
+	m.set("options", options.flow())
 	return &m.node
 }
 

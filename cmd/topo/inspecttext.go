@@ -65,11 +65,20 @@ func processText(d nodeDocument) []string {
 	if d.StartedAt != nil {
 		words = append(words, "since "+d.StartedAt.Local().Format(time.DateTime))
 	}
+	if d.PID == 0 && d.FinishedAt != nil {
+		words = append(words, "ended "+d.FinishedAt.Local().Format(time.DateTime))
+	}
+	if d.RestartAt != nil {
+		words = append(words, "starts again "+d.RestartAt.Local().Format(time.DateTime))
+	}
 	lines := []string{strings.Join(words, ", "), strings.Join(d.Command, " ")}
 	if d.Error != "" {
 		lines = append(lines, "error: "+d.Error)
 	}
 	if d.Process != nil {
+		if policy := d.Process.Restart.String(); policy != string(kernel.RestartNo) {
+			lines = append(lines, "restart "+policy)
+		}
 		for _, kv := range d.Process.Env {
 			lines = append(lines, "env "+kv)
 		}

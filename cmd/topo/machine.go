@@ -94,7 +94,8 @@ func (m *machine) Settle(ctx context.Context, project string) error {
 func ofEngine(op kernel.Op) bool {
 	switch op.(type) {
 	case kernel.SupervisorStart, kernel.SupervisorStop, kernel.ProcessStart, kernel.ProcessStop, kernel.ProcessWait,
-		kernel.ProcessUpdate, kernel.VolumeCreate, kernel.VolumeSet, kernel.VolumeDelete:
+		kernel.ProcessUpdate, kernel.VolumeCreate, kernel.VolumeSet, kernel.VolumeDelete,
+		kernel.ProcessHalt, kernel.ProcessResume, kernel.ProcessSignal, kernel.ProcessAdjust:
 		return true
 	}
 	return false

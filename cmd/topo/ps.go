@@ -1,10 +1,10 @@
 package main
 
 import (
-	"fmt"
 	"io"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/urfave/cli/v2"
 
@@ -19,7 +19,8 @@ func psCommand() *cli.Command {
 		ArgsUsage: "[NODE…]",
 		Description: `Lists what is on the machine, not what the file says: namespace or container, the state
 and health of its process, addresses, published ports. A node in which nothing is run is
-"up".
+"up". Behind the state stand the exit code of what has ended, the signal that ended it or
+"out of memory", and how often its restart policy has started it again.
 
 Example:
   topo ps
@@ -57,16 +58,29 @@ func writeNodes(w io.Writer, nodes []nodeView) error {
 	return writeTable(w, []string{"NODE", "KIND", "STATUS", "HEALTH", "PID", "ADDRESSES", "PORTS"}, rows)
 }
 
-// statusText is the status, with the exit code of what has ended.
+// statusText is the status, with the exit code of what has ended and why, and how often it was restarted.
 func statusText(n nodeView) string {
-	switch {
-	case n.ExitCode != nil:
-		return fmt.Sprintf("%s (%d)", n.Status, *n.ExitCode)
-	case n.Status == "":
-		return string(kernel.Lost)
-	default:
-		return n.Status
+	status := n.Status
+	if status == "" {
+		status = string(kernel.Lost)
 	}
+	var words []string
+	if n.ExitCode != nil {
+		words = append(words, strconv.Itoa(*n.ExitCode))
+	}
+	switch {
+	case n.OOMKilled:
+		words = append(words, "out of memory")
+	case n.Signal != "":
+		words = append(words, n.Signal)
+	}
+	if n.Restarts > 0 {
+		words = append(words, counted(n.Restarts, "restart"))
+	}
+	if len(words) > 0 {
+		status += " (" + strings.Join(words, ", ") + ")"
+	}
+	return status
 }
 
 // readRunning reads the machine for the project that a command is about; it must be up.

@@ -144,7 +144,7 @@ func waitUntilRunning(ctx context.Context, m *machine, t *spec.Topology, nodes [
 		if n.Process == nil || len(wanted) > 0 && !wanted[n.Name] {
 			continue
 		}
-		condition := kernel.ServiceStarted
+		condition := kernel.ServiceRunning
 		if n.Process.Health != nil {
 			condition = kernel.ServiceHealthy
 		}

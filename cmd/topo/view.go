@@ -17,7 +17,7 @@ type nodeView struct {
 	Node      string          `json:"node"`
 	Kind      string          `json:"kind"`      // "namespace", "container"
 	Namespace string          `json:"namespace"` // in /run/netns; "" is the host's own
-	Status    string          `json:"status"`    // "up" (nothing is run in it), "running", "exited", "lost"
+	Status    string          `json:"status"`    // "up" (nothing is run in it), "running", "restarting", "stopped", "exited", "lost"
 	ExitCode  *int            `json:"exit_code,omitempty"`
 	Error     string          `json:"error,omitempty"` // why its process could not be started
 	Health    string          `json:"health,omitempty"`
@@ -26,6 +26,12 @@ type nodeView struct {
 	StartedAt *time.Time      `json:"started_at,omitempty"`
 	Addresses []netip.Prefix  `json:"addresses"`
 	Published []publishedView `json:"published"`
+
+	Signal     string     `json:"signal,omitempty"`     // that ended its process
+	OOMKilled  bool       `json:"oom_killed,omitempty"` // for want of memory
+	Restarts   int        `json:"restarts"`             // by its policy
+	RestartAt  *time.Time `json:"restart_at,omitempty"`
+	FinishedAt *time.Time `json:"finished_at,omitempty"` // its last run
 }
 
 // publishedView is a port of the host that leads to a node.
@@ -83,8 +89,18 @@ func addProcess(v *nodeView, p kernel.ProcessState) {
 	}
 	v.Status, v.Health, v.PID, v.Error = string(p.Status), string(p.Health), p.PID, p.Error
 	v.Command = p.Process.Argv
-	if p.Status == kernel.Exited {
-		v.ExitCode = &p.ExitCode
+	switch p.Status {
+	case kernel.Exited, kernel.Stopped, kernel.Restarting:
+		if p.ExitCode >= 0 { // else nobody knows
+			v.ExitCode = &p.ExitCode
+		}
+	}
+	v.Signal, v.OOMKilled, v.Restarts = p.Signal, p.OOMKilled, p.Restarts
+	if !p.RestartAt.IsZero() {
+		v.RestartAt = &p.RestartAt
+	}
+	if !p.FinishedAt.IsZero() {
+		v.FinishedAt = &p.FinishedAt
 	}
 	if !p.StartedAt.IsZero() {
 		v.StartedAt = &p.StartedAt

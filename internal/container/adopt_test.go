@@ -46,7 +46,7 @@ func hasExitCodes(t *testing.T) bool {
 	if _, err := cmd.Wait(); err != nil {
 		t.Fatal(err)
 	}
-	_, ok := fd.exitCode()
+	_, ok := fd.waitStatus()
 	return ok
 }
 

@@ -48,16 +48,45 @@ func leaveHybrid() error {
 // removeGroups removes a container's control groups, of all hierarchies, with the processes in them; mostly the
 // runtime has done so.
 func removeGroups(id string) error {
-	groups, err := filepath.Glob(filepath.Join(cgroupDir, "*", id))
+	groups, err := groupsOf(id)
 	if err != nil {
 		return err
 	}
-	for _, group := range append(groups, filepath.Join(cgroupDir, id)) {
+	for _, group := range groups {
 		if err := removeGroup(group); err != nil {
 			return fmt.Errorf("removing control group %s: %w", group, err)
 		}
 	}
 	return nil
+}
+
+// groupsOf lists where a container's control groups may be, on hosts of either version and of both.
+func groupsOf(id string) ([]string, error) {
+	groups, err := filepath.Glob(filepath.Join(cgroupDir, "*", id))
+	return append(groups, filepath.Join(cgroupDir, id)), err
+}
+
+// oomKilled reports whether the kernel has killed something of a container for want of memory: the count oom_kill, in
+// memory.events of the second version and in memory.oom_control of the first (from Linux 4.13 on).
+func oomKilled(id string) bool {
+	groups, err := groupsOf(id)
+	if err != nil {
+		return false
+	}
+	for _, group := range groups {
+		for _, file := range []string{"memory.events", "memory.oom_control"} {
+			data, err := os.ReadFile(filepath.Join(group, file))
+			if err != nil {
+				continue
+			}
+			for line := range strings.Lines(string(data)) {
+				if count, ok := strings.CutPrefix(strings.TrimSpace(line), "oom_kill "); ok && count != "0" {
+					return true
+				}
+			}
+		}
+	}
+	return false
 }
 
 func removeGroup(group string) error {

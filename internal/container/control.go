@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"strconv"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -27,6 +28,8 @@ type request struct {
 	Condition kernel.Condition `json:"condition,omitempty"`
 	Optional  bool             `json:"optional,omitempty"`
 	Limits    *kernel.Limits   `json:"limits,omitempty"`
+	Grace     time.Duration    `json:"grace,omitempty"`
+	Signal    string           `json:"signal,omitempty"`
 }
 
 // The requests.
@@ -35,6 +38,10 @@ const (
 	opStop     = "stop"     // Node
 	opWait     = "wait"     // Node, Condition, Optional
 	opLimit    = "limit"    // Node, Limits
+	opHalt     = "halt"     // Node, Grace
+	opResume   = "resume"   // Node
+	opSignal   = "signal"   // Node, Signal
+	opAdjust   = "adjust"   // Process
 	opShutdown = "shutdown" // stop all that is left, and end
 )
 

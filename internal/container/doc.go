@@ -8,12 +8,28 @@
 // at the request of commands (a Unix socket, 0600, which answers root only), reads what they print, checks
 // their health, and sees how they end: it is a subreaper, so the main processes of containers are its children.
 //
-// Killed, it loses nothing. Processes run on; what they print waits in FIFOs (64 KiB a stream, then a writer
+// Killed, it loses no process. They run on; what they print waits in FIFOs (64 KiB a stream, then a writer
 // waits). The next supervisor, which any command starts that needs one, finds them on disk, knows them by pid
 // and start time, and holds them by pidfd. How a process ended that is not its child it learns by
 // PIDFD_GET_INFO, from Linux 6.15 on; before, and for what ended while there was no supervisor, the status is
 // Lost. A start that its death cut short is cleaned up by the next ProcessStop: what is needed to find it is on
 // disk before it begins.
+//
+// # Ends and restarts
+//
+// A process that ends is started again as its restart policy says (kernel.Restart), with Docker's back-off. How often that
+// was, when the next one is due, and that a person wants a process stopped, is in its record before it is acted on: so the
+// next supervisor goes on with it, and starts what ended meanwhile, or was being started, by the same rules (an end
+// that nobody saw counts as a failure). A run that a policy or ProcessResume begins finds the log and the files of the one
+// before; those are gone only where the root is in memory, see below.
+//
+// # Logs
+//
+// What a process prints is in files DATA/projects/PROJECT/nodes/NODE/log.1, log.2 and so on, in the form of Docker's
+// json-file: a file is ended when it has reached its limit, and only the last few are kept. While the supervisor lives it
+// loses nothing else, unless the disk is full: then it loses lines and doesn't stop the program. Its kill -9 loses, of each
+// stream, what it had read and not yet written, at most a line or 16 KiB of it; and of a process that ends before the
+// next supervisor is there, what was in the FIFO, at most 64 KiB.
 //
 // Neither [Engine.Observe] nor [Engine.Exec], [Engine.Logs] or a ProcessStop needs it.
 //
@@ -39,7 +55,7 @@
 // The root is a private copy-on-write view of the host's: an overlay over /, and one over each file system
 // mounted below it (a single mounted file, and whatever can't be overlaid, is read-only). What the container
 // writes is in DATA/projects/PROJECT/nodes/NODE/root, or in memory where that can't take an overlay's
-// writes, and goes with it. Writes never reach the host, but for volumes. /run is empty and the container's own, so
+// writes, and goes with it; in memory, it goes with each run. Writes never reach the host, but for volumes. /run is empty and the container's own, so
 // that no socket of the host's services is there; so are /proc, /sys and /dev; topo's folders are masked. /tmp,
 // /home and all else are as on the host. /etc/hosts and /etc/resolv.conf are read-only: topo keeps them.
 //

@@ -59,6 +59,8 @@ func (e *Engine) layout(project string) layout {
 //   - VolumeSet: fails with ENOENT, and with EPERM when it is another project's.
 //   - VolumeDelete: succeeds when there is none. Fails with EBUSY while a node's process has it, running
 //     or not, and with EPERM when it is another project's.
+//   - ProcessHalt, ProcessResume, ProcessSignal, ProcessAdjust: fail when the node has no process. They start a supervisor
+//     where there is none.
 func (e *Engine) Do(ctx context.Context, op kernel.Op) error {
 	var err error
 	switch op := op.(type) {
@@ -80,6 +82,14 @@ func (e *Engine) Do(ctx context.Context, op kernel.Op) error {
 		err = e.volumes().set(op)
 	case kernel.VolumeDelete:
 		err = e.volumes().remove(op)
+	case kernel.ProcessHalt:
+		err = e.ask(ctx, e.layout(op.Project), request{Op: opHalt, Node: op.Node, Grace: op.Grace})
+	case kernel.ProcessResume:
+		err = e.ask(ctx, e.layout(op.Project), request{Op: opResume, Node: op.Node})
+	case kernel.ProcessSignal:
+		err = e.ask(ctx, e.layout(op.Project), request{Op: opSignal, Node: op.Node, Signal: op.Signal})
+	case kernel.ProcessAdjust:
+		err = e.ask(ctx, e.layout(op.Process.Project), request{Op: opAdjust, Process: &op.Process})
 	default:
 		err = errors.ErrUnsupported
 	}

@@ -48,11 +48,9 @@ func haltMain(ctx context.Context, p kernel.Process, id identity) error {
 		return err
 	}
 	defer fd.close()
-	stop := unix.SIGTERM
-	if p.StopSignal != "" {
-		if stop, err = signal.ParseSignal(p.StopSignal); err != nil {
-			return err
-		}
+	stop, err := stopSignal(p)
+	if err != nil {
+		return err
 	}
 	for _, step := range []struct {
 		signal unix.Signal
@@ -74,6 +72,13 @@ func haltMain(ctx context.Context, p kernel.Process, id identity) error {
 		}
 	}
 	return fmt.Errorf("process %d does not end after SIGKILL", id.PID)
+}
+
+func stopSignal(p kernel.Process) (unix.Signal, error) {
+	if p.StopSignal == "" {
+		return unix.SIGTERM, nil
+	}
+	return signal.ParseSignal(p.StopSignal)
 }
 
 // killLimit is how long a process may take to end after SIGKILL: uninterruptible sleep, on a dead NFS server.

@@ -18,8 +18,8 @@ import (
 // check runs a process's health check until ctx ends, as Docker does (moby, daemon/health.go): the first
 // after one interval, each next one an interval after the last has ended. While the start period
 // lasts and no check has passed, the interval is the start interval, and failures don't count.
-func (n *node) check(ctx context.Context) {
-	h := n.process.Health
+func (n *node) check(ctx context.Context, p kernel.Process) {
+	h := p.Health
 	failures := 0
 	for {
 		_, rec, _ := n.state()
@@ -33,7 +33,7 @@ func (n *node) check(ctx context.Context) {
 			return
 		case <-time.After(pause):
 		}
-		output, err := n.probe(ctx, rec, h)
+		output, err := n.probe(ctx, p, rec)
 		if ctx.Err() != nil {
 			return
 		}
@@ -56,16 +56,17 @@ func (n *node) check(ctx context.Context) {
 
 // probe runs the check once; the error says how it failed. One that takes longer than the timeout
 // is killed, and has failed.
-func (n *node) probe(ctx context.Context, rec record, h *kernel.Healthcheck) (output string, err error) {
+func (n *node) probe(ctx context.Context, p kernel.Process, rec record) (output string, err error) {
+	h := p.Health
 	limited, cancel := context.WithTimeout(ctx, h.Timeout)
 	defer cancel()
 	var out shortBuffer
 	r := ExecRequest{Project: n.project, Node: n.name, Argv: h.Argv, Stdout: &out, Stderr: &out, Signals: make(chan os.Signal), patience: patience}
 	code, err := 0, error(nil)
-	if n.process.Container {
-		code, err = execContainer(limited, n.layout, n.process, rec, r)
+	if p.Container {
+		code, err = execContainer(limited, n.layout, p, rec, r)
 	} else {
-		code, err = n.probePlain(limited, rec, r)
+		code, err = n.probePlain(limited, p, rec, r)
 	}
 	switch {
 	case limited.Err() != nil && ctx.Err() == nil:
@@ -80,7 +81,7 @@ func (n *node) probe(ctx context.Context, rec record, h *kernel.Healthcheck) (ou
 const patience = time.Second
 
 // probePlain is execPlain with children that the reaper waits for. The whole process group is killed at the timeout.
-func (n *node) probePlain(ctx context.Context, rec record, r ExecRequest) (int, error) {
+func (n *node) probePlain(ctx context.Context, p kernel.Process, rec record, r ExecRequest) (int, error) {
 	var cmd *exec.Cmd
 	var exit chan runc.Exit
 	err := onThread(func() error {
@@ -88,7 +89,7 @@ func (n *node) probePlain(ctx context.Context, rec record, r ExecRequest) (int, 
 		if err != nil {
 			return err
 		}
-		if cmd, err = r.plainCommand(n.process, n.path); err != nil {
+		if cmd, err = r.plainCommand(p, n.path); err != nil {
 			return err
 		}
 		cmd.Stdout, cmd.Stderr = r.Stdout, r.Stderr

@@ -109,10 +109,10 @@ func (p *pidfd) wait(ctx context.Context) error {
 	return err
 }
 
-// exitCode tells how a process that has ended did so, also one that is not our child; !ok
+// waitStatus tells how a process that has ended did so, also one that is not our child; !ok
 // before Linux 6.15, which lacks PIDFD_INFO_EXIT. The kernel knows when the parent has waited for
 // it: for an orphan that is PID 1, at once.
-func (p *pidfd) exitCode() (code int, ok bool) {
+func (p *pidfd) waitStatus() (status unix.WaitStatus, ok bool) {
 	const limit, pause = 2 * time.Second, time.Millisecond // of a parent that has other things to do
 	for end := time.Now().Add(limit); ; time.Sleep(pause) {
 		waited := p.waitedFor()
@@ -122,7 +122,7 @@ func (p *pidfd) exitCode() (code int, ok bool) {
 			return 0, false
 		}
 		if err == nil && info.Mask&unix.PIDFD_INFO_EXIT != 0 {
-			return exitCode(unix.WaitStatus(info.Exit_code)), true
+			return unix.WaitStatus(info.Exit_code), true
 		}
 		if waited || time.Now().After(end) {
 			return 0, false

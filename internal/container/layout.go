@@ -29,7 +29,7 @@ const (
 //	DATA/projects/PROJECT/
 //		supervisor.log
 //		nodes/NODE/
-//			log            what the process printed
+//			log.1, log.2…  what the process printed, the newest last
 //			root/          upper and work folders of a container's root
 //
 // Volumes are kept apart from projects, see [volumeStore].

@@ -3,6 +3,7 @@ package container
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"os"
 	"regexp"
 	"strings"
@@ -18,7 +19,7 @@ func writeLog(t *testing.T, l layout, node string, lines map[int]string) {
 	if err := l.makeNode(node); err != nil {
 		t.Fatal(err)
 	}
-	w, err := openLog(l.log(node))
+	w, err := openLog(l.log(node), unlimited)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -35,6 +36,8 @@ func writeLog(t *testing.T, l layout, node string, lines map[int]string) {
 		t.Fatal(err)
 	}
 }
+
+func unlimited() kernel.LogLimits { return kernel.LogLimits{} }
 
 func logTime(second int) time.Time { return time.Date(2030, 1, 2, 3, 4, second, 0, time.UTC) }
 
@@ -78,7 +81,7 @@ func TestLogs(t *testing.T) {
 func TestLogEntries(t *testing.T) {
 	t.Parallel()
 	path := t.TempDir() + "/log"
-	w, err := openLog(path)
+	w, err := openLog(path, unlimited)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -88,7 +91,7 @@ func TestLogEntries(t *testing.T) {
 		t.Fatal(err)
 	}
 	// What a crash cut short is left out.
-	f, err := os.OpenFile(path, os.O_APPEND|os.O_WRONLY, 0)
+	f, err := os.OpenFile(logFile(path, 1), os.O_APPEND|os.O_WRONLY, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -176,4 +179,244 @@ func TestFollow(t *testing.T) {
 			l.Errorf("given up: %v", err)
 		}
 	})
+}
+
+// limited is a log of three files of at least 1,000 bytes.
+func limited() kernel.LogLimits { return kernel.LogLimits{MaxSize: 1000, MaxFile: 3} }
+
+func numbered(n int) entry {
+	return entry{Log: fmt.Sprintf("line %d\n", n), Stream: "stdout", Time: logTime(0).Add(time.Duration(n))}
+}
+
+// A log of whatever length takes no more than its limits; a reader that keeps up misses nothing, one that comes
+// late begins with what is left.
+func TestRotation(t *testing.T) {
+	t.Parallel()
+	path := t.TempDir() + "/log"
+	w, err := openLog(path, limited)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.close()
+	keen, lazy := logReader{path: path}, logReader{path: path}
+	defer keen.close()
+	defer lazy.close()
+	const many = 1000
+	seen := 0
+	for n := range many {
+		w.write(numbered(n))
+		if n%3 != 0 && n != many-1 {
+			continue
+		}
+		entries, err := keen.next()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range entries {
+			if want := numbered(seen).Log; e.Log != want {
+				t.Fatalf("read %q, want %q", e.Log, want)
+			}
+			seen++
+		}
+		if n == 0 {
+			if entries, err := lazy.next(); err != nil || len(entries) != 1 {
+				t.Fatalf("%v, %v", entries, err)
+			}
+		}
+	}
+	if seen != many {
+		t.Errorf("%d lines were read of %d", seen, many)
+	}
+	numbers, err := logFiles(path)
+	if err != nil || len(numbers) != 3 {
+		t.Fatalf("files %v, %v", numbers, err)
+	}
+	size := int64(0)
+	for _, number := range numbers {
+		info, err := os.Stat(logFile(path, number))
+		if err != nil {
+			t.Fatal(err)
+		}
+		size += info.Size()
+	}
+	if size > 3*1100 { // a file ends with the entry that fills it
+		t.Errorf("the files have %d bytes", size)
+	}
+	// It had the first file open still: of that it gets all, then what is left.
+	late, err := lazy.next()
+	if err != nil || late[0].Log != numbered(1).Log || late[len(late)-1].Log != numbered(many-1).Log {
+		t.Errorf("%d entries, the first %q, %v", len(late), late[0].Log, err)
+	}
+	fresh := logReader{path: path}
+	defer fresh.close()
+	rest, err := fresh.next()
+	if err != nil || len(rest) == 0 || len(rest) >= many || rest[len(rest)-1].Log != numbered(many-1).Log {
+		t.Fatalf("%d entries, %v", len(rest), err)
+	}
+	for i, e := range rest {
+		if want := numbered(many - len(rest) + i).Log; e.Log != want {
+			t.Fatalf("read %q, want %q", e.Log, want)
+		}
+	}
+}
+
+// A reader and a writer at once.
+func TestFollowRotation(t *testing.T) {
+	t.Parallel()
+	path := t.TempDir() + "/log"
+	w, err := openLog(path, func() kernel.LogLimits { return kernel.LogLimits{MaxSize: 500, MaxFile: 1000} })
+	if err != nil {
+		t.Fatal(err)
+	}
+	const many = 5000
+	go func() {
+		for n := range many {
+			w.write(numbered(n))
+		}
+		w.close()
+	}()
+	r := logReader{path: path}
+	defer r.close()
+	for seen, end := 0, time.Now().Add(20*time.Second); seen < many; {
+		entries, err := r.next()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range entries {
+			if want := numbered(seen).Log; e.Log != want {
+				t.Fatalf("read %q, want %q", e.Log, want)
+			}
+			seen++
+		}
+		if time.Now().After(end) {
+			t.Fatalf("only %d lines came", seen)
+		}
+	}
+}
+
+// A supervisor goes on with the log of the one before; what that one's death cut short goes, and spoils nothing.
+func TestLogGoesOn(t *testing.T) {
+	t.Parallel()
+	path := t.TempDir() + "/log"
+	write := func(n int) {
+		t.Helper()
+		w, err := openLog(path, limited)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.write(numbered(n))
+		if err := w.close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r := logReader{path: path}
+	defer r.close()
+	read := func() string {
+		t.Helper()
+		entries, err := r.next()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var b strings.Builder
+		for _, e := range entries {
+			b.WriteString(e.Log)
+		}
+		return b.String()
+	}
+	write(1)
+	f, err := os.OpenFile(logFile(path, 1), os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.WriteString(`{"log":"half a li`); err != nil {
+		t.Fatal(err)
+	}
+	f.Close()
+	if got := read(); got != "line 1\n" {
+		t.Errorf("read %q", got)
+	}
+	write(2)
+	if got := read(); got != "line 2\n" {
+		t.Errorf("then %q", got)
+	}
+	if err := os.Remove(logFile(path, 1)); err != nil {
+		t.Fatal(err)
+	}
+	write(3)
+	if got := read(); got != "line 3\n" {
+		t.Errorf("of a new log %q", got)
+	}
+}
+
+// What a process prints is bounded on disk, over its runs, and follows through the files.
+func TestLogLimits(t *testing.T) {
+	everywhere(t, func(l *lab, p kernel.Process) {
+		p.Argv = []string{"seq", "20000"}
+		p.Log = kernel.LogLimits{MaxSize: 100_000, MaxFile: 2}
+		l.start(p)
+		got := l.logged("n")
+		lines := strings.Split(strings.TrimSuffix(got, "\n"), "\n")
+		if len(lines) < 500 || len(lines) > 5000 || lines[len(lines)-1] != "20000" {
+			l.Errorf("%d lines are kept, the last is %q", len(lines), lines[len(lines)-1])
+		}
+		numbers, err := logFiles(l.layout(l.project).log("n"))
+		if err != nil || len(numbers) != 2 {
+			l.Errorf("files %v, %v", numbers, err)
+		}
+		var tail bytes.Buffer
+		err = l.Logs(l.Context(), LogsRequest{Project: l.project, Tail: 1500, Stdout: &tail, Stderr: &tail})
+		if want := strings.Join(lines[max(0, len(lines)-1500):], "\n") + "\n"; err != nil || tail.String() != want {
+			l.Errorf("the tail has %d lines, %v", strings.Count(tail.String(), "\n"), err)
+		}
+		l.do(kernel.ProcessResume{Project: l.project, Node: "n"})
+		if more := l.logged("n"); more == got || !strings.HasSuffix(more, "\n20000\n") {
+			l.Error("the second run left no trace")
+		}
+	})
+}
+
+// A program that prints without end, faster than anybody reads: each look at its log ends.
+func TestFollowFlood(t *testing.T) {
+	t.Parallel()
+	path := t.TempDir() + "/log"
+	w, err := openLog(path, func() kernel.LogLimits { return kernel.LogLimits{MaxSize: 100_000, MaxFile: 3} })
+	if err != nil {
+		t.Fatal(err)
+	}
+	stop, stopped := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(stopped)
+		for n := 0; ; n++ {
+			select {
+			case <-stop:
+				return
+			default:
+				w.write(numbered(n))
+			}
+		}
+	}()
+	r := logReader{path: path}
+	defer r.close()
+	for last := -1; last < 50_000; {
+		entries, err := r.next()
+		if err != nil {
+			t.Fatal(err)
+		}
+		// Four files: the one that it has open may be gone, and three are there.
+		if len(entries) > 4*100_000/50 {
+			t.Fatalf("one look gave %d entries", len(entries))
+		}
+		for _, e := range entries {
+			var n int
+			if _, err := fmt.Sscanf(e.Log, "line %d", &n); err != nil || n <= last {
+				t.Fatalf("read %q after line %d, %v", e.Log, last, err)
+			}
+			last = n
+		}
+	}
+	close(stop)
+	<-stopped
+	if err := w.close(); err != nil {
+		t.Fatal(err)
+	}
 }

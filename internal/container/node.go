@@ -76,31 +76,43 @@ func (n *node) start(ctx context.Context, p kernel.Process) error {
 	n.mu.Lock()
 	n.process, n.record = p, record{}
 	n.mu.Unlock()
-	if err := n.launch(ctx, p); err != nil {
-		code := 128 // Docker's code for a container that could not be made
-		var command *CommandError
-		if errors.As(err, &command) {
-			code = command.Code
-		}
-		return errors.Join(err, n.update(func(r *record) {
-			r.Status, r.ExitCode, r.Error, r.FinishedAt = kernel.Exited, code, err.Error(), time.Now().UTC()
-		}))
-	}
-	return nil
+	return n.run(ctx, p)
 }
 
-// launch runs the process and sets everything up that watches it.
-func (n *node) launch(ctx context.Context, p kernel.Process) error {
+// run is the first run after a person's start: when it can't be, that is told, and not tried again.
+func (n *node) run(ctx context.Context, p kernel.Process) error {
+	err := n.launch(ctx, p, record{})
+	if err == nil {
+		return nil
+	}
+	return errors.Join(err, n.update(func(r *record) {
+		r.Status, r.ExitCode, r.Error, r.FinishedAt = kernel.Exited, launchCode(err), err.Error(), time.Now().UTC()
+	}))
+}
+
+// launchCode is the exit code of what could not be started.
+func launchCode(err error) int {
+	var command *CommandError
+	if errors.As(err, &command) {
+		return command.Code
+	}
+	return 128 // Docker's, for a container that could not be made
+}
+
+// launch runs the process and sets everything up that watches it. Of the runs before, the new one inherits the
+// count and the back-off.
+func (n *node) launch(ctx context.Context, p kernel.Process, before record) error {
 	io, err := makeOutput(n.layout, n.name)
 	if err != nil {
 		return err
 	}
 	defer io.Close()
-	out, err := openOutput(n.layout, n.name)
+	out, err := openOutput(n.layout, n.name, n.limits)
 	if err != nil {
 		return err
 	}
 	save := func(r record) error {
+		r.Restarts, r.Backoff = before.Restarts, before.Backoff
 		r.Status = kernel.Lost // what it is if this supervisor dies now
 		return n.update(func(now *record) { *now = r })
 	}
@@ -113,6 +125,7 @@ func (n *node) launch(ctx context.Context, p kernel.Process) error {
 	started, err := launch(p, io, save)
 	if err == nil {
 		started.Status, started.StartedAt = kernel.Running, time.Now().UTC()
+		started.Restarts, started.Backoff = before.Restarts, before.Backoff
 		if p.Health != nil {
 			started.Health = kernel.Starting
 		}
@@ -130,7 +143,7 @@ func (n *node) launch(ctx context.Context, p kernel.Process) error {
 	if err := n.update(func(r *record) { *r = started.record }); err != nil {
 		return err
 	}
-	n.watch(out, func(context.Context) (int, bool) { return (<-started.exit).Status, true }, started.end)
+	n.watch(out, func(context.Context) ending { return endingOf(unix.WaitStatus((<-started.exit).Status)) }, started.end)
 	return nil
 }
 
@@ -152,10 +165,7 @@ func (n *node) forget(ctx context.Context) error {
 			return err
 		}
 	}
-	n.mu.Lock()
-	ended := n.ended
-	n.mu.Unlock()
-	<-ended
+	n.awaitEnd()
 	if err := n.removeNode(n.name); err != nil {
 		return fmt.Errorf("removing files of %s: %w", n.name, err)
 	}
@@ -165,6 +175,20 @@ func (n *node) forget(ctx context.Context) error {
 	close(n.changed)
 	n.changed = make(chan struct{})
 	return nil
+}
+
+// awaitEnd returns when no process runs, and its end is recorded; whoever calls has seen to its end.
+func (n *node) awaitEnd() {
+	n.mu.Lock()
+	ended := n.ended
+	n.mu.Unlock()
+	<-ended
+}
+
+// limits are those of the log as they are now.
+func (n *node) limits() kernel.LogLimits {
+	p, _, _ := n.state()
+	return p.Log
 }
 
 var _ runc.IO = stdio{}

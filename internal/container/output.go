@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"topo/internal/kernel"
 )
 
 // Processes write to FIFOs, not to pipes that end with the supervisor: a new one opens them again.
@@ -83,8 +85,8 @@ type output struct {
 
 // openOutput opens the FIFOs of a node for reading. The other end must be open already, or
 // reading ends at once.
-func openOutput(l layout, node string) (*output, error) {
-	log, err := openLog(l.log(node))
+func openOutput(l layout, node string, limits func() kernel.LogLimits) (*output, error) {
+	log, err := openLog(l.log(node), limits)
 	if err != nil {
 		return nil, err
 	}

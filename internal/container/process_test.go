@@ -157,17 +157,18 @@ func TestStopSignal(t *testing.T) {
 func (l *lab) awaitLog(node, want string) {
 	l.Helper()
 	testhost.Poll(l, 10*time.Second, func() error {
-		data, err := os.ReadFile(l.layout(l.project).log(node))
+		r := logReader{path: l.layout(l.project).log(node)}
+		defer r.close()
+		entries, err := r.next()
 		if err != nil {
 			return err
 		}
-		entries, _ := (&logReader{path: l.layout(l.project).log(node)}).next()
 		var b strings.Builder
 		for _, e := range entries {
 			b.WriteString(e.Log)
 		}
 		if !strings.Contains(b.String(), want) {
-			return fmt.Errorf("printed %q", data)
+			return fmt.Errorf("printed %q", b.String())
 		}
 		return nil
 	})

@@ -16,6 +16,8 @@ import (
 // own because their parents ended (it is a subreaper, prctl(2)), the main processes of containers
 // among them. It is the ProcessMonitor of go-runc. No other code of the supervisor may wait.
 //
+// An Exit's Status is what wait(2) gave, until Wait makes an exit code of it: there is more in it than that.
+//
 // One lock is held over fork and noting down the pid, so that the exit of a child that we started
 // is never seen before its pid is known. That of a container's main process can be: launching says
 // that one is under way, and exits of strangers are kept until then.
@@ -57,7 +59,7 @@ func (r *reaper) reap() {
 		if err != nil || pid <= 0 {
 			return
 		}
-		e := runc.Exit{Timestamp: time.Now(), Pid: pid, Status: exitCode(status)}
+		e := runc.Exit{Timestamp: time.Now(), Pid: pid, Status: int(status)}
 		if c, ok := r.waiting[pid]; ok {
 			delete(r.waiting, pid)
 			c <- e
@@ -129,5 +131,7 @@ func (r *reaper) Wait(c *exec.Cmd, exit chan runc.Exit) (int, error) {
 	e := <-exit
 	// The child has been waited for: this ends with ECHILD, after it has seen to the pipes.
 	_ = c.Wait()
-	return e.Status, nil
+	// Without a status it keeps its handle on the child, until the garbage collector comes by.
+	_ = c.Process.Release()
+	return exitCode(unix.WaitStatus(e.Status)), nil
 }

@@ -25,6 +25,16 @@ type record struct {
 	// MountNS is the kernel's number of a namespace process's mount namespace, by which what it left
 	// behind is found; 0 before Linux 6.11, which has no number that is never used again.
 	MountNS uint64 `json:"mount_ns,omitempty"`
+
+	// Signal is what ended the last run, "" for an exit; OOMKilled: some of it was killed for want of memory.
+	Signal    string `json:"signal,omitempty"`
+	OOMKilled bool   `json:"oom_killed,omitempty"`
+	// Halted: a person has this run stopped, so it is not followed by another.
+	Halted bool `json:"halted,omitempty"`
+	// Restarts counts those by the policy, Backoff is the wait before the last one; RestartAt is when the next is due.
+	Restarts  int           `json:"restarts,omitempty"`
+	Backoff   time.Duration `json:"backoff,omitempty"`
+	RestartAt time.Time     `json:"restart_at,omitzero"`
 }
 
 // state is the record in the words of the snapshot.
@@ -32,6 +42,10 @@ func (r record) state(p kernel.Process) kernel.ProcessState {
 	s := kernel.ProcessState{
 		Process: p, Status: r.Status, ExitCode: r.ExitCode, Error: r.Error,
 		Health: r.Health, HealthLog: r.HealthLog, StartedAt: r.StartedAt, FinishedAt: r.FinishedAt,
+		Signal: r.Signal, OOMKilled: r.OOMKilled, Restarts: r.Restarts,
+	}
+	if r.Status == kernel.Restarting {
+		s.RestartAt = r.RestartAt
 	}
 	if r.Status == kernel.Running {
 		s.PID = r.PID

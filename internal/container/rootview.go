@@ -22,7 +22,7 @@ import (
 // A change that the host makes to a file appears unless the container has changed that file.
 type rootView struct {
 	target string   // where the view is mounted: a folder
-	store  string   // folder for what the container writes; new and empty for each start
+	store  string   // folder for what the container writes; it finds there what it wrote in its last run
 	hidden []string // folders of the host with no place in the view
 	parts  []string // what is mounted in the view, below its root
 }
@@ -114,6 +114,11 @@ func readOnly(at string) error {
 // overlay mounts one over lower; name tells its folders in the store.
 func (v rootView) overlay(lower, name string) error {
 	upper, work := filepath.Join(v.store, "upper"+name), filepath.Join(v.store, "work"+name)
+	// An overlay refuses the work folder of another one that was volatile: its upper folder might be damaged. That is
+	// so after a crash of the machine, which nothing in here outlives.
+	if err := os.RemoveAll(work); err != nil {
+		return err
+	}
 	for _, dir := range []string{upper, work} {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return err

@@ -157,6 +157,14 @@ func (s *supervisor) answer(ctx context.Context, r request) error {
 		return s.node(r.Node).wait(ctx, r.Condition, r.Optional)
 	case opLimit:
 		return s.node(r.Node).limit(*r.Limits)
+	case opHalt:
+		return s.node(r.Node).halt(finish, r.Grace)
+	case opResume:
+		return s.node(r.Node).resume(finish)
+	case opSignal:
+		return s.node(r.Node).signal(ctx, r.Signal)
+	case opAdjust:
+		return s.node(r.Process.Node).adjust(*r.Process)
 	case opShutdown:
 		return s.shutdown(finish)
 	}

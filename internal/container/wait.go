@@ -34,12 +34,20 @@ func met(p kernel.Process, rec record, c kernel.Condition) (bool, error) {
 	if p.Node == "" {
 		return false, errors.New("no process was started")
 	}
-	if rec.Error != "" {
+	if rec.Error != "" && rec.Status != kernel.Restarting {
 		return false, errors.New(rec.Error)
 	}
 	switch c {
 	case kernel.ServiceStarted:
+		if rec.Status == kernel.Stopped {
+			return false, gone(p, rec)
+		}
 		return rec.PID != 0, nil
+	case kernel.ServiceRunning:
+		if rec.Status == kernel.Running || rec.Status == kernel.Exited && rec.ExitCode == 0 {
+			return true, nil
+		}
+		return false, gone(p, rec)
 	case kernel.ServiceHealthy:
 		switch {
 		case p.Health == nil:
@@ -59,11 +67,13 @@ func met(p kernel.Process, rec record, c kernel.Condition) (bool, error) {
 	return false, fmt.Errorf("condition %q is not known", c)
 }
 
-// gone is nil while a process runs.
+// gone is nil while a process runs, or is about to once more.
 func gone(p kernel.Process, rec record) error {
 	switch rec.Status {
 	case kernel.Exited:
 		return fmt.Errorf("%s exited with code %d", p.Node, rec.ExitCode)
+	case kernel.Stopped:
+		return fmt.Errorf("%s was stopped", p.Node)
 	case kernel.Lost:
 		if rec.PID != 0 {
 			return fmt.Errorf("%s ended, nobody knows how", p.Node)

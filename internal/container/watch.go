@@ -12,32 +12,42 @@ import (
 	"topo/internal/kernel"
 )
 
-// watch follows a running process to its end. exit waits and gives the code, if that can be known.
-func (n *node) watch(out *output, exit func(context.Context) (code int, known bool), cleanup func() error) {
+// ending is how a run ended; the zero value: nobody knows.
+type ending struct {
+	known  bool
+	code   int    // 128+n for signal n
+	signal string // "SIGKILL"; "" for an exit
+}
+
+func endingOf(s unix.WaitStatus) ending {
+	e := ending{known: true, code: exitCode(s)}
+	if s.Signaled() {
+		e.signal = unix.SignalName(s.Signal())
+	}
+	return e
+}
+
+// watch follows a running process to its end. exit waits for that.
+func (n *node) watch(out *output, exit func(context.Context) ending, cleanup func() error) {
 	ended := make(chan struct{})
 	n.mu.Lock()
 	n.ended = ended
+	p := n.process
 	n.mu.Unlock()
 	ctx, cancel := context.WithCancel(context.Background())
 	var checks sync.WaitGroup
-	if n.process.Health != nil {
-		checks.Go(func() { n.check(ctx) })
+	if p.Health != nil {
+		checks.Go(func() { n.check(ctx, p) })
 	}
 	go func() {
 		defer close(ended)
-		code, known := exit(ctx)
+		how := exit(ctx)
 		finished := time.Now().UTC()
 		cancel()
 		checks.Wait()
 		n.complain(cleanup())
 		n.complain(out.finish(lastWords))
-		n.complain(n.update(func(r *record) {
-			*r = r.lost()
-			if known {
-				r.Status, r.ExitCode = kernel.Exited, code
-			}
-			r.FinishedAt = finished
-		}))
+		n.finish(how, finished)
 	}()
 }
 
@@ -48,17 +58,29 @@ const lastWords = 2 * time.Second
 // adopt takes over a process that an earlier supervisor started.
 func (n *node) adopt(p kernel.Process, rec record) error {
 	n.process, n.record = p, rec
-	if rec.Status != kernel.Running {
+	switch rec.Status {
+	case kernel.Running:
+	case kernel.Restarting:
+		go n.restartLater()
+		return nil
+	case kernel.Lost: // a start that was cut short
+		if p.Restart.Again(false, rec.Restarts) {
+			n.finish(ending{}, time.Time{})
+		}
+		return nil
+	default:
 		return nil
 	}
 	fd, err := rec.open()
 	if errors.Is(err, unix.ESRCH) {
-		return errors.Join(sweepNumber(rec.MountNS), n.update(func(r *record) { *r = r.lost() }))
+		err := sweepNumber(rec.MountNS)
+		n.finish(ending{}, time.Time{})
+		return err
 	}
 	if err != nil {
 		return err
 	}
-	out, err := openOutput(n.layout, n.name)
+	out, err := openOutput(n.layout, n.name, n.limits)
 	if err != nil {
 		return err
 	}
@@ -66,12 +88,15 @@ func (n *node) adopt(p kernel.Process, rec record) error {
 		fd.close()
 		return sweepNumber(rec.MountNS)
 	}
-	n.watch(out, func(ctx context.Context) (int, bool) {
+	n.watch(out, func(ctx context.Context) ending {
 		if err := fd.wait(ctx); err != nil {
 			n.complain(err)
-			return 0, false
+			return ending{}
 		}
-		return fd.exitCode()
+		if status, ok := fd.waitStatus(); ok {
+			return endingOf(status)
+		}
+		return ending{}
 	}, cleanup)
 	return nil
 }

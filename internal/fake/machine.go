@@ -273,6 +273,14 @@ func (m *Machine) one(op kernel.Op) error {
 		return m.setVolume(o)
 	case kernel.VolumeDelete:
 		return m.deleteVolume(o)
+	case kernel.ProcessHalt:
+		return m.haltProcess(o)
+	case kernel.ProcessResume:
+		return m.resumeProcess(o)
+	case kernel.ProcessSignal:
+		return m.signalProcess(o)
+	case kernel.ProcessAdjust:
+		return m.adjustProcess(o)
 	}
 	return fmt.Errorf("%T: %w", op, syscall.ENOSYS)
 }

@@ -57,6 +57,9 @@ func (m *Machine) clock() time.Time {
 
 func (p *process) exit(at time.Time, code int) {
 	p.Status, p.ExitCode, p.PID, p.FinishedAt, p.space = kernel.Exited, code, 0, at, nil
+	if p.Process.Restart.Again(code == 0, p.Restarts) {
+		p.Status = kernel.Restarting
+	}
 }
 
 // inhabited: a process runs there, and the namespace outlives its name.
@@ -99,6 +102,11 @@ func (m *Machine) startProcess(p kernel.Process) error {
 	if m.processes[k] != nil {
 		return syscall.EEXIST
 	}
+	return m.launch(k, p)
+}
+
+// launch makes a process run, in place of one that was there.
+func (m *Machine) launch(k processKey, p kernel.Process) error {
 	if len(p.Argv) == 0 {
 		return syscall.EINVAL
 	}
@@ -160,8 +168,15 @@ func (m *Machine) waitProcess(o kernel.ProcessWait) error {
 	switch o.Condition {
 	case kernel.ServiceStarted:
 		return nil
+	case kernel.ServiceRunning:
+		if p.Status == kernel.Running || p.Status == kernel.Exited && p.ExitCode == 0 {
+			return nil
+		}
+		return fmt.Errorf("%s exited with %d", o.Node, p.ExitCode)
 	case kernel.ServiceHealthy:
 		switch {
+		case p.Status == kernel.Restarting:
+			return syscall.EAGAIN // time does not pass in here
 		case p.Status != kernel.Running:
 			return fmt.Errorf("%s exited with %d", o.Node, p.ExitCode)
 		case p.Process.Health == nil:

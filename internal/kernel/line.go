@@ -210,9 +210,14 @@ func (o ProcessStop) String() string { return "# stop " + o.Node }
 func (o ProcessUpdate) String() string {
 	return fmt.Sprintf("# limit %s: %s", o.Node, o.Limits)
 }
+
 func (o ProcessWait) String() string {
 	return fmt.Sprintf("# wait for %s: %s", o.Node, o.Condition)
 }
+func (o ProcessHalt) String() string   { return "# stop " + o.Node + ", and remember it" }
+func (o ProcessResume) String() string { return "# start " + o.Node + " again" }
+func (o ProcessSignal) String() string { return "# send " + o.Signal + " to " + o.Node }
+func (o ProcessAdjust) String() string { return "# tell the supervisor how to treat " + o.Process.Node }
 
 func (o VolumeCreate) String() string { return "# make volume " + o.Name }
 func (o VolumeSet) String() string    { return "# label volume " + o.Name }

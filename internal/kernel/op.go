@@ -163,6 +163,19 @@ type (
 		Project, Node string
 		Limits        Limits
 	}
+	// ProcessHalt ends a process as a person's stop does: its stop signal, a grace period, SIGKILL. It is remembered,
+	// and not started again by its policy. One that has ended stays as it is.
+	ProcessHalt struct {
+		Project, Node string
+		Grace         time.Duration // negative = the process's own
+	}
+	// ProcessResume starts a process that has ended once more, with what it wrote and printed; one that runs is let be.
+	ProcessResume struct{ Project, Node string }
+	// ProcessSignal sends a signal ("SIGHUP", "1") to a process that runs; one that does not is let be. SIGKILL, and its
+	// own stop signal, are a person's stop: see ProcessHalt.
+	ProcessSignal struct{ Project, Node, Signal string }
+	// ProcessAdjust changes what a running process need not notice: see [Process.Adjusted].
+	ProcessAdjust struct{ Process Process }
 	// ProcessWait waits until a node's process meets a condition, and fails when it no longer can.
 	ProcessWait struct {
 		Project, Node string
@@ -228,3 +241,7 @@ func (ProcessWait) op()       {}
 func (VolumeCreate) op()      {}
 func (VolumeSet) op()         {}
 func (VolumeDelete) op()      {}
+func (ProcessHalt) op()       {}
+func (ProcessResume) op()     {}
+func (ProcessSignal) op()     {}
+func (ProcessAdjust) op()     {}

@@ -40,6 +40,11 @@ type Process struct {
 	CapAdd  []string `json:"cap_add,omitempty"`
 	CapDrop []string `json:"cap_drop,omitempty"`
 	Tmpfs   []Tmpfs  `json:"tmpfs,omitempty"`
+	// Restart says what becomes of it when it ends; Log how much of what it printed is kept.
+	Restart Restart   `json:"restart"`
+	Log     LogLimits `json:"log"`
+	// DependsOn is for commands that stop and start processes in their order.
+	DependsOn []Dependency `json:"depends_on,omitempty"`
 }
 
 // Mount is something that is mounted in a node.
@@ -91,6 +96,10 @@ const (
 	Exited  Status = "exited"
 	// Lost: it ran, it is gone, and nobody was there to see its end.
 	Lost Status = "lost"
+	// Restarting: it ended, and is started again when its back-off is over.
+	Restarting Status = "restarting"
+	// Stopped: a person had it ended (topo stop, topo kill); its policy doesn't start it again.
+	Stopped Status = "stopped"
 )
 
 // Health is what the health check says.
@@ -108,12 +117,17 @@ type ProcessState struct {
 	Process    Process   `json:"process"` // as it was started
 	Status     Status    `json:"status"`
 	PID        int       `json:"pid,omitempty"`   // in the host's PID namespace; 0 when it does not run
-	ExitCode   int       `json:"exit_code"`       // of an exited one; 128+n when killed by signal n
+	ExitCode   int       `json:"exit_code"`       // of an exited, stopped or restarting one; 128+n when killed by signal n
 	Error      string    `json:"error,omitempty"` // why it could not be started
 	Health     Health    `json:"health,omitempty"`
 	HealthLog  string    `json:"health_log,omitempty"` // output of the last check
 	StartedAt  time.Time `json:"started_at"`
 	FinishedAt time.Time `json:"finished_at"`
+
+	Signal    string    `json:"signal,omitempty"`     // what killed the last run: "SIGKILL"
+	OOMKilled bool      `json:"oom_killed,omitempty"` // something of the last run was killed for want of memory
+	Restarts  int       `json:"restarts,omitempty"`   // by its policy, since it was last started by a person
+	RestartAt time.Time `json:"restart_at,omitzero"`  // of a restarting one
 }
 
 // Condition is what a dependent waits for (depends_on of compose-spec).
@@ -124,4 +138,7 @@ const (
 	ServiceStarted   Condition = "service_started"
 	ServiceHealthy   Condition = "service_healthy"
 	ServiceCompleted Condition = "service_completed_successfully"
+	// ServiceRunning is no condition of depends_on, but that of waiting for all that was started: it runs,
+	// or has done its work and ended with 0.
+	ServiceRunning Condition = "running"
 )

@@ -188,10 +188,11 @@ func (d *drawing) setRest(n *Node) {
 	if d.chance("extra host", 5) {
 		n.Extra = rapid.SampledFrom([]string{"printer", "scanner"}).Draw(d.t, "extra host value")
 	}
-	n.Env, n.Health = "", false
+	n.Env, n.Health, n.Restart = "", false, ""
 	if n.Command {
 		n.Env = rapid.SampledFrom([]string{"", "hello", "servus"}).Draw(d.t, "env")
 		n.Health = d.chance("health", 3)
+		n.Restart = rapid.SampledFrom([]string{"", "always", "on-failure", "on-failure:2", "unless-stopped"}).Draw(d.t, "restart")
 		for _, other := range d.f.Nodes {
 			if other.Host < n.Host && other.Command && d.chance("depends on", 3) {
 				n.DependsOn = append(n.DependsOn, other.Name)

@@ -46,6 +46,7 @@ type Node struct {
 	Env       string // value of GREETING
 	Health    bool
 	DependsOn []string
+	Restart   string // ""; a policy
 }
 
 // Attachment joins a node to a bridge.
@@ -290,6 +291,7 @@ func (f *File) nodeKeys(n Node) []string {
 	add(n.Extra != "", "extra_hosts: [\"%s:192.0.2.77\"]", n.Extra)
 	add(n.Command, "command: [sleep, infinity]")
 	add(n.Command && n.Env != "", "environment: {GREETING: %s}", n.Env)
+	add(n.Command && n.Restart != "", "restart: %s", n.Restart)
 	add(n.Command && n.Health, "healthcheck: {test: [CMD, \"true\"], interval: 1s}")
 	if len(n.DependsOn) > 0 {
 		add(true, "depends_on:")
