@@ -220,7 +220,8 @@ func TestExecTerminal(t *testing.T) {
 			screen <- string(data)
 		}()
 		// The marks are put together by the shell, so that an echo of the input does not look like output.
-		io.WriteString(pty, "test -t 0 && test -t 1 && echo te''rminal; stty size; echo term=$TERM\n")
+		// runc tells the terminal its size a moment after it has started the program.
+		io.WriteString(pty, "test -t 0 && test -t 1 && echo te''rminal; until stty size | grep -v ^0; do sleep 0.1; done; echo term=$TERM\n")
 		io.WriteString(pty, "sleep 2222\n")
 		testhost.Poll(l, 10*time.Second, func() error {
 			if out, _ := testhost.Try(l, "pgrep", "-fc", "^sleep 2222"); out != "1\n" {
