@@ -305,6 +305,13 @@ ran
 		if diff := cmp.Diff(want, l.run(p, script)); diff != "" {
 			l.Error(diff)
 		}
+		l.do(kernel.ProcessStop{Project: l.project, Node: "n"})
+
+		// One inside a volume is not hidden by it.
+		p = kernel.Process{Mounts: []kernel.Mount{{Source: l.TempDir(), Target: "/opt"}}, Tmpfs: []kernel.Tmpfs{{Target: "/opt/memory"}}}
+		if got := l.run(p, "stat -f -c %T /opt/memory"); got != "tmpfs\n" {
+			l.Errorf("a tmpfs in a volume is a %q", got)
+		}
 	})
 }
 
