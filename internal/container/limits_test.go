@@ -248,7 +248,11 @@ func TestUlimits(t *testing.T) {
 			"Max open files            100                  200                  files     \n"
 		limits := testhost.Run(l, "grep", "-E", "Max (core|open|stack)", fmt.Sprintf("/proc/%d/limits", l.state("n").PID))
 		code, out, stderr := l.exec(ExecRequest{Argv: []string{"grep", "-E", "Max (core|open|stack)", "/proc/self/limits"}})
-		if limits != want || code != 0 || out != want {
+		// Before 1.1.13, runc exec sets limits while its child, a Go program, raises its own soft limit of files to the hard
+		// one: now and then that comes later, and stays. The hard limit holds.
+		raised := strings.Replace(want, "files            100 ", "files            200 ", 1)
+		late := strings.Contains(l.config.Runtime, "runc") && out == raised
+		if limits != want || code != 0 || out != want && !late {
 			l.Errorf("got\n%s, of a command\n%s%s, want\n%s", limits, out, stderr, want)
 		}
 	})
@@ -300,6 +304,13 @@ ran
 `
 		if diff := cmp.Diff(want, l.run(p, script)); diff != "" {
 			l.Error(diff)
+		}
+		l.do(kernel.ProcessStop{Project: l.project, Node: "n"})
+
+		// One inside a volume is not hidden by it.
+		p = kernel.Process{Mounts: []kernel.Mount{{Source: l.TempDir(), Target: "/opt"}}, Tmpfs: []kernel.Tmpfs{{Target: "/opt/memory"}}}
+		if got := l.run(p, "stat -f -c %T /opt/memory"); got != "tmpfs\n" {
+			l.Errorf("a tmpfs in a volume is a %q", got)
 		}
 	})
 }

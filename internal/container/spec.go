@@ -143,10 +143,9 @@ func (b box) mounts() []specs.Mount {
 	if b.Resolv != "" {
 		list = append(list, bind(b.Resolv, "/etc/resolv.conf", "ro"))
 	}
+	defaults := len(list)
 	list = b.addTmpfs(list)
-	// What is mounted in another mount comes after it, in whatever order the file has them.
-	mounts := slices.SortedStableFunc(slices.Values(b.Mounts), func(x, y kernel.Mount) int { return cmp.Compare(depth(x.Target), depth(y.Target)) })
-	for _, m := range mounts {
+	for _, m := range b.Mounts {
 		options := []string{"rw"}
 		if m.ReadOnly {
 			options = []string{"ro"}
@@ -161,6 +160,8 @@ func (b box) mounts() []specs.Mount {
 		}
 		list = append(list, bind(m.Source, filepath.Clean(m.Target), append(options, propagation)...))
 	}
+	// What is mounted in another mount comes after it, in whatever order the file has them.
+	slices.SortStableFunc(list[defaults:], func(x, y specs.Mount) int { return cmp.Compare(depth(x.Destination), depth(y.Destination)) })
 	return list
 }
 

@@ -14,14 +14,10 @@ import (
 // tmpfsType is the file system's name, in specs and in the kernel.
 const tmpfsType = "tmpfs"
 
-// addTmpfs adds the file systems in memory that the file states, those around others first. One in the place of a
+// addTmpfs adds the file systems in memory that the file states. One in the place of a
 // default mount (/run, /dev/shm) stands in its place in the list: what is mounted below it comes after.
 func (b box) addTmpfs(list []specs.Mount) []specs.Mount {
-	own := slices.Clone(b.Tmpfs)
-	slices.SortStableFunc(own, func(x, y kernel.Tmpfs) int {
-		return strings.Count(x.Target, "/") - strings.Count(y.Target, "/")
-	})
-	for _, t := range own {
+	for _, t := range b.Tmpfs {
 		m := specs.Mount{Destination: t.Target, Type: tmpfsType, Source: tmpfsType, Options: tmpfsOptions(t)}
 		i := slices.IndexFunc(list, func(d specs.Mount) bool { return d.Destination == t.Target && d.Type == tmpfsType })
 		if i >= 0 {
