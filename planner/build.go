@@ -55,6 +55,9 @@ func Build(o Options) (*Plan, error) {
 	if err := limits(o); err != nil {
 		return nil, err
 	}
+	if err := roots(o); err != nil {
+		return nil, err
+	}
 	want := desired(o)
 	h := newHave(o.Snapshot, o.Project, want)
 	var have []Resource

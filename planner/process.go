@@ -69,7 +69,7 @@ func kernelProcess(project string, n, home spec.Node) kernel.Process {
 		Project: project, Node: n.Name, Container: n.Container, Netns: home.Netns,
 		Argv: s.Argv, Env: s.Env, Dir: s.Dir, User: s.User, Hostname: n.Hostname, Labels: n.Labels,
 		StopSignal: s.StopSignal, StopGrace: s.StopGrace, Init: s.Init, ReadOnly: s.ReadOnly,
-		Privileged: s.Privileged, SecurityOpt: s.SecurityOpt,
+		Privileged: s.Privileged, SecurityOpt: s.SecurityOpt, Rootfs: s.Rootfs,
 	}
 	if home.Netns != "" {
 		p.Hosts = hostsPath(home.Netns)
@@ -155,6 +155,7 @@ func (r process) Attrs() []Attr {
 		attrs = append(attrs, Attr{"healthcheck", fmt.Sprintf("%s interval %s timeout %s start_period %s start_interval %s retries %d",
 			words(h.Argv), h.Interval, h.Timeout, h.StartPeriod, h.StartInterval, h.Retries)})
 	}
+	attrs = append(attrs, Attr{"rootfs", orNone(p.Rootfs)})
 	return attrs
 }
 

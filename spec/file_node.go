@@ -60,7 +60,7 @@ type namespace struct {
 // A container.
 type container struct {
 	node
-	_ struct{} `later:"image rootfs volumes_from tmpfs cap_add cap_drop mem_limit cpus pids_limit ulimits"`
+	_ struct{} `later:"image volumes_from tmpfs cap_add cap_drop mem_limit cpus pids_limit ulimits"`
 
 	// Files and folders of the host: SOURCE:TARGET[:OPTIONS], or the long form.
 	Volumes []volume `yaml:"volumes"`
@@ -70,6 +70,8 @@ type container struct {
 	Privileged flag `yaml:"privileged"`
 	// no-new-privileges[:true or false], seccomp=unconfined, seccomp=FILE.
 	SecurityOpt []text `yaml:"security_opt"`
+	// Folder that the root file system is a private copy-on-write view of; relative ones start at the topology's folder, ~ is the home. It is never written. Default: the host's root.
+	Rootfs text `yaml:"rootfs"`
 }
 
 // A list of bridges, or a map from a bridge to the attachment.

@@ -130,6 +130,7 @@ func (r *resolver) containerOnly(c *container, p *Process) {
 		p.SecurityOpt = append(p.SecurityOpt, r.securityOpt(t))
 	}
 	p.Mounts = r.mounts(c.Volumes)
+	p.Rootfs, p.RootPos = r.rootfs(c.Rootfs), c.Rootfs.Pos
 }
 
 // securityOpt reads a security option as Docker writes it: "name", "name=value" or, as it was once, "name:value".

@@ -182,6 +182,9 @@ type Process struct {
 	Privileged  bool
 	SecurityOpt []string
 	Health      *Healthcheck // nil: none, or disabled
+	// Rootfs is the folder, absolute, that the root is a copy-on-write view of; "" = the host's root.
+	Rootfs    string
+	RootPos   Pos // of what says what the root is
 }
 
 // Mount is a bind mount of a container.

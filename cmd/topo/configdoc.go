@@ -203,6 +203,7 @@ func addProcessKeys(m *yamlMap, n spec.Node) {
 	m.flag("read_only", p.ReadOnly)
 	m.flag("privileged", p.Privileged)
 	m.texts("security_opt", p.SecurityOpt)
+	m.text("rootfs", p.Rootfs)
 }
 
 func healthNode(h spec.Healthcheck) *yaml.Node {

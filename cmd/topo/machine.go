@@ -41,6 +41,7 @@ func (m *machine) Snapshot(ctx context.Context, q kernel.Query) (kernel.Snapshot
 	if err != nil {
 		return kernel.Snapshot{}, err
 	}
+	s.MissingFolders = m.engine.MissingFolders(q.Folders)
 	if q.Project == "" {
 		return s, nil
 	}

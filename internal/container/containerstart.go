@@ -78,7 +78,10 @@ func containerID(p kernel.Process) string {
 // prepare makes, in the calling thread's new mount namespace, all that the container's mounts come from.
 func (l *launcher) prepare(p kernel.Process, id string) (b box, release func(), err error) {
 	release = func() {}
-	b = box{Process: p, id: id, hostname: p.Hostname, cgroups: hasCgroups(), hidden: []string{l.runDir, l.dataDir}}
+	b = box{Process: p, id: id, hostname: p.Hostname, cgroups: hasCgroups()}
+	if b.hostView() {
+		b.hidden = []string{l.runDir, l.dataDir}
+	}
 	if b.hostname == "" {
 		if b.hostname, err = os.Hostname(); err != nil {
 			return b, release, err
@@ -122,7 +125,10 @@ func (l *launcher) prepare(p kernel.Process, id string) (b box, release func(), 
 	if err := place.put(bundle, b.Mounts); err != nil {
 		return b, release, err
 	}
-	view := rootView{target: rootfs, store: l.root(p.Node), hidden: b.hidden}
+	view := rootView{source: "/", target: rootfs, store: l.root(p.Node), hidden: b.hidden}
+	if !b.hostView() {
+		view.source, view.hidden = p.Rootfs, nil
+	}
 	if err := view.mount(); err != nil {
 		return b, release, err
 	}

@@ -13,14 +13,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// rootView is a private copy-on-write view of the host's root: an overlay over /, and, since an
-// overlay hides what is mounted below it, one over each file system mounted there (a separate
+// rootView is a private copy-on-write view of the host's root, or of another folder: an overlay over it, and,
+// since an overlay hides what is mounted below it, one over each file system mounted there (a separate
 // /usr or /home). All is mounted in the calling thread's mount namespace only, and is
 // gone with the container, whatever happens to topo.
 //
-// Not in the view: /proc, /sys, /dev and /run, which a container has of its own, and topo's folders.
+// Not in a view of the host's root: /proc, /sys, /dev and /run, which a container has of its own, and topo's folders.
 // A change that the host makes to a file appears unless the container has changed that file.
 type rootView struct {
+	source string   // what is viewed: "/", or a folder
 	target string   // where the view is mounted: a folder
 	store  string   // folder for what the container writes; new and empty for each start
 	hidden []string // folders of the host with no place in the view
@@ -39,15 +40,19 @@ func (v *rootView) mount() error {
 	if err != nil {
 		return err
 	}
+	// Where mounts are listed, no path has a link in it.
+	if v.source, err = filepath.EvalSymlinks(v.source); err != nil {
+		return err
+	}
 	layers := v.layers(mounts)
-	if err := v.overlay("/", "0"); err != nil {
+	if err := v.overlay(v.source, "0"); err != nil {
 		// Not every file system can take an overlay's writes (another overlay, as in a container, can't;
 		// nor can NFS). Memory can.
 		if err := unix.Mount("tmpfs", v.store, "tmpfs", 0, "mode=0700"); err != nil {
 			return fmt.Errorf("mounting memory for the root's writes: %w", err)
 		}
-		if merr := v.overlay("/", "0"); merr != nil {
-			return fmt.Errorf("mounting an overlay over the host's root: %w", errors.Join(err, merr))
+		if merr := v.overlay(v.source, "0"); merr != nil {
+			return fmt.Errorf("mounting an overlay over %s: %w", v.source, errors.Join(err, merr))
 		}
 	}
 	for i, path := range layers {
@@ -60,10 +65,13 @@ func (v *rootView) mount() error {
 
 // layers are the mounts that get an overlay of their own, those around others first.
 func (v rootView) layers(mounts []mountPoint) []string {
-	hidden := append([]string{"/proc", "/sys", "/dev", "/run"}, v.hidden...)
+	hidden := v.hidden
+	if v.source == "/" {
+		hidden = append([]string{"/proc", "/sys", "/dev", "/run"}, hidden...)
+	}
 	var paths []string
 	for _, m := range mounts {
-		if m.path == "/" || slices.Contains(pseudo, m.fstype) ||
+		if m.path == v.source || !within(m.path, v.source) || slices.Contains(pseudo, m.fstype) ||
 			slices.ContainsFunc(hidden, func(dir string) bool { return within(m.path, dir) }) {
 			continue
 		}
@@ -76,7 +84,7 @@ func (v rootView) layers(mounts []mountPoint) []string {
 // layer shows what is mounted at path. Where no overlay can be had it is read-only, and a
 // single file is, too: the host's is never written.
 func (v *rootView) layer(path, name string) error {
-	at := filepath.Join(v.target, path)
+	at := v.at(path)
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil // unreadable for root, even: another user's FUSE mount
@@ -92,6 +100,11 @@ func (v *rootView) layer(path, name string) error {
 		return fmt.Errorf("showing %s: %w", path, err)
 	}
 	return readOnly(at)
+}
+
+// at is where a path of the source is in the view.
+func (v rootView) at(path string) string {
+	return filepath.Join(v.target, strings.TrimPrefix(path, v.source))
 }
 
 // makeReadOnly makes everything but the root itself read-only.
@@ -129,7 +142,7 @@ func (v rootView) overlay(lower, name string) error {
 	}
 	escape := strings.NewReplacer(`\`, `\\`, `,`, `\,`, `:`, `\:`).Replace
 	options := "lowerdir=" + escape(lower) + ",upperdir=" + escape(upper) + ",workdir=" + escape(work)
-	target := filepath.Join(v.target, lower)
+	target := v.at(lower)
 	// The view never outlives a crash, so it needs no syncing; before Linux 5.10 there is no such option.
 	err := unix.Mount("overlay", target, "overlay", 0, options+",volatile")
 	if err == unix.EINVAL {

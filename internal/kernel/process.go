@@ -33,6 +33,9 @@ type Process struct {
 	// SecurityOpt as in Compose: "no-new-privileges[:bool]", "seccomp=unconfined", "seccomp=FILE" (absolute).
 	SecurityOpt []string     `json:"security_opt,omitempty"`
 	Health      *Healthcheck `json:"health,omitempty"`
+
+	// Rootfs is a folder that the container's root is a copy-on-write view of; "" is the host's own root.
+	Rootfs string `json:"rootfs,omitempty"`
 }
 
 // Mount is a bind mount.
