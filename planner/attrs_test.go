@@ -55,6 +55,8 @@ var notCompared = map[string]string{
 	"process.waits":      "is order",
 	"process.needs":      "is order",
 	"process.netns":      "follows from the process",
+	"image.ref":          "is the ID",
+	"image.nodes":        "is order",
 }
 
 func TestEveryFieldIsCompared(t *testing.T) {
@@ -77,6 +79,7 @@ func TestEveryFieldIsCompared(t *testing.T) {
 		"ruleset":    {ruleset{table: tb, rules: []kernel.Rule{rule}}},
 		"stray":      {stray{rule}},
 		"supervisor": {supervisor{}},
+		"image":      {image{}},
 		"process":    {process{p: kernel.Process{Health: &kernel.Healthcheck{}}}},
 	}
 	inID := map[string]bool{

@@ -83,7 +83,7 @@ func Build(o Options) (*Plan, error) {
 	}
 	p.First = !slices.ContainsFunc(have, func(r Resource) bool {
 		k := r.ID().Kind
-		return k != firewallKind.Name && k != forwardingKind.Name
+		return k != firewallKind.Name && k != forwardingKind.Name && k != imageKind.Name
 	})
 	return p, nil
 }

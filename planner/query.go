@@ -27,6 +27,7 @@ func Query(t *spec.Topology, project string) kernel.Query {
 		if n.Process != nil && n.Process.Rootfs != "" {
 			q.Folders = append(q.Folders, n.Process.Rootfs)
 		}
+		q.Images = addImage(q.Images, n.Process)
 	}
 	return q
 }

@@ -47,6 +47,9 @@ func (r *resolver) process(s *nodeState, n *Node) *Process {
 		r.containerOnly(s.container, p)
 	}
 	p.Health = r.health(raw.Healthcheck)
+	if p.Image != "" && r.leaveToImage(raw, p) {
+		return p
+	}
 	if len(argv) > 0 {
 		if argv[0] == "" {
 			r.add(p.Pos, "command: the program has no name")
@@ -130,7 +133,7 @@ func (r *resolver) containerOnly(c *container, p *Process) {
 		p.SecurityOpt = append(p.SecurityOpt, r.securityOpt(t))
 	}
 	p.Mounts = r.mounts(c.Volumes)
-	p.Rootfs, p.RootPos = r.rootfs(c.Rootfs), c.Rootfs.Pos
+	r.root(c, p)
 }
 
 // securityOpt reads a security option as Docker writes it: "name", "name=value" or, as it was once, "name:value".

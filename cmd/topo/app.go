@@ -37,6 +37,7 @@ func newApp(stdin io.Reader, stdout, stderr io.Writer) *cli.App {
 			validateCommand(), configCommand(),
 			psCommand(), lsCommand(), inspectCommand(), portCommand(),
 			execCommand(), logsCommand(),
+			pullCommand(), imagesCommand(), imageCommand(),
 			schemaCommand(), completionCommand(), versionCommand(),
 		},
 		Action:                    noVerb,

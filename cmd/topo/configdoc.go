@@ -182,15 +182,26 @@ func addProcessKeys(m *yamlMap, n spec.Node) {
 	if p == nil {
 		return
 	}
-	m.texts("command", p.Argv)
+	command := "command"
+	if p.Image != "" && !p.ImageEntrypoint {
+		command = "entrypoint"
+	}
+	if p.Image == "" || !p.ImageCommand {
+		m.put(command, listOf(p.Argv))
+	}
 	m.set("environment", pairsOf(p.Env))
 	m.text("working_dir", p.Dir)
 	m.text("user", p.User)
 	m.text("stop_signal", p.StopSignal)
 	m.text("stop_grace_period", p.StopGrace.String())
 	m.flag("init", p.Init)
-	if p.Health != nil {
+	switch {
+	case p.Health != nil:
 		m.set("healthcheck", healthNode(*p.Health))
+	case p.Image != "" && !p.ImageHealth:
+		none := newMap()
+		none.flag("disable", true)
+		m.set("healthcheck", none.flow())
 	}
 	if !n.Container {
 		return
@@ -204,6 +215,8 @@ func addProcessKeys(m *yamlMap, n spec.Node) {
 	m.flag("privileged", p.Privileged)
 	m.texts("security_opt", p.SecurityOpt)
 	m.text("rootfs", p.Rootfs)
+	m.text("image", p.Image)
+	m.text("pull_policy", string(p.PullPolicy))
 }
 
 func healthNode(h spec.Healthcheck) *yaml.Node {

@@ -42,6 +42,9 @@ func (m *machine) Snapshot(ctx context.Context, q kernel.Query) (kernel.Snapshot
 		return kernel.Snapshot{}, err
 	}
 	s.MissingFolders = m.engine.MissingFolders(q.Folders)
+	if s.Images, err = m.engine.Images(ctx, q.Images); err != nil {
+		return kernel.Snapshot{}, err
+	}
 	if q.Project == "" {
 		return s, nil
 	}
@@ -89,7 +92,7 @@ func (m *machine) Settle(ctx context.Context, project string) error {
 // ofProcess reports whether an edit is the container engine's.
 func ofProcess(op kernel.Op) bool {
 	switch op.(type) {
-	case kernel.SupervisorStart, kernel.SupervisorStop, kernel.ProcessStart, kernel.ProcessStop, kernel.ProcessWait:
+	case kernel.SupervisorStart, kernel.SupervisorStop, kernel.ProcessStart, kernel.ProcessStop, kernel.ProcessWait, kernel.ImagePull:
 		return true
 	}
 	return false

@@ -82,7 +82,7 @@ func addProcess(v *nodeView, p kernel.ProcessState) {
 		v.Kind = "container"
 	}
 	v.Status, v.Health, v.PID, v.Error = string(p.Status), string(p.Health), p.PID, p.Error
-	v.Command = p.Process.Argv
+	v.Command = p.Image.Over(p.Process).Argv
 	if p.Status == kernel.Exited {
 		v.ExitCode = &p.ExitCode
 	}

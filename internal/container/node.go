@@ -10,6 +10,7 @@ import (
 	runc "github.com/containerd/go-runc"
 	"golang.org/x/sys/unix"
 
+	"topo/internal/image"
 	"topo/internal/kernel"
 )
 
@@ -64,19 +65,14 @@ func (n *node) start(ctx context.Context, p kernel.Process) error {
 	if err := n.forget(ctx); err != nil {
 		return err
 	}
-	if len(p.Argv) == 0 {
-		return errors.New("no command")
-	}
-	if err := n.makeNode(n.name); err != nil {
-		return err
-	}
-	if err := writeJSON(n.processFile(n.name), p); err != nil {
+	from, err := n.note(ctx, &p)
+	if err != nil {
 		return err
 	}
 	n.mu.Lock()
 	n.process, n.record = p, record{}
 	n.mu.Unlock()
-	if err := n.launch(ctx, p); err != nil {
+	if err := n.launch(ctx, p, from); err != nil {
 		code := 128 // Docker's code for a container that could not be made
 		var command *CommandError
 		if errors.As(err, &command) {
@@ -89,8 +85,33 @@ func (n *node) start(ctx context.Context, p kernel.Process) error {
 	return nil
 }
 
+// note writes down what is to be started, and then fills in what is left to an image. From then on the image is in use.
+func (n *node) note(ctx context.Context, p *kernel.Process) (from origin, err error) {
+	if p.Image != "" {
+		store := image.Open(n.dataDir)
+		release, err := store.Use(ctx)
+		if err != nil {
+			return from, err
+		}
+		defer release()
+		if from, err = findOrigin(store, p); err != nil {
+			return from, err
+		}
+	}
+	whole := from.config.Over(*p)
+	if len(whole.Argv) == 0 {
+		return from, errors.New("no command")
+	}
+	if err := n.makeNode(n.name); err != nil {
+		return from, err
+	}
+	err = writeJSON(n.processFile(n.name), *p)
+	*p = whole
+	return from, err
+}
+
 // launch runs the process and sets everything up that watches it.
-func (n *node) launch(ctx context.Context, p kernel.Process) error {
+func (n *node) launch(ctx context.Context, p kernel.Process, from origin) error {
 	io, err := makeOutput(n.layout, n.name)
 	if err != nil {
 		return err
@@ -107,7 +128,7 @@ func (n *node) launch(ctx context.Context, p kernel.Process) error {
 	launch := n.launchPlain
 	if p.Container {
 		launch = func(p kernel.Process, io stdio, save func(record) error) (launched, error) {
-			return n.launchContainer(ctx, p, io, save)
+			return n.launchContainer(ctx, p, from, io, save)
 		}
 	}
 	started, err := launch(p, io, save)

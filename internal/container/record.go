@@ -25,13 +25,15 @@ type record struct {
 	// MountNS is the kernel's number of a namespace process's mount namespace, by which what it left
 	// behind is found; 0 before Linux 6.11, which has no number that is never used again.
 	MountNS uint64 `json:"mount_ns,omitempty"`
+	// Image is what the image says that a container was made from.
+	Image *kernel.ImageConfig `json:"image,omitempty"`
 }
 
 // state is the record in the words of the snapshot.
 func (r record) state(p kernel.Process) kernel.ProcessState {
 	s := kernel.ProcessState{
 		Process: p, Status: r.Status, ExitCode: r.ExitCode, Error: r.Error,
-		Health: r.Health, HealthLog: r.HealthLog, StartedAt: r.StartedAt, FinishedAt: r.FinishedAt,
+		Health: r.Health, HealthLog: r.HealthLog, StartedAt: r.StartedAt, FinishedAt: r.FinishedAt, Image: r.Image,
 	}
 	if r.Status == kernel.Running {
 		s.PID = r.PID

@@ -35,7 +35,7 @@ type box struct {
 }
 
 // hostView reports whether the container's root is a view of the host's.
-func (b box) hostView() bool { return b.Rootfs == "" }
+func (b box) hostView() bool { return b.Rootfs == "" && b.Image == "" }
 
 // initPath is where a container with an init has topo's program.
 const initPath = "/run/topo-init"

@@ -47,7 +47,7 @@ const lastWords = 2 * time.Second
 
 // adopt takes over a process that an earlier supervisor started.
 func (n *node) adopt(p kernel.Process, rec record) error {
-	n.process, n.record = p, rec
+	n.process, n.record = rec.Image.Over(p), rec
 	if rec.Status != kernel.Running {
 		return nil
 	}

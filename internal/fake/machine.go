@@ -26,6 +26,8 @@ type Machine struct {
 	supervisors map[string]int // project → PID
 	processes   map[processKey]*process
 	behaviours  map[string]Behaviour // by node
+	registry    map[string]string    // what images are named elsewhere: reference → digest
+	images      map[string]string    // the store, likewise
 
 	serial int // of link indices, process IDs and MAC addresses
 	faults faults
@@ -58,6 +60,8 @@ func New() *Machine {
 		supervisors: map[string]int{},
 		processes:   map[processKey]*process{},
 		behaviours:  map[string]Behaviour{},
+		registry:    map[string]string{},
+		images:      map[string]string{},
 	}
 	m.host = m.newSpace("")
 	up := true
@@ -263,6 +267,8 @@ func (m *Machine) one(op kernel.Op) error {
 		return m.stopProcess(o)
 	case kernel.ProcessWait:
 		return m.waitProcess(o)
+	case kernel.ImagePull:
+		return m.pullImage(o)
 	}
 	return fmt.Errorf("%T: %w", op, syscall.ENOSYS)
 }

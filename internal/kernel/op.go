@@ -165,6 +165,9 @@ type (
 		// Optional: that it no longer can be met is no failure (depends_on with required: false).
 		Optional bool
 	}
+
+	// ImagePull fetches what a reference names now into the store.
+	ImagePull struct{ Reference string }
 )
 
 // VethEnd is one end of a veth as it is made.
@@ -204,3 +207,4 @@ func (SupervisorStop) op()    {}
 func (ProcessStart) op()      {}
 func (ProcessStop) op()       {}
 func (ProcessWait) op()       {}
+func (ImagePull) op()         {}

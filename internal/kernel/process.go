@@ -36,6 +36,16 @@ type Process struct {
 
 	// Rootfs is a folder that the container's root is a copy-on-write view of; "" is the host's own root.
 	Rootfs string `json:"rootfs,omitempty"`
+
+	// Image names the image that the container's root is a copy-on-write view of; "" is none. ImageID is the digest of its
+	// config; "" is that which Image names in the store when the process is started.
+	Image   string `json:"image,omitempty"`
+	ImageID string `json:"image_id,omitempty"`
+	// What the file leaves to the image, besides the variables, working folder, user and stop signal that it doesn't state:
+	// the image's entrypoint and its command stand before Argv; its health check holds.
+	ImageEntrypoint bool `json:"image_entrypoint,omitempty"`
+	ImageCommand    bool `json:"image_command,omitempty"`
+	ImageHealth     bool `json:"image_health,omitempty"`
 }
 
 // Mount is a bind mount.
@@ -92,6 +102,8 @@ type ProcessState struct {
 	HealthLog  string    `json:"health_log,omitempty"` // output of the last check
 	StartedAt  time.Time `json:"started_at"`
 	FinishedAt time.Time `json:"finished_at"`
+	// Image is what the image says that it was started from.
+	Image *ImageConfig `json:"image,omitempty"`
 }
 
 // Condition is what a dependent waits for (depends_on of compose-spec).

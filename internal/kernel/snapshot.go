@@ -31,6 +31,7 @@ type Query struct {
 	Listeners bool
 	// Folders are looked for.
 	Folders []string
+	Images  []ImageQuery
 }
 
 // A SysctlKey is a kernel parameter of one network namespace.
@@ -73,6 +74,8 @@ type Snapshot struct {
 
 	// MissingFolders are those of Query.Folders that are not there, or no folders.
 	MissingFolders []string
+	// Images are those of Query.Images, in that order.
+	Images []Image
 }
 
 // Netns is a network namespace and what is in it.
