@@ -43,7 +43,7 @@ func pull(c *cli.Context) error {
 	ctx, stop := interruptible(c.Context)
 	defer stop()
 	for _, ref := range imagesOf(t) {
-		report, end := pulling(c.App.ErrWriter, ref)
+		report, end := pulling(c.App.ErrWriter)
 		img, err := newEngine().Store().Pull(ctx, ref, report)
 		end()
 		if err != nil {
@@ -68,15 +68,10 @@ func imagesOf(t *spec.Topology) []string {
 }
 
 // pulling tells of a pull: by a bar on a terminal, elsewhere by a line a layer.
-func pulling(w io.Writer, ref string) (report func(image.Progress), end func()) {
+func pulling(w io.Writer) (report func(image.Progress), end func()) {
 	if !isTerminal(w) || os.Getenv("TERM") == "dumb" {
-		layer := 0
-		return func(p image.Progress) {
-			if p.Layer != layer {
-				layer = p.Layer
-				fmt.Fprintf(w, "%s: layer %d of %d\n", ref, p.Layer, p.Layers)
-			}
-		}, func() {}
+		lines := plainLines{w: w, layers: map[string]int{}}
+		return lines.pulling, func() {}
 	}
 	bar := progressbar.NewOptions64(-1,
 		progressbar.OptionSetWriter(w), progressbar.OptionSetWidth(24), progressbar.OptionShowBytes(true),
@@ -85,7 +80,11 @@ func pulling(w io.Writer, ref string) (report func(image.Progress), end func()) 
 		if p.Total > 0 && bar.GetMax64() != p.Total {
 			bar.ChangeMax64(p.Total)
 		}
-		bar.Describe(fmt.Sprintf("%s: layer %d of %d", ref, p.Layer, p.Layers))
+		bar.Describe(pullText(p))
 		_ = bar.Set64(p.Done)
 	}, func() { _ = bar.Finish() }
+}
+
+func pullText(p image.Progress) string {
+	return fmt.Sprintf("pulling %s: layer %d of %d", p.Reference, p.Layer, p.Layers)
 }

@@ -45,6 +45,9 @@ func (s *Store) unpack(ctx context.Context, content io.Reader, diffID string) (s
 	hash := sha256.New()
 	content = io.TeeReader(content, hash)
 	size, err = archive.Apply(ctx, files, content, archive.WithConvertWhiteout(archive.OverlayConvertWhiteout), archive.WithFilter(disarm))
+	if errors.Is(err, unix.EPERM) || errors.Is(err, unix.ENOTSUP) {
+		return 0, fmt.Errorf("unpacking: %w: the file system of %s must take devices and trusted.* attributes; an overlay does not", err, s.dir)
+	}
 	if err != nil {
 		return 0, fmt.Errorf("unpacking: %w", err)
 	}
