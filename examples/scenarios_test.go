@@ -32,8 +32,11 @@ var scenarios = []struct {
 	{12, "an application and its store", []string{"flask-redis.yaml"}, "TestFlaskRedis"},
 	{13, "both ends of a veth", []string{"inspect.yaml"}, "TestInspect"},
 	{14, "who gets which address", []string{"allocation.yaml"}, "TestAllocation"},
+	{17, "volumes", []string{"volumes.yaml"}, "TestVolumes"},
+	{17, "a backup and its way back", []string{"volumes-backup.yaml"}, "TestVolumesBackup"},
 	{19, "a change to a running system", []string{"change-running-a.yaml", "change-running-b.yaml"}, "TestChangeRunning"},
 	{20, "somebody breaks it", []string{"flask-redis.yaml"}, "TestRepair"},
+	{0, "what a container may use", []string{"limits.yaml"}, "TestLimits"},
 	{0, "the truth table of published ports", []string{"truth-table.yaml"}, "TestTruthTable"},
 }
 

@@ -57,6 +57,11 @@ var notCompared = map[string]string{
 	"process.netns":      "follows from the process",
 	"image.ref":          "is the ID",
 	"image.nodes":        "is order",
+	"process.volumes":    "follows from the process",
+	"volume.id":          "is the ID",
+	"volume.project":     "says whose it is",
+	"volume.node":        "is the ID",
+	"volume.target":      "is the ID",
 }
 
 func TestEveryFieldIsCompared(t *testing.T) {
@@ -80,6 +85,7 @@ func TestEveryFieldIsCompared(t *testing.T) {
 		"stray":      {stray{rule}},
 		"supervisor": {supervisor{}},
 		"image":      {image{}},
+		"volume":     {volume{}},
 		"process":    {process{p: kernel.Process{Health: &kernel.Healthcheck{}}}},
 	}
 	inID := map[string]bool{
@@ -190,6 +196,23 @@ func TestEveryFieldOfMountsAndChecksIsCompared(t *testing.T) {
 		change(reflect.ValueOf(&p.Mounts[0]).Elem().Field(i))
 		if len(changedAttrs(process{p: base}, process{p: p})) == 0 {
 			t.Errorf("Mount.%s is not compared", reflect.TypeFor[kernel.Mount]().Field(i).Name)
+		}
+	}
+	base.Ulimits, base.Tmpfs = []kernel.Ulimit{{Name: "nofile"}}, []kernel.Tmpfs{{Target: "/t"}}
+	for i := range reflect.TypeFor[kernel.Ulimit]().NumField() {
+		p := base
+		p.Ulimits = []kernel.Ulimit{base.Ulimits[0]}
+		change(reflect.ValueOf(&p.Ulimits[0]).Elem().Field(i))
+		if len(changedAttrs(process{p: base}, process{p: p})) == 0 {
+			t.Errorf("Ulimit.%s is not compared", reflect.TypeFor[kernel.Ulimit]().Field(i).Name)
+		}
+	}
+	for i := range reflect.TypeFor[kernel.Tmpfs]().NumField() {
+		p := base
+		p.Tmpfs = []kernel.Tmpfs{base.Tmpfs[0]}
+		change(reflect.ValueOf(&p.Tmpfs[0]).Elem().Field(i))
+		if len(changedAttrs(process{p: base}, process{p: p})) == 0 {
+			t.Errorf("Tmpfs.%s is not compared", reflect.TypeFor[kernel.Tmpfs]().Field(i).Name)
 		}
 	}
 	for i := range reflect.TypeFor[kernel.Healthcheck]().NumField() {

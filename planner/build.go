@@ -19,6 +19,8 @@ type Options struct {
 	Nodes []string
 	// KeepOrphans leaves nodes and bridges alone that are no longer in the file.
 	KeepOrphans bool
+	// Volumes has the project's volumes removed that the topology has not; with no topology, all of them.
+	Volumes bool
 }
 
 // Applied is what was wanted at the last successful up: a fingerprint of the attributes of each resource.
@@ -58,8 +60,12 @@ func Build(o Options) (*Plan, error) {
 	if err := roots(o); err != nil {
 		return nil, err
 	}
+	if err := unconfinable(o); err != nil {
+		return nil, err
+	}
 	want := desired(o)
 	h := newHave(o.Snapshot, o.Project, want)
+	h.unwanted = o.Volumes
 	var have []Resource
 	for _, k := range kinds {
 		have = append(have, k.Observe(h)...)

@@ -35,6 +35,7 @@ var kinds = []Kind{
 	hairpinKind,
 	publishKind,
 	strayKind,
+	volumeKind,
 	supervisorKind,
 	processKind,
 }
@@ -52,12 +53,14 @@ type Have struct {
 	Snapshot kernel.Snapshot
 	Others   Others
 
-	host    map[string]kernel.Link // links of the host's namespace by name
-	nodes   map[string]string      // netns name → node, of the project's own namespaces
-	names   map[string]ID          // wanted interface in the host's namespace → its resource
-	links   map[string]bool        // wanted "node:interface"
-	sysctls map[kernel.SysctlKey]ID
-	wanted  map[ID]bool
+	host     map[string]kernel.Link // links of the host's namespace by name
+	nodes    map[string]string      // netns name → node, of the project's own namespaces
+	names    map[string]ID          // wanted interface in the host's namespace → its resource
+	links    map[string]bool        // wanted "node:interface"
+	sysctls  map[kernel.SysctlKey]ID
+	wanted   map[ID]bool
+	volumes  map[string]ID // name on the machine → resource, of the project's own
+	unwanted bool          // volumes that are not wanted are removed
 }
 
 // Others is what other projects have on the host, as far as it matters to this one: the tables that hold
@@ -88,6 +91,7 @@ func newHave(s kernel.Snapshot, project string, want []Resource) *Have {
 		Project: project, Snapshot: s, Others: othersOf(s, project),
 		host: map[string]kernel.Link{}, nodes: map[string]string{}, names: map[string]ID{},
 		links: map[string]bool{}, sysctls: map[kernel.SysctlKey]ID{}, wanted: map[ID]bool{},
+		volumes: volumeIDs(s, project, want),
 	}
 	for _, l := range s.Host.Links {
 		h.host[l.Name] = l

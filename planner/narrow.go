@@ -93,7 +93,7 @@ func nodesOf(c *Change) []string {
 	switch c.ID.Kind {
 	case "netns", "hosts", "resolv", "link", "port", "address", "route", "sysctl", "publish", "process":
 		node(c.ID)
-	case "guard":
+	case "guard", "volume": // of no node, some of them
 		if strings.Contains(c.ID.Name, ":") {
 			node(c.ID)
 		}

@@ -18,6 +18,8 @@ type process struct {
 	waits []spec.Dependency
 	needs []ID
 	netns ID // whose replacement takes the process out of its network
+	// volumes that it has mounted: made anew, they are others than those that it has.
+	volumes []ID
 }
 
 var processKind = Kind{Name: "process", Desire: desireProcesses, Observe: observeProcesses}
@@ -38,6 +40,12 @@ func desireProcesses(w *Want) []Resource {
 	for _, n := range t.Nodes {
 		nodes[n.Name] = n
 	}
+	volumes := map[string]ID{}
+	for _, v := range t.Volumes {
+		if !v.External {
+			volumes[v.Name] = ID{"volume", v.Key}
+		}
+	}
 	var out []Resource
 	for _, n := range t.Nodes {
 		if n.Process == nil {
@@ -55,6 +63,8 @@ func desireProcesses(w *Want) []Resource {
 		for _, a := range home.Attachments {
 			r.needs = append(r.needs, ID{"up", a.Bridge})
 		}
+		r.volumes = volumeNeeds(r.p, volumes)
+		r.needs = append(r.needs, r.volumes...)
 		for _, d := range n.DependsOn {
 			if nodes[d.Node].Process != nil {
 				r.waits = append(r.waits, d)
@@ -85,10 +95,7 @@ func kernelProcess(w *Want, n, home spec.Node) kernel.Process {
 		}
 	}
 	for _, m := range s.Mounts {
-		p.Mounts = append(p.Mounts, kernel.Mount{
-			Source: m.Source, Target: m.Target, ReadOnly: m.ReadOnly,
-			Propagation: m.Propagation, CreateSource: m.CreateSource,
-		})
+		p.Mounts = append(p.Mounts, kernelMount(m))
 	}
 	if h := s.Health; h != nil {
 		p.Health = &kernel.Healthcheck{
@@ -96,6 +103,7 @@ func kernelProcess(w *Want, n, home spec.Node) kernel.Process {
 			StartPeriod: h.StartPeriod, StartInterval: h.StartInterval, Retries: h.Retries,
 		}
 	}
+	confine(&p, s)
 	return p
 }
 
@@ -113,7 +121,8 @@ func observeProcesses(h *Have) []Resource {
 		case s.Status == kernel.Exited:
 			state = "not started"
 		}
-		r := process{p: s.Process, state: state, needs: []ID{{"supervisor", h.Project}}}
+		r := process{p: s.Process, state: state, needs: []ID{{"supervisor", h.Project}}, volumes: volumeNeeds(s.Process, h.volumes)}
+		r.needs = append(r.needs, r.volumes...)
 		if node, ok := h.nodes[s.Process.Netns]; ok {
 			r.netns = ID{"netns", node}
 			r.needs = append(r.needs, r.netns)
@@ -162,7 +171,7 @@ func (r process) Attrs() []Attr {
 		attrs = append(attrs, Attr{"healthcheck", fmt.Sprintf("%s interval %s timeout %s start_period %s start_interval %s retries %d",
 			words(h.Argv), h.Interval, h.Timeout, h.StartPeriod, h.StartInterval, h.Retries)})
 	}
-	return append(attrs, rootAttrs(p)...)
+	return append(append(attrs, rootAttrs(p)...), confinementAttrs(p)...)
 }
 
 // rootAttrs are the attributes of what a container is made from.
@@ -185,20 +194,6 @@ func rootAttrs(p kernel.Process) []Attr {
 
 // envPrefix stands before a variable's name in an attribute's.
 const envPrefix = "environment."
-
-func mountWords(m kernel.Mount) string {
-	s := m.Source
-	if m.ReadOnly {
-		s += " ro"
-	}
-	if m.Propagation != "" {
-		s += " " + m.Propagation
-	}
-	if m.CreateSource {
-		s += " created"
-	}
-	return s
-}
 
 // words joins arguments so that different lists read differently.
 func words(argv []string) string {
@@ -233,20 +228,28 @@ func (r process) Delete() []kernel.Op {
 	return []kernel.Op{kernel.ProcessStop{Project: r.p.Project, Node: r.p.Node}}
 }
 
-// Update starts a process that ended; anything else can't be changed in a running one.
+// Update starts a process that ended, and changes the limits of one that runs; anything else can't be
+// changed in a running one.
 func (r process) Update(have Resource) ([]kernel.Op, bool) {
 	h := have.(process)
-	h.state = r.state
-	if len(changedAttrs(h, r)) > 0 {
+	ended := h.state != r.state
+	h.state, h.p.Limits = r.state, r.p.Limits
+	switch {
+	case len(changedAttrs(h, r)) > 0:
 		return nil, false
+	case ended:
+		return append(r.Delete(), r.Create()...), true
 	}
-	return append(r.Delete(), r.Create()...), true
+	return []kernel.Op{kernel.ProcessUpdate{Project: r.p.Project, Node: r.p.Node, Limits: r.p.Limits}}, true
 }
 
 // Lost: a process in a namespace that is made anew is in the old one still.
 func (r process) Lost(gone func(ID) bool) (ID, Action, bool) {
 	if r.netns != (ID{}) && gone(r.netns) {
 		return r.netns, Replace, true
+	}
+	if i := slices.IndexFunc(r.volumes, gone); i >= 0 {
+		return r.volumes[i], Replace, true
 	}
 	for _, d := range r.waits {
 		if id := (ID{"process", d.Node}); d.Restart && gone(id) {

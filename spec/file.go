@@ -12,7 +12,7 @@ func FileType() reflect.Type { return reflect.TypeFor[file]() }
 // A topology file: namespaces and containers, the bridges and links between them, and what runs in them.
 type file struct {
 	origin
-	_ struct{} `later:"volumes expect" instead:"services=containers networks=bridges"`
+	_ struct{} `later:"expect" instead:"services=containers networks=bridges"`
 
 	// Name of the project: lower-case letters, digits, - and _. The option -p goes before it; the folder's name is used where neither is given.
 	Name text `yaml:"name"`
@@ -26,6 +26,8 @@ type file struct {
 	Containers dict[container] `yaml:"containers"`
 	// Point-to-point links: veth pairs.
 	Links []link `yaml:"links"`
+	// Named volumes: folders that topo keeps, and that outlive containers.
+	Volumes dict[namedVolume] `yaml:"volumes"`
 }
 
 // A Linux bridge.

@@ -60,9 +60,9 @@ type namespace struct {
 // A container.
 type container struct {
 	node
-	_ struct{} `later:"volumes_from tmpfs cap_add cap_drop mem_limit cpus pids_limit ulimits"`
+	_ struct{} `later:"userns_mode"`
 
-	// Files and folders of the host: SOURCE:TARGET[:OPTIONS], or the long form.
+	// Volumes, and files and folders of the host: [SOURCE:]TARGET[:OPTIONS], or the long form.
 	Volumes []volume `yaml:"volumes"`
 	// Nothing can be written to the root file system. Default: false.
 	ReadOnly flag `yaml:"read_only"`
@@ -76,6 +76,33 @@ type container struct {
 	Image text `yaml:"image"`
 	// missing: fetch the image when it was never fetched. always: look for a newer one at each plan. never: it must be there. Default: missing.
 	PullPolicy text `yaml:"pull_policy" jsonschema:"enum=missing,enum=if_not_present,enum=always,enum=never"`
+	// Bytes of memory that all its processes have together: a number, or one with b, k, m, g or t after it. Default: no limit.
+	MemLimit word `yaml:"mem_limit"`
+	// How many CPUs its processes may keep busy, 0.5 is half of one. Default: no limit.
+	CPUs word `yaml:"cpus"`
+	// How many processes and threads there may be. Default, and -1: no limit.
+	PidsLimit number `yaml:"pids_limit" jsonschema:"minimum=-1"`
+	// Limits of each of its processes, getrlimit(2), by name: nofile, nproc, memlock… Default: the host's.
+	Ulimits dict[ulimit] `yaml:"ulimits"`
+	// Capabilities besides Docker's 14: with or without CAP_, or ALL.
+	CapAdd []text `yaml:"cap_add"`
+	// Capabilities that it has not: with or without CAP_, or ALL, which leaves those of cap_add.
+	CapDrop []text `yaml:"cap_drop"`
+	// File systems in memory, one or a list: TARGET[:OPTIONS], with size=, mode=, uid=, gid=, nr_inodes=, ro, exec…
+	Tmpfs texts `yaml:"tmpfs"`
+	// Containers whose volumes and bind mounts this one has, too: NODE, NODE:ro or NODE:rw.
+	VolumesFrom []text `yaml:"volumes_from"`
+}
+
+// A limit of each process: a number that is the soft and the hard limit, or both. -1 is no limit.
+type ulimit struct {
+	origin
+	Scalar number
+
+	// What holds; a process can raise it up to the hard limit.
+	Soft number `yaml:"soft" jsonschema:"required,minimum=-1"`
+	// What it can be raised to.
+	Hard number `yaml:"hard" jsonschema:"required,minimum=-1"`
 }
 
 // A list of bridges, or a map from a bridge to the attachment.
@@ -222,15 +249,15 @@ type healthTest struct {
 	List   []word
 }
 
-// A bind mount: SOURCE:TARGET[:OPTIONS], or a map.
+// A mount: [SOURCE:]TARGET[:OPTIONS], or a map.
 type volume struct {
 	origin
-	_      struct{} `later:"volume tmpfs image"`
+	_      struct{} `later:"image"`
 	Scalar text
 
-	// bind: a file or folder of the host.
+	// volume: one that topo keeps. bind: a file or folder of the host. tmpfs: in memory, gone with the process.
 	Type text `yaml:"type" jsonschema:"required"`
-	// File or folder of the host; relative paths start at the topology's folder, ~ is the home.
+	// Of a volume its name in the file; left out: one of the node's own. Of a bind the file or folder of the host; relative paths start at the topology's folder, ~ is the home.
 	Source text `yaml:"source"`
 	// Path in the container; absolute.
 	Target text `yaml:"target" jsonschema:"required"`
@@ -240,6 +267,10 @@ type volume struct {
 	Bind *bind `yaml:"bind"`
 	// Compose's word for Docker Desktop; without effect on Linux.
 	Consistency text `yaml:"consistency"`
+	// More about a volume.
+	Volume *volumeOptions `yaml:"volume"`
+	// More about a tmpfs.
+	Tmpfs *tmpfsOptions `yaml:"tmpfs"`
 }
 
 // More about a bind mount.

@@ -44,7 +44,7 @@ func (r *resolver) process(s *nodeState, n *Node) *Process {
 		p.StopGrace = raw.StopGracePeriod.Value
 	}
 	if s.container != nil {
-		r.containerOnly(s.container, p)
+		r.containerOnly(s.container, n, p)
 	}
 	p.Health = r.health(raw.Healthcheck)
 	if p.Image != "" && r.leaveToImage(raw, p) {
@@ -54,12 +54,14 @@ func (r *resolver) process(s *nodeState, n *Node) *Process {
 		if argv[0] == "" {
 			r.add(p.Pos, "command: the program has no name")
 		}
+		r.checkInit(p)
 		return p
 	}
 	malformed := raw.Command.Bad || raw.Entrypoint.Bad || raw.Command.Scalar.Bad || raw.Entrypoint.Scalar.Bad
 	switch {
 	case s.container != nil:
 		p.Argv, p.Init = []string{"sleep", "infinity"}, raw.Init.or(true)
+		r.checkInit(p)
 		return p
 	case p.Health != nil && !malformed:
 		r.add(raw.Healthcheck.Pos, "healthcheck: %s has no command", n.Name)
@@ -127,13 +129,16 @@ func (r *resolver) stopSignal(w word) string {
 }
 
 // containerOnly reads the keys that a namespace has not.
-func (r *resolver) containerOnly(c *container, p *Process) {
+func (r *resolver) containerOnly(c *container, n *Node, p *Process) {
 	p.ReadOnly, p.Privileged = c.ReadOnly.Value, c.Privileged.Value
 	for _, t := range set(c.SecurityOpt) {
 		p.SecurityOpt = append(p.SecurityOpt, r.securityOpt(t))
 	}
-	p.Mounts = r.mounts(c.Volumes)
 	r.root(c, p)
+	p.Mounts = r.mounts(n, c.Volumes)
+	p.Limits, p.Ulimits = r.limits(c), r.ulimits(c.Ulimits)
+	p.CapAdd, p.CapDrop = r.capabilities(c.CapAdd, "cap_add"), r.capabilities(c.CapDrop, "cap_drop")
+	p.Tmpfs = r.tmpfs(c.Tmpfs.all(), p.Mounts)
 }
 
 // securityOpt reads a security option as Docker writes it: "name", "name=value" or, as it was once, "name:value".

@@ -23,6 +23,7 @@ type resolver struct {
 	published publishedPorts
 	// suggestions counts the names that a near one was looked for.
 	suggestions int
+	volumes     map[string]int // key in the file → index in topo.Volumes
 }
 
 // bridgeState is what is known of a bridge while the file is resolved.
@@ -62,6 +63,7 @@ func (r *resolver) resolve() *Topology {
 	r.project()
 	r.prefix()
 	r.readBridges()
+	r.readVolumes()
 	r.readNodes()
 	r.networkModes()
 	r.readLinks()
@@ -79,6 +81,7 @@ func (r *resolver) resolve() *Topology {
 		n.Process = r.process(s, n)
 		n.Labels = r.labels(s.raw.Labels)
 	}
+	r.volumesFrom()
 	r.publish()
 	r.dependencies()
 	return r.topo

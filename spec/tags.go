@@ -15,6 +15,7 @@ type structure struct {
 	required int
 	// scalar, list and dict are the fields of those forms, nil for a form that the type does not take.
 	scalar, list, dict *field
+	scalarKind         string // "text", "a whole number"…
 	later              []string
 	elsewhere          map[string]string
 	instead            map[string]string
@@ -37,7 +38,7 @@ type rule struct {
 func (s *structure) forms() string {
 	var forms []string
 	if s.scalar != nil {
-		forms = append(forms, "text")
+		forms = append(forms, s.scalarKind)
 	}
 	if s.list != nil {
 		forms = append(forms, "a list")
@@ -83,6 +84,10 @@ func (s *structure) read(t reflect.Type, index []int) {
 			s.fields = append(s.fields, f)
 		case sf.Name == "Scalar":
 			s.scalar = &f
+			s.scalarKind = "text"
+			if v, ok := reflect.New(sf.Type).Interface().(leaf); ok {
+				s.scalarKind = kindOf(v)
+			}
 		case sf.Name == "List":
 			s.list = &f
 		case sf.Name == "Map":

@@ -19,6 +19,9 @@ type Topology struct {
 
 	// Warnings are what a person should hear of though it is no mistake: variables of ${…} that are not set.
 	Warnings Errors
+
+	// Volumes are those of the file, in its order, then the nodes' own in theirs.
+	Volumes []Volume
 }
 
 // Pos is a place in a file. The zero Pos is none.
@@ -192,17 +195,84 @@ type Process struct {
 	ImageEntrypoint bool
 	ImageCommand    bool
 	ImageHealth     bool
+
+	// Of a container only.
+	Limits          Limits       `json:",omitzero"`
+	Ulimits         []Ulimit     // sorted by name
+	CapAdd, CapDrop []Capability // sorted by name
+	Tmpfs           []Tmpfs
+	// VolumesFrom is NODE or NODE:ro; what comes of it is in Mounts.
+	VolumesFrom []string
 }
 
-// Mount is a bind mount of a container.
+// Limits are what the processes of a container have together; 0 is no limit.
+type Limits struct {
+	Pos      LimitPos
+	Memory   int64 // bytes
+	NanoCPUs int64 // billionths of a CPU
+	Pids     int64 // processes and threads
+}
+
+// LimitPos is where the limits stand in the file.
+type LimitPos struct{ Memory, CPUs, Pids Pos }
+
+// Ulimit is a limit of each process of a container, getrlimit(2); -1 is none.
+type Ulimit struct {
+	Pos        Pos
+	Name       string // "nofile"
+	Soft, Hard int64
+}
+
+// Capability is a capability's name, "CAP_CHOWN", or "ALL".
+type Capability struct {
+	Pos  Pos
+	Name string
+}
+
+// Tmpfs is a file system in memory that a container has.
+type Tmpfs struct {
+	Pos     Pos
+	Target  string   // absolute
+	Options []string // "size=64m", "noexec"…; sorted
+}
+
+// Volume is a folder that topo keeps for containers, and that outlives them.
+type Volume struct {
+	Pos  Pos
+	Key  string // in the file; of a node's own, "NODE:TARGET"
+	Name string // on the machine
+	// External: made by somebody else, and there already.
+	External bool
+	Labels   map[string]string
+}
+
+// MountKind is what is mounted.
+type MountKind string
+
+// The kinds of mounts.
+const (
+	BindMount   MountKind = "bind"
+	VolumeMount MountKind = "volume"
+	TmpfsMount  MountKind = "tmpfs"
+)
+
+// Mount is something that is mounted in a container.
 type Mount struct {
 	Pos         Pos
-	Source      string // absolute
+	Source      string // of a bind: absolute; of a volume: its name on the machine
 	Target      string // absolute
 	ReadOnly    bool
 	Propagation string // "" = rprivate
-	// CreateSource makes a missing source folder: the short form, and the long one unless bind.create_host_path is false.
+	// CreateSource makes a missing source folder of a bind: the short form, and the long one unless bind.create_host_path is false.
 	CreateSource bool
+	Kind         MountKind
+	// NoCopy: an empty volume is not filled with what the container has at Target.
+	NoCopy  bool
+	Subpath string // of a volume: what is mounted of it; "" = all
+	Size    int64  // of a tmpfs, in bytes; 0 = the kernel's default, half of the memory
+	Mode    uint32 // of a tmpfs; 01777 when not stated
+	Volume  string // of a volume: its key in the file; "" = a node's own
+	From    string // the node that it comes from, by volumes_from; "" = it is the node's
 }
 
 // Healthcheck says how to tell that a process does its work; Compose's defaults are filled in

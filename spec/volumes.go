@@ -1,115 +1,88 @@
 package spec
 
 import (
-	"path"
+	"crypto/sha256"
+	"encoding/hex"
 	"slices"
-	"strings"
 )
 
-// propagations are those of mount(8), shared subtrees, by their names in Compose.
-var propagations = []string{"rprivate", "private", "rshared", "shared", "rslave", "slave"}
-
-// mounts reads the volumes of a container: bind mounts.
-func (r *resolver) mounts(list []volume) []Mount {
-	var mounts []Mount
-	targets := map[string]Pos{}
-	for _, raw := range list {
-		m, ok := r.mount(raw)
-		if !ok {
+// readVolumes reads the named volumes of the file.
+func (r *resolver) readVolumes() {
+	r.volumes = map[string]int{}
+	names := map[string]Pos{}
+	for _, e := range r.file.Volumes {
+		raw := e.Value
+		r.checkName(e.Pos, "volume", e.Key)
+		v := Volume{Pos: e.Pos, Key: e.Key, Name: r.topo.Name + "_" + e.Key, External: raw.External.Value, Labels: r.labels(raw.Labels)}
+		if v.External {
+			v.Name = e.Key
+		}
+		if raw.Name.Set {
+			v.Name = raw.Name.Value
+			r.volumeName(raw.Name)
+		}
+		if v.External && len(v.Labels) > 0 {
+			r.add(raw.Labels.Pos, "labels: volume %s is external, and has those that its maker gave it", e.Key)
+		}
+		if raw.Driver.Set && raw.Driver.Value != "local" {
+			r.add(raw.Driver.Pos, "driver %q: a volume of topo's is a folder on this machine; driver can only be local", raw.Driver.Value)
+		}
+		if first, twice := names[v.Name]; twice {
+			r.add(e.Pos, "volume %s has the name %s on the machine, as the one in line %d", e.Key, v.Name, first.Line)
 			continue
 		}
-		if first, twice := targets[m.Target]; twice {
-			r.add(m.Pos, "something is mounted at %s already, in line %d", m.Target, first.Line)
-			continue
+		names[v.Name] = e.Pos
+		r.volumes[e.Key] = len(r.topo.Volumes)
+		r.topo.Volumes = append(r.topo.Volumes, v)
+	}
+}
+
+// volumeName checks a name that is taken verbatim: it is that of a folder.
+func (r *resolver) volumeName(t text) {
+	switch {
+	case !objectName.MatchString(t.Value):
+		r.add(t.Pos, "name %q of a volume must be letters, digits, -, _ and ., and start with a letter or digit", t.Value)
+	case len(t.Value) > maxFile:
+		r.add(t.Pos, "name of a volume is longer than %d bytes", maxFile)
+	}
+}
+
+func (r *resolver) volumeKeys() []string {
+	keys := make([]string, 0, len(r.file.Volumes))
+	for _, e := range r.file.Volumes {
+		keys = append(keys, e.Key)
+	}
+	slices.Sort(keys)
+	return keys
+}
+
+// findVolume gives the name on the machine of a volume of the file; ok is false, and it is noted, when there is none.
+func (r *resolver) findVolume(pos Pos, key string) (name string, ok bool) {
+	i, ok := r.volumes[key]
+	if ok {
+		return r.topo.Volumes[i].Name, true
+	}
+	if !slices.Contains(r.volumeKeys(), key) { // one that is there, and not well-formed, was noted
+		hint := r.near(key, r.volumeKeys)
+		if hint == "" {
+			hint = "; volumes: of the file lists them, and a path starts with . / or ~"
 		}
-		targets[m.Target] = m.Pos
-		mounts = append(mounts, m)
+		r.add(pos, "there is no volume %q%s", key, hint)
 	}
-	return mounts
+	return "", false
 }
 
-func (r *resolver) mount(raw volume) (Mount, bool) {
-	switch {
-	case raw.Scalar.Set:
-		return r.shortMount(raw.Scalar)
-	case raw.Scalar.Bad || !raw.Type.Set || !raw.Target.Set || raw.Source.Bad:
-		return Mount{}, false
-	}
-	m := Mount{Pos: raw.Pos, ReadOnly: raw.ReadOnly.Value, CreateSource: true}
-	switch raw.Type.Value {
-	case "bind":
-	case "volume", "tmpfs", "image", "npipe", "cluster":
-		r.add(raw.Type.Pos, "volume of type %s is not supported yet", raw.Type.Value)
-		return m, false
-	default:
-		r.add(raw.Type.Pos, "type can't be %q%s", raw.Type.Value, suggestOrList(raw.Type.Value, []string{"bind"}))
-		return m, false
-	}
-	if raw.Source.Value == "" {
-		r.add(raw.Pos, "source is missing")
-		return m, false
-	}
-	m.Source = r.absolute(raw.Source.Value)
-	if b := raw.Bind; b != nil {
-		m.Propagation = b.Propagation.Value
-		m.CreateSource = b.CreateHostPath.or(true)
-	}
-	return m, r.mountTarget(&m, raw.Target)
+// ownVolume notes the volume that a node has for itself at a target, and gives its name on the machine: the same
+// for the same node and target each time, so that it is found again.
+func (r *resolver) ownVolume(pos Pos, n *Node, target string) string {
+	v := Volume{Pos: pos, Key: n.Name + ":" + target, Name: OwnVolumeName(r.topo.Name, n.Name, target)}
+	r.topo.Volumes = append(r.topo.Volumes, v)
+	return v.Name
 }
 
-// shortMount reads SOURCE:TARGET[:OPTION,…].
-func (r *resolver) shortMount(t text) (Mount, bool) {
-	m := Mount{Pos: t.Pos, CreateSource: true}
-	parts := strings.Split(t.Value, ":")
-	switch {
-	case slices.Contains(parts, ""):
-		r.add(t.Pos, "volume %q is not SOURCE:TARGET[:OPTIONS]", t.Value)
-		return m, false
-	case len(parts) == 1:
-		r.add(t.Pos, "anonymous volume %q is not supported yet", t.Value)
-		return m, false
-	case len(parts) > 3:
-		r.add(t.Pos, "volume %q has too many colons", t.Value)
-		return m, false
-	case !strings.ContainsRune("./~", rune(parts[0][0])):
-		r.add(t.Pos, "named volume %q is not supported yet; a path starts with . / or ~", parts[0])
-		return m, false
-	}
-	m.Source = r.absolute(parts[0])
-	if len(parts) == 3 {
-		for _, option := range strings.Split(parts[2], ",") {
-			if !r.mountOption(&m, option) {
-				return m, false
-			}
-		}
-	}
-	return m, r.mountTarget(&m, text{origin: t.origin, Value: parts[1]})
-}
-
-func (r *resolver) mountOption(m *Mount, option string) bool {
-	// z and Z relabel for SELinux; the last three are Docker Desktop's. None has an effect here.
-	known := append([]string{"ro", "rw", "z", "Z", "cached", "delegated", "consistent"}, propagations...)
-	switch {
-	case !slices.Contains(known, option):
-		r.add(m.Pos, "volume option %q is not known%s", option, suggest(option, known))
-		return false
-	case option == "ro" || option == "rw":
-		m.ReadOnly = option == "ro"
-	case slices.Contains(propagations, option):
-		m.Propagation = option
-	}
-	return true
-}
-
-func (r *resolver) mountTarget(m *Mount, t text) bool {
-	m.Target = path.Clean(t.Value)
-	switch {
-	case !path.IsAbs(t.Value):
-		r.add(t.Pos, "target %q must be absolute", t.Value)
-	case m.Target == "/":
-		r.add(t.Pos, "target can't be the root")
-	default:
-		return true
-	}
-	return false
+// OwnVolumeName is the name on the machine of the volume that a node has for itself at a target.
+func OwnVolumeName(project, node, target string) string {
+	const digits = 12 // 48 bits: a node has few volumes
+	sum := sha256.Sum256([]byte(target))
+	return project + "_" + node + "_" + hex.EncodeToString(sum[:])[:digits]
 }

@@ -36,7 +36,7 @@ func newApp(stdin io.Reader, stdout, stderr io.Writer) *cli.App {
 			planCommand(), upCommand(), downCommand(),
 			validateCommand(), configCommand(),
 			psCommand(), lsCommand(), inspectCommand(), portCommand(),
-			execCommand(), logsCommand(),
+			execCommand(), logsCommand(), volumeCommand(),
 			pullCommand(), imagesCommand(), imageCommand(),
 			schemaCommand(), completionCommand(), versionCommand(),
 		},
@@ -51,11 +51,17 @@ func newApp(stdin io.Reader, stdout, stderr io.Writer) *cli.App {
 		OnUsageError:              misused,
 		ExitErrHandler:            func(*cli.Context, error) {}, // the default one exits the process
 	}
-	for _, c := range app.Commands {
+	wire(app.Commands)
+	return app
+}
+
+// wire gives all commands what they have in common.
+func wire(commands []*cli.Command) {
+	for _, c := range commands {
 		c.HideHelpCommand = true // or a node called "help" could not be named
 		c.OnUsageError = misused
+		wire(c.Subcommands)
 	}
-	return app
 }
 
 // misused puts an error of the flag package in our words.

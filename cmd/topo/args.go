@@ -38,12 +38,20 @@ func arrange(app *cli.App, args []string) []string {
 	return append(flags, operands...)
 }
 
-// findVerb returns the command of a command line, and its place in args.
+// findVerb returns the command of a command line, that of "volume ls" being ls, and its place in args.
 func findVerb(app *cli.App, args []string) (*cli.Command, int) {
 	for i := 1; i < len(args); i++ {
 		switch {
 		case !isFlag(args[i]):
-			return app.Command(args[i]), i
+			verb := app.Command(args[i])
+			if verb != nil && i+1 < len(args) {
+				for _, sub := range verb.Subcommands {
+					if sub.HasName(args[i+1]) {
+						return sub, i + 1
+					}
+				}
+			}
+			return verb, i
 		case takesValue(app.Flags, args[i]):
 			i++
 		}

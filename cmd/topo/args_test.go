@@ -18,6 +18,8 @@ func TestArrange(t *testing.T) {
 		{"exec passes on what follows", "topo -p y exec -it web ls -l", "topo -p y exec -it web ls -l"},
 		{"completion stays last", "topo up a --generate-bash-completion", "topo up a --generate-bash-completion"},
 		{"a value that looks like a verb", "topo -p plan ps", "topo -p plan ps"},
+		{"a verb of two words", "topo -p y volume ls --json", "topo -p y volume ls --json"},
+		{"its operand", "topo volume rm a --lock-timeout 1s b", "topo volume rm --lock-timeout 1s a b"},
 		{"no verb", "topo --version", "topo --version"},
 		{"a value that is missing", "topo plan a -f", "topo plan -f a"},
 	} {
@@ -42,6 +44,8 @@ func TestWantsJSON(t *testing.T) {
 		{"topo --json plan", false},
 		{"topo validate --json", false},
 		{"topo -p --json ps", false},
+		{"topo volume ls --json", true},
+		{"topo volume rm --json", false},
 	} {
 		if got := wantsJSON(newApp(nil, nil, nil), strings.Fields(c.typed)); got != c.want {
 			t.Errorf("wantsJSON(%s) = %v", c.typed, got)

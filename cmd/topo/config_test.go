@@ -60,6 +60,13 @@ containers:
     read_only: true
     init: true
     security_opt: [seccomp=unconfined]
+    mem_limit: 100000001
+    cpus: 0.333
+    pids_limit: 100
+    ulimits: {nofile: {soft: 1024, hard: 4096}, memlock: -1}
+    cap_add: [net_admin]
+    cap_drop: [ALL]
+    tmpfs: [/run, "/tmp:size=64m,mode=1777"]
     stop_signal: SIGINT
     stop_grace_period: 90s
     labels: {a.b: "c: d"}
@@ -67,6 +74,19 @@ containers:
     depends_on: {r1: {condition: service_started, restart: true}, guest: {condition: service_completed_successfully, required: false}}
   alone: {network_mode: none, privileged: true}
   open: {network_mode: host, ports: ["9000:9000"]}
+  keeper:
+    network_mode: none
+    volumes:
+      - data:/data:nocopy
+      - /cache
+      - {type: volume, source: theirs, target: /theirs, read_only: true, volume: {subpath: a/b}}
+      - {type: tmpfs, target: /mem, tmpfs: {size: 64m, mode: 0700}}
+  heir: {network_mode: none, volumes_from: ["keeper:ro"], volumes: ["/data"]}
+  heir2: {network_mode: none, volumes_from: [heir, keeper]}
+volumes:
+  data: {labels: {a.b: "$$c"}}
+  theirs: {external: true}
+  named: {name: verbatim}
 links:
   - [r1:p0, web:p1]
   - endpoints:

@@ -37,6 +37,7 @@ func topologyNode(t *spec.Topology) *yaml.Node {
 		links.Content = append(links.Content, linkNode(l))
 	}
 	m.set("links", links)
+	m.set("volumes", volumesNode(t.Volumes))
 	return &m.node
 }
 
@@ -208,15 +209,19 @@ func addProcessKeys(m *yamlMap, n spec.Node) {
 	}
 	volumes := &yaml.Node{Kind: yaml.SequenceNode}
 	for _, v := range p.Mounts {
-		volumes.Content = append(volumes.Content, mountNode(v))
+		if v.From == "" {
+			volumes.Content = append(volumes.Content, mountNode(v))
+		}
 	}
 	m.set("volumes", volumes)
+	m.texts("volumes_from", p.VolumesFrom)
 	m.flag("read_only", p.ReadOnly)
 	m.flag("privileged", p.Privileged)
 	m.texts("security_opt", p.SecurityOpt)
 	m.text("rootfs", p.Rootfs)
 	m.text("image", p.Image)
 	m.text("pull_policy", string(p.PullPolicy))
+	addLimitKeys(m, *p)
 }
 
 func healthNode(h spec.Healthcheck) *yaml.Node {
@@ -230,19 +235,6 @@ func healthNode(h spec.Healthcheck) *yaml.Node {
 	}
 	m.number("retries", h.Retries)
 	return &m.node
-}
-
-func mountNode(v spec.Mount) *yaml.Node {
-	bind := newMap()
-	bind.text("propagation", v.Propagation)
-	bind.flag("create_host_path", v.CreateSource)
-	m := newMap()
-	m.text("type", "bind")
-	m.text("source", v.Source)
-	m.text("target", v.Target)
-	m.flag("read_only", v.ReadOnly)
-	m.set("bind", &bind.node)
-	return m.flow()
 }
 
 func linkNode(l spec.Link) *yaml.Node {

@@ -21,11 +21,15 @@ func downCommand() *cli.Command {
 file, removes it, and reads the kernel again: anything that is left is an error that
 names it. Of the file only the project's name is used, so one with mistakes does.
 
+Volumes stay, for the next up. With -v those that the project made are removed, too:
+named ones and those that nodes have for themselves; not external ones.
+
 Example:
   sudo topo down
+  sudo topo down -v
   sudo topo down -p flask-redis`,
 		Flags: slices.Concat(targetFlags(false), changingFlags(), []cli.Flag{
-			boolFlag("volumes", "also remove named volumes (volumes are not supported yet: there are none)", "v"),
+			boolFlag("volumes", "also remove the project's volumes, with all that is in them", "v"),
 		}),
 		Action: down,
 	}
@@ -63,7 +67,7 @@ func takeDown(ctx context.Context, c *cli.Context, w *changing) error {
 	}
 	defer unlock()
 	w.plan = func(s kernel.Snapshot) (*planner.Plan, error) {
-		return planner.Build(planner.Options{Project: w.project, Snapshot: s})
+		return planner.Build(planner.Options{Project: w.project, Snapshot: s, Volumes: c.Bool("volumes")})
 	}
 	p, err := w.run(ctx, m)
 	if err != nil {

@@ -23,7 +23,7 @@ func (e *usageError) Error() string { return e.msg }
 func usageErrorf(c *cli.Context, format string, args ...any) error {
 	name := ""
 	if c.Command != nil && c.Command.Name != c.App.Name {
-		name = c.Command.Name
+		name = strings.TrimPrefix(c.Command.HelpName, c.App.Name+" ")
 	}
 	return &usageError{command: name, msg: fmt.Sprintf(format, args...)}
 }

@@ -28,6 +28,7 @@ func hints(err error) []string {
 		feature  *linux.FeatureError
 		differs  *executor.VerifyError
 		internal *internalError
+		inUse    *volumeInUseError
 	)
 	switch {
 	case errors.As(err, &half):
@@ -46,6 +47,8 @@ func hints(err error) []string {
 		return []string{"\"topo ls\" lists what is up."}
 	case errors.As(err, &locked):
 		return []string{"Wait until it is done, or let topo wait: --lock-timeout 1m."}
+	case errors.As(err, &inUse):
+		return []string{"Stop what uses it first: topo down -p " + inUse.volume.Users[0].Project}
 	case errors.As(err, &conflict):
 		return conflictHints(err)
 	case errors.As(err, &differs):

@@ -8,6 +8,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"topo/internal/container"
 	"topo/internal/kernel"
 )
 
@@ -19,7 +20,8 @@ func inspectCommand() *cli.Command {
 		ArgsUsage: "NODE",
 		Description: `Shows the node as the kernel has it: its namespace, both ends of each link with their
 indices (eth0@if12 inside is 12: veth… on the host), MAC addresses, MTUs, the bridge,
-addresses, routes, names, its process and health, published ports.
+addresses, routes, names, its process and health, published ports; of a container also
+its limits, and what it uses of them.
 
 Example:
   topo inspect web
@@ -42,6 +44,8 @@ type nodeDocument struct {
 	HealthLog  string          `json:"health_log,omitempty"`
 	// Image is what the image says that the process was started from; which it is, Process says.
 	Image *kernel.ImageConfig `json:"image,omitempty"`
+	// Usage is what a container that runs uses now.
+	Usage *container.Usage `json:"usage,omitempty"`
 }
 
 // interfaceView is one end of a link.
@@ -95,6 +99,9 @@ func inspect(c *cli.Context) error {
 		return err
 	}
 	doc := documentOfNode(s, project, chosen[0])
+	if doc.Usage, err = newEngine().Usage(c.Context, project, doc.Node); err != nil {
+		return err
+	}
 	if c.Bool("json") {
 		return writeJSON(c.App.Writer, doc)
 	}

@@ -16,6 +16,9 @@ func writeNode(w io.Writer, d nodeDocument) error {
 	fmt.Fprintf(&b, "%s  (%s of %s)\n", d.Node, d.Kind, d.Project)
 	section(&b, "namespace", namespaceText(d.Namespace))
 	section(&b, "process", processText(d)...)
+	if d.Process != nil && d.Process.Container {
+		section(&b, "limits", limitText(*d.Process, d.Usage)...)
+	}
 	for _, i := range d.Interfaces {
 		section(&b, "interface", interfaceText(i)...)
 	}
@@ -76,7 +79,14 @@ func processText(d nodeDocument) []string {
 			if m.ReadOnly {
 				mode = "ro"
 			}
-			lines = append(lines, fmt.Sprintf("mount %s → %s (%s)", m.Source, m.Target, mode))
+			source := m.Source
+			if m.Kind != kernel.BindMount {
+				source = strings.TrimSpace(string(m.Kind) + " " + m.Source)
+			}
+			lines = append(lines, fmt.Sprintf("mount %s → %s (%s)", source, m.Target, mode))
+		}
+		for _, m := range d.Process.Tmpfs {
+			lines = append(lines, strings.TrimSuffix(fmt.Sprintf("tmpfs %s (%s)", m.Target, strings.Join(m.Options, ",")), " ()"))
 		}
 	}
 	if out := strings.TrimSpace(d.HealthLog); out != "" {

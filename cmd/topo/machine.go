@@ -35,7 +35,7 @@ func newEngine() *container.Engine { return container.New(container.Config{}) }
 
 func (m *machine) Close() error { return m.host.Close() }
 
-// Snapshot reads the network and the processes of the query's project.
+// Snapshot reads the network, the processes of the query's project, and all volumes.
 func (m *machine) Snapshot(ctx context.Context, q kernel.Query) (kernel.Snapshot, error) {
 	s, err := m.host.Snapshot(ctx, q)
 	if err != nil {
@@ -52,7 +52,12 @@ func (m *machine) Snapshot(ctx context.Context, q kernel.Query) (kernel.Snapshot
 	if err != nil {
 		return kernel.Snapshot{}, fmt.Errorf("reading the processes of %s: %w", q.Project, err)
 	}
-	return s, nil
+	s.Confinement, err = container.Confinement(s.Supervisor)
+	if err != nil {
+		return kernel.Snapshot{}, fmt.Errorf("reading what containers can be held to: %w", err)
+	}
+	s.Volumes, err = m.engine.Volumes(ctx)
+	return s, err
 }
 
 // Do carries out edits in order. Neighbours of one kind stay one call, so that
@@ -66,7 +71,7 @@ func (m *machine) Do(ctx context.Context, ops []kernel.Op) (err error) {
 	}()
 	for len(ops) > 0 {
 		n := 0
-		for n < len(ops) && !ofProcess(ops[n]) {
+		for n < len(ops) && !ofEngine(ops[n]) {
 			n++
 		}
 		if n > 0 {
@@ -89,10 +94,11 @@ func (m *machine) Settle(ctx context.Context, project string) error {
 	return m.host.Settle(ctx, project)
 }
 
-// ofProcess reports whether an edit is the container engine's.
-func ofProcess(op kernel.Op) bool {
+// ofEngine reports whether an edit is the container engine's: of a process or a volume.
+func ofEngine(op kernel.Op) bool {
 	switch op.(type) {
-	case kernel.SupervisorStart, kernel.SupervisorStop, kernel.ProcessStart, kernel.ProcessStop, kernel.ProcessWait, kernel.ImagePull:
+	case kernel.SupervisorStart, kernel.SupervisorStop, kernel.ProcessStart, kernel.ProcessStop, kernel.ProcessWait,
+		kernel.ProcessUpdate, kernel.VolumeCreate, kernel.VolumeSet, kernel.VolumeDelete, kernel.ImagePull:
 		return true
 	}
 	return false

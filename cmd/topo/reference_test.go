@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"iter"
 	"os"
 	"path/filepath"
 	"strings"
@@ -38,11 +39,28 @@ func reference(app *cli.App) string {
 	fmt.Fprintf(&b, "# The commands of topo\n\nWritten from the program by `go test ./cmd/topo -run TestReference -update`.\n\n")
 	fmt.Fprintf(&b, "```\n%s\n```\n\n%s\n\n", app.UsageText, prose(app.Description))
 	writeFlags(&b, app.Flags)
-	for _, c := range app.Commands {
-		fmt.Fprintf(&b, "\n## topo %s\n\n%s.\n\n```\n%s\n```\n\n%s\n\n", c.Name, capital(c.Usage), c.UsageText, prose(c.Description))
+	for name, c := range eachCommand("topo", app.Commands) {
+		fmt.Fprintf(&b, "\n## %s\n\n%s.\n\n```\n%s\n```\n\n%s\n\n", name, capital(c.Usage), c.UsageText, prose(c.Description))
 		writeFlags(&b, c.Flags)
 	}
 	return b.String()
+}
+
+// eachCommand yields commands with their full names, those of others after them.
+func eachCommand(above string, commands []*cli.Command) iter.Seq2[string, *cli.Command] {
+	return func(yield func(string, *cli.Command) bool) {
+		for _, c := range commands {
+			name := above + " " + c.Name
+			if !yield(name, c) {
+				return
+			}
+			for n, sub := range eachCommand(name, c.Subcommands) {
+				if !yield(n, sub) {
+					return
+				}
+			}
+		}
+	}
 }
 
 // prose turns the indented parts of a help text into code blocks.
@@ -121,9 +139,9 @@ func capital(s string) string { return strings.ToUpper(s[:1]) + s[1:] }
 // TestHelpIsComplete: a command has a usage, an example, and a variable for each flag.
 func TestHelpIsComplete(t *testing.T) {
 	app := newApp(nil, nil, nil)
-	for _, c := range app.Commands {
-		if c.Usage == "" || c.UsageText == "" || !strings.Contains(c.Description, "\n  topo "+c.Name) && !strings.Contains(c.Description, "topo "+c.Name) {
-			t.Errorf("%s: its help has no usage or no example", c.Name)
+	for name, c := range eachCommand("topo", app.Commands) {
+		if c.Usage == "" || c.UsageText == "" || !strings.Contains(c.Description, name) {
+			t.Errorf("%s: its help has no usage or no example", name)
 		}
 		if c.Action == nil || !c.HideHelpCommand || c.OnUsageError == nil {
 			t.Errorf("%s: not wired as the others are", c.Name)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"topo/internal/container"
 	"topo/internal/kernel"
 )
 
@@ -57,8 +58,12 @@ func lab() kernel.Snapshot {
 		Files: []kernel.File{{Path: "/etc/netns/lab-web/hosts", Mark: kernel.Mark{Project: "lab", ID: "hosts/web"}, Content: "# topo:lab:hosts/web\n127.0.0.1\tlocalhost\n\n172.28.0.3\tweb\n"}},
 		Processes: []kernel.ProcessState{
 			{
-				Process: kernel.Process{Node: "web", Container: true, Netns: "lab-web", Argv: []string{"python3", "/srv/app.py"}, Env: []string{"REDIS_HOST=redis"}, Mounts: []kernel.Mount{{Source: "/src", Target: "/srv", ReadOnly: true}}},
-				Status:  kernel.Running, PID: 4711, Health: kernel.Healthy, HealthLog: "all\nwell\n", StartedAt: time.Unix(0, 0),
+				Process: kernel.Process{
+					Node: "web", Container: true, Netns: "lab-web", Argv: []string{"python3", "/srv/app.py"}, Env: []string{"REDIS_HOST=redis"}, Mounts: []kernel.Mount{{Source: "/src", Target: "/srv", ReadOnly: true}},
+					Limits:  kernel.Limits{Memory: 64 << 20, NanoCPUs: 500_000_000},
+					Ulimits: []kernel.Ulimit{{Name: "nofile", Soft: 1024, Hard: -1}}, CapDrop: []string{"ALL"}, Tmpfs: []kernel.Tmpfs{{Target: "/t", Options: []string{"size=1m"}}},
+				},
+				Status: kernel.Running, PID: 4711, Health: kernel.Healthy, HealthLog: "all\nwell\n", StartedAt: time.Unix(0, 0),
 			},
 			{Process: kernel.Process{Node: "job", Argv: []string{"false"}}, Status: kernel.Exited, ExitCode: 1},
 		},
@@ -87,7 +92,9 @@ func TestInspectText(t *testing.T) {
 	s := lab()
 	nodes := nodesOf(s, "lab")
 	var b bytes.Buffer
-	if err := writeNode(&b, documentOfNode(s, "lab", nodes[len(nodes)-1])); err != nil {
+	doc := documentOfNode(s, "lab", nodes[len(nodes)-1])
+	doc.Usage = &container.Usage{Memory: 5 << 20, CPU: 1_234_567_890, Pids: 3}
+	if err := writeNode(&b, doc); err != nil {
 		t.Fatal(err)
 	}
 	got := strings.ReplaceAll(b.String(), time.Unix(0, 0).Local().Format(time.DateTime), "THEN")
@@ -98,7 +105,14 @@ web  (container of lab)
                python3 /srv/app.py
                env REDIS_HOST=redis
                mount /src → /srv (ro)
+               tmpfs /t (size=1m)
                last check: all well
+  limits       memory 5MiB of 64MiB
+               processes 3
+               cpus up to 0.5
+               cpu time 1.235s
+               ulimit nofile 1024 to unlimited
+               cap_drop ALL
   interface    1: lo  00:00:00:00:00:00  mtu 65536  up
                   127.0.0.1/8
   interface    2: eth0@if12  02:00:00:00:00:03  mtu 1400  up (lowerlayerdown)

@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"topo/internal/kernel"
 )
 
 // dockerCapabilities are those that Docker leaves to root in a container (moby, oci/caps/defaults.go).
@@ -25,17 +27,38 @@ var capabilityNames = strings.Fields(`
 
 // capabilities are those of a container, as far as this process has them itself: a runtime
 // can't give what it lacks. A program that doesn't run as root gets them as a limit only, as with Docker.
-func capabilities(privileged bool, uid uint32) *specs.LinuxCapabilities {
+func capabilities(p kernel.Process, uid uint32) *specs.LinuxCapabilities {
 	own := boundingSet()
-	want := dockerCapabilities
-	if privileged {
-		want = capabilityNames
-	}
+	want := wantedCapabilities(p)
 	want = slices.DeleteFunc(slices.Clone(want), func(c string) bool { return !slices.Contains(own, c) })
 	if uid != 0 {
 		return &specs.LinuxCapabilities{Bounding: want}
 	}
 	return &specs.LinuxCapabilities{Bounding: want, Effective: want, Permitted: want}
+}
+
+// wantedCapabilities are Docker's, changed as Docker does (moby, oci/caps/utils.go): a privileged container has all,
+// whatever is dropped; cap_add ALL gives all but what is dropped; cap_drop ALL leaves what is added; and what is both
+// dropped and added is there.
+func wantedCapabilities(p kernel.Process) []string {
+	without := func(list []string) []string {
+		return slices.DeleteFunc(slices.Clone(list), func(c string) bool { return slices.Contains(p.CapDrop, c) })
+	}
+	switch {
+	case p.Privileged:
+		return capabilityNames
+	case slices.Contains(p.CapAdd, "ALL"):
+		return without(capabilityNames)
+	case slices.Contains(p.CapDrop, "ALL"):
+		return p.CapAdd
+	}
+	list := without(dockerCapabilities)
+	for _, c := range p.CapAdd {
+		if !slices.Contains(list, c) {
+			list = append(list, c)
+		}
+	}
+	return list
 }
 
 // boundingSet reads CapBnd of this process, proc_pid_status(5).

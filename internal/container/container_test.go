@@ -19,6 +19,9 @@ func TestMain(m *testing.M) {
 	if handled, code := Reexec(); handled {
 		os.Exit(code)
 	}
+	if os.Args[0] == tryPath {
+		os.Exit(tryMain(os.Args[1:]))
+	}
 	os.Exit(m.Run())
 }
 

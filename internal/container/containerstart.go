@@ -143,6 +143,9 @@ func (l *launcher) prepare(p kernel.Process, from origin, id string) (b box, rel
 	if err := l.own(p.Node, b.uid); err != nil {
 		return b, release, err
 	}
+	if err := (volumeStore{l.runDir, l.dataDir}).mountVolumes(&b, bundle, rootfs); err != nil {
+		return b, release, err
+	}
 	if err := furnish(root, &b); err != nil {
 		return b, release, err
 	}

@@ -26,6 +26,7 @@ type request struct {
 	Node      string           `json:"node,omitempty"`
 	Condition kernel.Condition `json:"condition,omitempty"`
 	Optional  bool             `json:"optional,omitempty"`
+	Limits    *kernel.Limits   `json:"limits,omitempty"`
 }
 
 // The requests.
@@ -33,6 +34,7 @@ const (
 	opStart    = "start"    // Process
 	opStop     = "stop"     // Node
 	opWait     = "wait"     // Node, Condition, Optional
+	opLimit    = "limit"    // Node, Limits
 	opShutdown = "shutdown" // stop all that is left, and end
 )
 

@@ -34,7 +34,7 @@
 // An OCI bundle, run by crun, or by runc where crun is missing or fails. Everything that the file doesn't state
 // is Docker's: 14 capabilities (a user other than root has them as a limit only), seccomp profile, masked and
 // read-only paths, device rules, mounts, PATH, HOME and HOSTNAME; and no_new_privs, unless security_opt says
-// no-new-privileges:false. No rlimit is set.
+// no-new-privileges:false. No rlimit is set but those of ulimits.
 //
 // The root is a private copy-on-write view of the host's: an overlay over /, and one over each file system
 // mounted below it (a single mounted file, and whatever can't be overlaid, is read-only). What the container
@@ -50,6 +50,12 @@
 //
 // All mounts of a container are made in a mount namespace that ends with the thread that starts it; the host
 // never sees one, and none can be left.
+//
+// # Volumes
+//
+// A volume is a folder of DATA/volumes that outlives containers: what it holds, and a file that says whose it is. It is
+// made and removed by a rename, so that there is never half of one; see [volumeStore]. One that is empty is filled with what the
+// container's root has at the target, before the container starts.
 //
 // # Quirks
 //

@@ -48,7 +48,7 @@ func (e *Engine) layout(project string) layout {
 	return layout{e.config.RunDir, e.config.DataDir, project}
 }
 
-// Do carries out an edit of processes; others are refused. The error is a *kernel.OpError.
+// Do carries out an edit of processes or volumes; others are refused. The error is a *kernel.OpError.
 //
 //   - SupervisorStart: succeeds when one runs already, and adopts the processes of a dead one.
 //   - SupervisorStop: stops processes that are left, too; succeeds when none runs.
@@ -57,7 +57,12 @@ func (e *Engine) layout(project string) layout {
 //     with 126, 127 or 128, until ProcessStop. It starts a supervisor where there is none.
 //   - ProcessStop: succeeds when there is none. It starts no supervisor.
 //   - ImagePull: tries again when the registry or the network may do better.
+//   - ProcessUpdate: fails with ESRCH when the node has no process. It starts a supervisor where there is none.
 //   - ProcessWait: fails at once when the condition can no longer be met.
+//   - VolumeCreate: fails with EEXIST where anything has the name.
+//   - VolumeSet: fails with ENOENT, and with EPERM when it is another project's.
+//   - VolumeDelete: succeeds when there is none. Fails with EBUSY while a node's process has it, running
+//     or not, and with EPERM when it is another project's.
 func (e *Engine) Do(ctx context.Context, op kernel.Op) error {
 	var err error
 	switch op := op.(type) {
@@ -69,10 +74,18 @@ func (e *Engine) Do(ctx context.Context, op kernel.Op) error {
 		err = e.ask(ctx, e.layout(op.Process.Project), request{Op: opStart, Process: &op.Process})
 	case kernel.ProcessStop:
 		err = e.stop(ctx, e.layout(op.Project), op.Node)
+	case kernel.ProcessUpdate:
+		err = e.ask(ctx, e.layout(op.Project), request{Op: opLimit, Node: op.Node, Limits: &op.Limits})
 	case kernel.ProcessWait:
 		err = e.ask(ctx, e.layout(op.Project), request{Op: opWait, Node: op.Node, Condition: op.Condition, Optional: op.Optional})
 	case kernel.ImagePull:
 		_, err = e.Store().Pull(ctx, op.Reference, e.config.Pulling)
+	case kernel.VolumeCreate:
+		err = e.volumes().create(op)
+	case kernel.VolumeSet:
+		err = e.volumes().set(op)
+	case kernel.VolumeDelete:
+		err = e.volumes().remove(op)
 	default:
 		err = errors.ErrUnsupported
 	}
@@ -128,7 +141,7 @@ func (e *Engine) Remove(project string) error {
 			return fmt.Errorf("removing files of %s: %s runs, process %d", project, p.Process.Node, p.PID)
 		}
 	}
-	err = errors.Join(os.RemoveAll(l.data()), os.RemoveAll(l.run()))
+	err = errors.Join(os.RemoveAll(l.data()), os.RemoveAll(l.run()), e.volumes().cleanUp())
 	removeEmpty(l.dataDir+"/projects", l.dataDir, l.runDir+"/projects", l.runDir)
 	return err
 }

@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"topo/internal/kernel"
 )
 
 // furnish writes what Docker, too, writes into a container's root.
@@ -45,6 +47,13 @@ func furnish(root *os.Root, b *box) error {
 	for _, m := range b.mounts() {
 		makeTarget(root, m)
 	}
+	for _, m := range b.Mounts {
+		if m.Kind == kernel.TmpfsMount {
+			// runc 1.1 gives a tmpfs the mode of what it is mounted on, whatever mode= says. Below another
+			// mount that is out of reach, and so it is.
+			_ = root.Chmod(strings.TrimPrefix(m.Target, "/"), fileMode(m.Mode))
+		}
+	}
 	// A missing working folder is made, as under Docker. Below a mount, or behind a link out of
 	// this root, the runtime sees to it.
 	if dir := strings.TrimPrefix(filepath.Clean("/"+b.Dir), "/"); dir != "" {
@@ -59,6 +68,9 @@ func furnish(root *os.Root, b *box) error {
 func makeTarget(root *os.Root, m specs.Mount) {
 	target := strings.TrimPrefix(m.Destination, "/")
 	if _, err := root.Stat(target); err == nil {
+		if mode, stated := tmpfsMode(m); stated && m.Type == tmpfsType {
+			_ = root.Chmod(target, mode)
+		}
 		return
 	}
 	if info, err := os.Stat(m.Source); m.Type == "bind" && err == nil && !info.IsDir() {
@@ -70,4 +82,18 @@ func makeTarget(root *os.Root, m specs.Mount) {
 		return
 	}
 	_ = root.MkdirAll(target, 0o755)
+	if mode, _ := tmpfsMode(m); m.Type == tmpfsType {
+		_ = root.Chmod(target, mode)
+	}
+}
+
+// fileMode is a mode in the kernel's bits, inode(7), as package fs has it.
+func fileMode(mode uint32) fs.FileMode {
+	m := fs.FileMode(mode & 0o777)
+	for bit, flag := range map[uint32]fs.FileMode{0o1000: fs.ModeSticky, 0o2000: fs.ModeSetgid, 0o4000: fs.ModeSetuid} {
+		if mode&bit != 0 {
+			m |= flag
+		}
+	}
+	return m
 }

@@ -31,6 +31,8 @@ const (
 //		nodes/NODE/
 //			log            what the process printed
 //			root/          upper and work folders of a container's root
+//
+// Volumes are kept apart from projects, see [volumeStore].
 type layout struct {
 	runDir, dataDir string // of all projects
 	project         string

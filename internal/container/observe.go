@@ -11,7 +11,8 @@ import (
 )
 
 // Observe reads which processes a project has, by node, and its supervisor. It needs no supervisor and
-// changes nothing: a process counts as running when its pid lives and has its start time.
+// changes nothing: a process counts as running when its pid lives and has its start time. Limits are those that a
+// container has now, whoever set them.
 func (e *Engine) Observe(ctx context.Context, project string) (kernel.Supervisor, []kernel.ProcessState, error) {
 	l := e.layout(project)
 	supervisor := findSupervisor(l)
@@ -26,6 +27,9 @@ func (e *Engine) Observe(ctx context.Context, project string) (kernel.Supervisor
 			return kernel.Supervisor{}, nil, fmt.Errorf("reading process of %s: %w", node, err)
 		}
 		if p.Node != "" {
+			if p.Container && rec.Status == kernel.Running {
+				p.Limits = liveLimits(cgroupDir, rec.ContainerID, p.Limits)
+			}
 			states = append(states, rec.state(p))
 		}
 	}

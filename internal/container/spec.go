@@ -1,8 +1,12 @@
 package container
 
 import (
+	"cmp"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
+	"sync"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
@@ -12,7 +16,7 @@ import (
 // ociVersion is what crun 1.8 and runc 1.1, of Debian 12, know; nothing newer is used.
 const ociVersion = "1.0.2"
 
-// maskedPaths and readonlyPaths are Docker's (moby, oci/defaults.go).
+// maskedPaths and readonlyPaths are Docker's (moby, oci/defaults.go), but for those of the CPUs: see throttlePaths.
 var (
 	maskedPaths = []string{
 		"/proc/acpi", "/proc/asound", "/proc/interrupts", "/proc/kcore", "/proc/keys", "/proc/latency_stats", "/proc/sched_debug",
@@ -20,6 +24,15 @@ var (
 	}
 	readonlyPaths = []string{"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"}
 )
+
+// throttlePaths are masked, too: by how hot a CPU gets, programs elsewhere can be watched.
+var throttlePaths = sync.OnceValue(func() []string {
+	paths, err := filepath.Glob("/sys/devices/system/cpu/cpu*/thermal_throttle")
+	if err != nil {
+		panic(err) // the pattern's own mistake
+	}
+	return paths
+})
 
 // box is what a container's spec is made from.
 type box struct {
@@ -41,7 +54,8 @@ func (b box) hostView() bool { return b.Rootfs == "" && b.Image == "" }
 const initPath = "/run/topo-init"
 
 // spec is the container in the words of the OCI: Docker's defaults wherever the process says nothing.
-// No rlimits: they stay as topo's caller had them, since root may lack CAP_SYS_RESOURCE and could raise none.
+// No rlimits but those of ulimits: the others stay as topo's caller had them, since root may lack CAP_SYS_RESOURCE
+// and could raise none.
 func (b box) spec() (*specs.Spec, error) {
 	namespaces := []specs.LinuxNamespace{
 		{Type: specs.MountNamespace}, {Type: specs.PIDNamespace}, {Type: specs.UTSNamespace}, {Type: specs.IPCNamespace},
@@ -61,10 +75,11 @@ func (b box) spec() (*specs.Spec, error) {
 		Linux: &specs.Linux{
 			Namespaces:  namespaces,
 			CgroupsPath: "/" + b.id,
-			Resources:   &specs.LinuxResources{Devices: deviceRules()},
+			Resources:   resources(b.Limits),
 			MaskedPaths: b.hidden,
 		},
 	}
+	s.Linux.Resources.Devices = deviceRules()
 	if b.Init {
 		s.Process.Args = append([]string{initPath, initName}, b.Argv...)
 	}
@@ -72,7 +87,7 @@ func (b box) spec() (*specs.Spec, error) {
 		s.Linux.Devices = hostDevices()
 		s.Linux.Resources.Devices = []specs.LinuxDeviceCgroup{{Allow: true, Access: "rwm"}}
 	} else {
-		s.Linux.MaskedPaths = append(s.Linux.MaskedPaths, maskedPaths...)
+		s.Linux.MaskedPaths = slices.Concat(s.Linux.MaskedPaths, maskedPaths, throttlePaths())
 		s.Linux.ReadonlyPaths = readonlyPaths
 	}
 	for _, m := range b.Mounts {
@@ -97,8 +112,9 @@ func (b box) process(argv []string, dir string, env ...[]string) *specs.Process 
 	return &specs.Process{
 		Args: argv, Cwd: dir, Env: mergeEnv(env...),
 		User:            specs.User{UID: b.uid, GID: b.gid, AdditionalGids: b.groups},
-		Capabilities:    capabilities(b.Privileged, b.uid),
+		Capabilities:    capabilities(b.Process, b.uid),
 		NoNewPrivileges: !b.newPrivileges,
+		Rlimits:         ociRlimits(b.Ulimits),
 	}
 }
 
@@ -132,10 +148,17 @@ func (b box) mounts() []specs.Mount {
 	if b.Resolv != "" {
 		list = append(list, bind(b.Resolv, "/etc/resolv.conf", "ro"))
 	}
-	for _, m := range b.Mounts {
+	list = b.addTmpfs(list)
+	// What is mounted in another mount comes after it, in whatever order the file has them.
+	mounts := slices.SortedStableFunc(slices.Values(b.Mounts), func(x, y kernel.Mount) int { return cmp.Compare(depth(x.Target), depth(y.Target)) })
+	for _, m := range mounts {
 		options := []string{"rw"}
 		if m.ReadOnly {
 			options = []string{"ro"}
+		}
+		if m.Kind == kernel.TmpfsMount {
+			list = append(list, tmpfs(m, options...))
+			continue
 		}
 		propagation := m.Propagation
 		if propagation == "" {
@@ -144,6 +167,15 @@ func (b box) mounts() []specs.Mount {
 		list = append(list, bind(m.Source, filepath.Clean(m.Target), append(options, propagation)...))
 	}
 	return list
+}
+
+// tmpfs has Docker's options for one (moby, daemon/oci_linux.go).
+func tmpfs(m kernel.Mount, options ...string) specs.Mount {
+	options = append(options, "noexec", "nosuid", "nodev", "rprivate", "mode="+strconv.FormatUint(uint64(m.Mode), 8))
+	if m.Size > 0 {
+		options = append(options, "size="+strconv.FormatInt(m.Size, 10))
+	}
+	return specs.Mount{Destination: filepath.Clean(m.Target), Type: "tmpfs", Source: "tmpfs", Options: options}
 }
 
 func bind(source, target string, options ...string) specs.Mount {

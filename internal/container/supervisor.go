@@ -155,6 +155,8 @@ func (s *supervisor) answer(ctx context.Context, r request) error {
 		return s.node(r.Node).stop(finish)
 	case opWait:
 		return s.node(r.Node).wait(ctx, r.Condition, r.Optional)
+	case opLimit:
+		return s.node(r.Node).limit(*r.Limits)
 	case opShutdown:
 		return s.shutdown(finish)
 	}

@@ -14,6 +14,9 @@ import (
 // resolveMounts makes missing source folders where that is asked for, and checks that the others are there.
 func resolveMounts(mounts []kernel.Mount) ([]kernel.Mount, error) {
 	for _, m := range mounts {
+		if m.Kind != kernel.BindMount {
+			continue
+		}
 		_, err := os.Stat(m.Source)
 		if os.IsNotExist(err) && m.CreateSource {
 			err = os.MkdirAll(m.Source, 0o755)

@@ -8,4 +8,5 @@ import (
 
 func TestContract(t *testing.T) {
 	Contract(t, func(*testing.T) executor.Machine { return New() })
+	ContractVolumes(t, func(*testing.T) executor.Machine { return New() })
 }

@@ -28,6 +28,7 @@ type Machine struct {
 	behaviours  map[string]Behaviour // by node
 	registry    map[string]string    // what images are named elsewhere: reference → digest
 	images      map[string]string    // the store, likewise
+	volumes     map[string]kernel.Volume
 
 	serial int // of link indices, process IDs and MAC addresses
 	faults faults
@@ -62,6 +63,7 @@ func New() *Machine {
 		behaviours:  map[string]Behaviour{},
 		registry:    map[string]string{},
 		images:      map[string]string{},
+		volumes:     map[string]kernel.Volume{},
 	}
 	m.host = m.newSpace("")
 	up := true
@@ -265,10 +267,18 @@ func (m *Machine) one(op kernel.Op) error {
 		return m.startProcess(o.Process)
 	case kernel.ProcessStop:
 		return m.stopProcess(o)
+	case kernel.ProcessUpdate:
+		return m.updateProcess(o)
 	case kernel.ProcessWait:
 		return m.waitProcess(o)
 	case kernel.ImagePull:
 		return m.pullImage(o)
+	case kernel.VolumeCreate:
+		return m.createVolume(o)
+	case kernel.VolumeSet:
+		return m.setVolume(o)
+	case kernel.VolumeDelete:
+		return m.deleteVolume(o)
 	}
 	return fmt.Errorf("%T: %w", op, syscall.ENOSYS)
 }

@@ -117,6 +117,9 @@ func (m *Machine) startProcess(p kernel.Process) error {
 			return fmt.Errorf("%s: %w", file, syscall.ENOENT)
 		}
 	}
+	if err := m.mountVolumes(p); err != nil {
+		return err
+	}
 	started := &process{space: s, ProcessState: kernel.ProcessState{Process: p, Status: kernel.Running, StartedAt: m.clock()}}
 	m.serial++
 	started.PID = m.serial
@@ -136,6 +139,20 @@ func (m *Machine) stopProcess(o kernel.ProcessStop) error {
 		return errAbsent
 	}
 	delete(m.processes, k)
+	return nil
+}
+
+func (m *Machine) updateProcess(o kernel.ProcessUpdate) error {
+	p := m.processes[processKey{o.Project, o.Node}]
+	switch {
+	case p == nil:
+		return syscall.ESRCH
+	case m.supervisors[o.Project] == 0:
+		return fmt.Errorf("supervisor: %w", syscall.ECONNREFUSED)
+	case !p.Process.Container:
+		return syscall.EINVAL
+	}
+	p.Process.Limits = o.Limits
 	return nil
 }
 

@@ -76,6 +76,11 @@ func (m *Machine) Snapshot(_ context.Context, q kernel.Query) (kernel.Snapshot, 
 		}
 	}
 	slices.SortFunc(s.Processes, func(a, b kernel.ProcessState) int { return cmp.Compare(a.Process.Node, b.Process.Node) })
+	for _, name := range slices.Sorted(maps.Keys(m.volumes)) {
+		v := m.volumes[name]
+		v.Users = m.volumeUsers(name)
+		s.Volumes = append(s.Volumes, v)
+	}
 	if q.Listeners {
 		s.Listeners = slices.Clone(m.listeners)
 	}

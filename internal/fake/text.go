@@ -45,6 +45,9 @@ func (m *Machine) String() string {
 		lines = append(lines, fmt.Sprintf("process %s/%s %s %d %s netns %q: %q %q hosts %q resolv %q",
 			k.project, k.node, p.Status, p.ExitCode, p.Health, p.Process.Netns, p.Process.Argv, p.Process.Env, p.Process.Hosts, p.Process.Resolv))
 	}
+	for _, v := range m.volumes {
+		lines = append(lines, fmt.Sprintf("volume %s of %s for %s:%s labels %v", v.Name, v.Project, v.Node, v.Target, v.Labels))
+	}
 	slices.Sort(lines)
 	for _, line := range lines {
 		b.WriteString(line + "\n")

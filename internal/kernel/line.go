@@ -211,9 +211,16 @@ func (o ProcessStart) String() string {
 }
 func (o ImagePull) String() string   { return "# pull image " + o.Reference }
 func (o ProcessStop) String() string { return "# stop " + o.Node }
+func (o ProcessUpdate) String() string {
+	return fmt.Sprintf("# limit %s: %s", o.Node, o.Limits)
+}
 func (o ProcessWait) String() string {
 	return fmt.Sprintf("# wait for %s: %s", o.Node, o.Condition)
 }
+
+func (o VolumeCreate) String() string { return "# make volume " + o.Name }
+func (o VolumeSet) String() string    { return "# label volume " + o.Name }
+func (o VolumeDelete) String() string { return "# remove volume " + o.Name + " with all that is in it" }
 
 // line joins the words of a command.
 type line struct{ words []string }

@@ -158,6 +158,11 @@ type (
 	ProcessStart struct{ Process Process }
 	// ProcessStop stops it: its stop signal, the grace period, SIGKILL; then forgets it.
 	ProcessStop struct{ Project, Node string }
+	// ProcessUpdate changes the limits of a container that runs. One that has ended has them when it is started again.
+	ProcessUpdate struct {
+		Project, Node string
+		Limits        Limits
+	}
 	// ProcessWait waits until a node's process meets a condition, and fails when it no longer can.
 	ProcessWait struct {
 		Project, Node string
@@ -168,6 +173,20 @@ type (
 
 	// ImagePull fetches what a reference names now into the store.
 	ImagePull struct{ Reference string }
+	// VolumeCreate makes a volume, empty, with all that says whose it is. EEXIST where anything has the name.
+	VolumeCreate struct {
+		Name, Project string
+		Labels        map[string]string
+		// Node and Target are those of a volume that a node has for itself.
+		Node, Target string
+	}
+	// VolumeSet gives a volume of the project other labels.
+	VolumeSet struct {
+		Name, Project string
+		Labels        map[string]string
+	}
+	// VolumeDelete removes a volume of the project with all that is in it. EBUSY while a process has it mounted.
+	VolumeDelete struct{ Name, Project string }
 )
 
 // VethEnd is one end of a veth as it is made.
@@ -206,5 +225,9 @@ func (SupervisorStart) op()   {}
 func (SupervisorStop) op()    {}
 func (ProcessStart) op()      {}
 func (ProcessStop) op()       {}
+func (ProcessUpdate) op()     {}
 func (ProcessWait) op()       {}
 func (ImagePull) op()         {}
+func (VolumeCreate) op()      {}
+func (VolumeSet) op()         {}
+func (VolumeDelete) op()      {}

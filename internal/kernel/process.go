@@ -43,20 +43,44 @@ type Process struct {
 	ImageID string `json:"image_id,omitempty"`
 	// What the file leaves to the image, besides the variables, working folder, user and stop signal that it doesn't state:
 	// the image's entrypoint and its command stand before Argv; its health check holds.
-	ImageEntrypoint bool `json:"image_entrypoint,omitempty"`
-	ImageCommand    bool `json:"image_command,omitempty"`
-	ImageHealth     bool `json:"image_health,omitempty"`
+	ImageEntrypoint bool     `json:"image_entrypoint,omitempty"`
+	ImageCommand    bool     `json:"image_command,omitempty"`
+	ImageHealth     bool     `json:"image_health,omitempty"`
+	Limits          Limits   `json:"limits,omitzero"`
+	Ulimits         []Ulimit `json:"ulimits,omitempty"`
+	// CapAdd and CapDrop change Docker's list: "CAP_CHOWN", "ALL".
+	CapAdd  []string `json:"cap_add,omitempty"`
+	CapDrop []string `json:"cap_drop,omitempty"`
+	Tmpfs   []Tmpfs  `json:"tmpfs,omitempty"`
 }
 
-// Mount is a bind mount.
+// Mount is something that is mounted in a node.
 type Mount struct {
-	Source      string `json:"source"` // absolute, on the host
+	// Source of a bind is absolute, on the host; of a volume it is its name.
+	Source      string `json:"source"`
 	Target      string `json:"target"` // absolute, in the node
 	ReadOnly    bool   `json:"read_only,omitempty"`
 	Propagation string `json:"propagation,omitempty"` // "rprivate" when empty
 	// CreateSource makes a missing source directory, as Compose's short form does.
 	CreateSource bool `json:"create_source,omitempty"`
+	// Kind is what is mounted; "" is a bind.
+	Kind MountKind `json:"kind,omitempty"`
+	// NoCopy: an empty volume is not filled with what the node's root has at Target.
+	NoCopy  bool   `json:"no_copy,omitempty"`
+	Subpath string `json:"subpath,omitempty"` // of a volume: what is mounted of it; "" is all
+	Size    int64  `json:"size,omitempty"`    // of a tmpfs, in bytes; 0 is the kernel's default, half of the memory
+	Mode    uint32 `json:"mode,omitempty"`    // of a tmpfs's root
 }
+
+// MountKind is what is mounted.
+type MountKind string
+
+// The kinds of mounts.
+const (
+	BindMount   MountKind = ""
+	VolumeMount MountKind = "volume"
+	TmpfsMount  MountKind = "tmpfs"
+)
 
 // Healthcheck says how to tell that a process does its work. Zero durations never occur: defaults
 // (30s, 30s, 0s, 5s; 3 retries) are filled in when the file is read.

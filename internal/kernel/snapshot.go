@@ -76,6 +76,10 @@ type Snapshot struct {
 	MissingFolders []string
 	// Images are those of Query.Images, in that order.
 	Images []Image
+	// Confinement is what containers can be held to; nil: not read.
+	Confinement *Confinement
+
+	Volumes []Volume // of all projects, by name
 }
 
 // Netns is a network namespace and what is in it.

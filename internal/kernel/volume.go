@@ -1,0 +1,23 @@
+package kernel
+
+import "time"
+
+// Volume is a folder that topo keeps for containers, and that outlives them.
+type Volume struct {
+	Name string `json:"name"`
+	// Project made it; "" for something else that stands where the volume would be.
+	Project string            `json:"project"`
+	Labels  map[string]string `json:"labels,omitempty"`
+	Created time.Time         `json:"created"`
+	// Node and Target are set for a volume that a node has for itself.
+	Node   string `json:"node,omitempty"`
+	Target string `json:"target,omitempty"`
+	// Users are the nodes whose processes, as they were started, have it mounted, by project and node.
+	Users []VolumeUser `json:"users,omitempty"`
+}
+
+// VolumeUser is a node that has a volume mounted. Its process may have ended.
+type VolumeUser struct {
+	Project string `json:"project"`
+	Node    string `json:"node"`
+}
