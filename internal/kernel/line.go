@@ -211,9 +211,11 @@ func (o ProcessStart) String() string {
 }
 func (o ImagePull) String() string   { return "# pull image " + o.Reference }
 func (o ProcessStop) String() string { return "# stop " + o.Node }
+
 func (o ProcessUpdate) String() string {
 	return fmt.Sprintf("# limit %s: %s", o.Node, o.Limits)
 }
+
 func (o ProcessWait) String() string {
 	return fmt.Sprintf("# wait for %s: %s", o.Node, o.Condition)
 }
