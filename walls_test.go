@@ -22,6 +22,7 @@ var effects = map[string]string{
 	"github.com/containerd/go-runc/...":  "OCI runtimes run in internal/container alone",
 	"topo/internal/linux/...":            "the pure half is tested without a kernel",
 	"topo/internal/container/...":        "the pure half is tested without a runtime",
+	"topo/internal/image/...":            "the pure half is tested without a store of images",
 	"golang.org/x/sys/unix":              "no system calls",
 	"os/exec":                            "no other programs",
 	"log":                                "what happened is data; cmd/topo prints",
@@ -48,6 +49,13 @@ var walls = []wall{
 		"topo/planner":  "it does as it is told",
 		"topo/executor": "it does as it is told",
 		"topo/spec":     "it knows processes, not files",
+	}},
+	{"topo/internal/image", map[string]string{
+		"topo/planner":            "it does as it is told",
+		"topo/executor":           "it does as it is told",
+		"topo/spec":               "it knows images, not files",
+		"topo/internal/container": "it keeps files, and runs nothing",
+		"os/exec":                 "it runs nothing",
 	}},
 	{"topo/cmd/topo", map[string]string{
 		"github.com/vishvananda/netlink/...": "what it shows comes from the one reading of internal/linux",

@@ -276,10 +276,10 @@ func (r *run) event(e Event) {
 	}
 }
 
-// waits reports whether an edit spends its time waiting for a process.
+// waits reports whether an edit spends its time waiting: for a process, or for a registry.
 func waits(op kernel.Op) bool {
 	switch op.(type) {
-	case kernel.ProcessWait, kernel.ProcessStop, kernel.ProcessHalt:
+	case kernel.ProcessWait, kernel.ProcessStop, kernel.ProcessHalt, kernel.ImagePull:
 		return true
 	}
 	return false

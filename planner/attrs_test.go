@@ -55,6 +55,8 @@ var notCompared = map[string]string{
 	"process.waits":      "is order",
 	"process.needs":      "is order",
 	"process.netns":      "follows from the process",
+	"image.ref":          "is the ID",
+	"image.nodes":        "is order",
 	"process.volumes":    "follows from the process",
 	"volume.id":          "is the ID",
 	"volume.project":     "says whose it is",
@@ -83,6 +85,7 @@ func TestEveryFieldIsCompared(t *testing.T) {
 		"ruleset":    {ruleset{table: tb, rules: []kernel.Rule{rule}}},
 		"stray":      {stray{rule}},
 		"supervisor": {supervisor{}},
+		"image":      {image{}},
 		"volume":     {volume{}},
 		"process":    {process{p: kernel.Process{Health: &kernel.Healthcheck{}, Restart: kernel.Restart{Policy: kernel.RestartOnFailure}}}},
 	}

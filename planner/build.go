@@ -57,6 +57,9 @@ func Build(o Options) (*Plan, error) {
 	if err := limits(o); err != nil {
 		return nil, err
 	}
+	if err := roots(o); err != nil {
+		return nil, err
+	}
 	if err := unconfinable(o); err != nil {
 		return nil, err
 	}
@@ -86,7 +89,7 @@ func Build(o Options) (*Plan, error) {
 	}
 	p.First = !slices.ContainsFunc(have, func(r Resource) bool {
 		k := r.ID().Kind
-		return k != firewallKind.Name && k != forwardingKind.Name
+		return k != firewallKind.Name && k != forwardingKind.Name && k != imageKind.Name
 	})
 	return p, nil
 }

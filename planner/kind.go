@@ -16,6 +16,7 @@ type Kind struct {
 
 // kinds is in the order in which the plan breaks ties: what others stand on comes first.
 var kinds = []Kind{
+	imageKind,
 	netnsKind,
 	sysctlKind,
 	fileKind,

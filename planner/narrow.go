@@ -1,6 +1,7 @@
 package planner
 
 import (
+	"slices"
 	"strings"
 
 	"topo/spec"
@@ -33,6 +34,9 @@ func narrow(changes map[ID]*Change, o Options) {
 		add(name)
 	}
 	for id, c := range changes {
+		if i, ok := c.Want.(image); ok && !slices.ContainsFunc(i.nodes, func(n string) bool { return keep[n] }) {
+			delete(changes, id)
+		}
 		nodes := nodesOf(c)
 		for _, n := range nodes {
 			if _, ok := known[n]; !ok && c.Want == nil || ok && !keep[n] {

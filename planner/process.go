@@ -57,8 +57,11 @@ func desireProcesses(w *Want) []Resource {
 		if n.Network == spec.NetworkNode {
 			home = nodes[n.Shares]
 		}
-		r := process{p: kernelProcess(w.Project, n, home), state: runs, netns: ID{"netns", home.Name}}
+		r := process{p: kernelProcess(w, n, home), state: runs, netns: ID{"netns", home.Name}}
 		r.needs = append([]ID{{"supervisor", w.Project}, r.netns}, byNode[home.Name]...)
+		if n.Process.Image != "" {
+			r.needs = append(r.needs, ID{"image", n.Process.Image})
+		}
 		for _, a := range home.Attachments {
 			r.needs = append(r.needs, ID{"up", a.Bridge})
 		}
@@ -78,15 +81,19 @@ func desireProcesses(w *Want) []Resource {
 	return out
 }
 
-func kernelProcess(project string, n, home spec.Node) kernel.Process {
+func kernelProcess(w *Want, n, home spec.Node) kernel.Process {
 	s := n.Process
 	p := kernel.Process{
-		Project: project, Node: n.Name, Container: n.Container, Netns: home.Netns,
+		Project: w.Project, Node: n.Name, Container: n.Container, Netns: home.Netns,
 		Argv: s.Argv, Env: s.Env, Dir: s.Dir, User: s.User, Hostname: n.Hostname, Labels: n.Labels,
 		StopSignal: s.StopSignal, StopGrace: s.StopGrace, Init: s.Init, ReadOnly: s.ReadOnly,
-		Privileged: s.Privileged, SecurityOpt: s.SecurityOpt,
+		Privileged: s.Privileged, SecurityOpt: s.SecurityOpt, Rootfs: s.Rootfs,
 		Restart: kernel.Restart{Policy: kernel.RestartPolicy(s.Restart.Policy), Max: s.Restart.Max},
 		Log:     kernel.LogLimits{MaxSize: s.Log.MaxSize, MaxFile: s.Log.MaxFile},
+	}
+	if s.Image != "" {
+		p.Image, p.ImageID = s.Image, imageID(w.Host, s.Image)
+		p.ImageEntrypoint, p.ImageCommand, p.ImageHealth = s.ImageEntrypoint, s.ImageCommand, s.ImageHealth
 	}
 	if home.Netns != "" {
 		p.Hosts = hostsPath(home.Netns)
@@ -186,7 +193,25 @@ func (r process) Attrs() []Attr {
 	for _, d := range p.DependsOn {
 		attrs = append(attrs, Attr{"depends_on " + d.Node, dependencyWords(d)})
 	}
-	return append(attrs, confinementAttrs(p)...)
+	return append(append(attrs, rootAttrs(p)...), confinementAttrs(p)...)
+}
+
+// rootAttrs are the attributes of what a container is made from.
+func rootAttrs(p kernel.Process) []Attr {
+	attrs := []Attr{{"rootfs", orNone(p.Rootfs)}, {"image", orNone(p.Image)}}
+	if p.Image == "" && p.ImageID == "" && !p.ImageEntrypoint && !p.ImageCommand && !p.ImageHealth {
+		return attrs
+	}
+	id := p.ImageID
+	if id == "" {
+		id = "that to be pulled"
+	}
+	return append(attrs,
+		Attr{"image id", id},
+		Attr{"image's entrypoint", onOff(p.ImageEntrypoint)},
+		Attr{"image's command", onOff(p.ImageCommand)},
+		Attr{"image's healthcheck", onOff(p.ImageHealth)},
+	)
 }
 
 func logWords(l kernel.LogLimits) string {
@@ -223,7 +248,12 @@ func words(argv []string) string {
 	return strings.Join(out, " ")
 }
 
-func (r process) Detail() string { return words(r.p.Argv) }
+func (r process) Detail() string {
+	if r.p.Image != "" && len(r.p.Argv) == 0 {
+		return r.p.Image
+	}
+	return words(r.p.Argv)
+}
 
 func (r process) Create() []kernel.Op {
 	return append(r.await(), kernel.ProcessStart{Process: r.p})

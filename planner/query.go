@@ -24,6 +24,10 @@ func Query(t *spec.Topology, project string) kernel.Query {
 			q.Sysctls = append(q.Sysctls, kernel.SysctlKey{Netns: n.Netns, Key: s.Key})
 		}
 		q.Listeners = q.Listeners || len(n.Ports) > 0
+		if n.Process != nil && n.Process.Rootfs != "" {
+			q.Folders = append(q.Folders, n.Process.Rootfs)
+		}
+		q.Images = addImage(q.Images, n.Process)
 	}
 	return q
 }

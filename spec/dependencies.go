@@ -43,9 +43,9 @@ func (r *resolver) dependsOn(n *Node, pos Pos, name string, raw dependency) {
 	o := r.node(other)
 	switch c := other.raw; {
 	case raw.Condition.Bad:
-	case d.Condition == IsHealthy && (o.Process == nil || o.Process.Health == nil) && !c.broken():
+	case d.Condition == IsHealthy && (o.Process == nil || o.Process.Health == nil && !o.Process.ImageHealth) && !c.broken():
 		r.add(pos, "depends_on: %s has no healthcheck, so it never gets healthy", name)
-	case d.Condition == Completed && !c.runs() && !c.broken():
+	case d.Condition == Completed && !c.runs() && (o.Process == nil || o.Process.Image == "") && !c.broken():
 		r.add(pos, "depends_on: %s has no command that could complete", name)
 	}
 	n.DependsOn = append(n.DependsOn, d)

@@ -21,13 +21,13 @@ type node struct {
 	Environment pairs `yaml:"environment"`
 	// Files of variables, one or a list; environment goes before them, and a later file before an earlier one.
 	EnvFile envFiles `yaml:"env_file"`
-	// What runs: text, split into words as a shell does, or a list of words. A container without one sleeps; a namespace without one has no process.
+	// What runs: text, split into words as a shell does, or a list of words. A container without one runs its image's, or sleeps without an image; a namespace without one has no process.
 	Command words `yaml:"command"`
 	// Put before the command's words: text or a list.
 	Entrypoint words `yaml:"entrypoint"`
-	// Folder that the process starts in; absolute. Default: /.
+	// Folder that the process starts in; absolute. Default: the image's, else /.
 	WorkingDir text `yaml:"working_dir"`
-	// USER, UID, USER:GROUP or UID:GID. Default: root.
+	// USER, UID, USER:GROUP or UID:GID. Default: the image's, else root.
 	User word `yaml:"user"`
 	// What the node calls itself. Default: its name.
 	Hostname text `yaml:"hostname"`
@@ -41,11 +41,11 @@ type node struct {
 	DependsOn dependencies `yaml:"depends_on"`
 	// How to tell that the process does its work.
 	Healthcheck *healthcheck `yaml:"healthcheck"`
-	// Signal that asks the process to end. Default: SIGTERM.
+	// Signal that asks the process to end. Default: the image's, else SIGTERM.
 	StopSignal word `yaml:"stop_signal"`
 	// How long the process may take to end before it is killed. Default: 10s.
 	StopGracePeriod span `yaml:"stop_grace_period"`
-	// Run an init as PID 1 that reaps children and passes signals on. Default: false; true for a container without a command.
+	// Run an init as PID 1 that reaps children and passes signals on. Default: false; true for a container without a command or image.
 	Init flag `yaml:"init"`
 	// Words about the node, kept with its process: a map, or a list of KEY=VALUE.
 	Labels pairs `yaml:"labels"`
@@ -79,13 +79,13 @@ type logOptions struct {
 // A network namespace.
 type namespace struct {
 	node
-	_ struct{} `elsewhere:"image rootfs volumes volumes_from tmpfs read_only cap_add cap_drop privileged mem_limit cpus pids_limit ulimits security_opt=is for containers; a namespace has the host's files and rights"`
+	_ struct{} `elsewhere:"image pull_policy rootfs volumes volumes_from tmpfs read_only cap_add cap_drop privileged mem_limit cpus pids_limit ulimits security_opt=is for containers; a namespace has the host's files and rights"`
 }
 
 // A container.
 type container struct {
 	node
-	_ struct{} `later:"image rootfs userns_mode"`
+	_ struct{} `later:"userns_mode"`
 
 	// Volumes, and files and folders of the host: [SOURCE:]TARGET[:OPTIONS], or the long form.
 	Volumes []volume `yaml:"volumes"`
@@ -95,6 +95,12 @@ type container struct {
 	Privileged flag `yaml:"privileged"`
 	// no-new-privileges[:true or false], seccomp=unconfined, seccomp=FILE.
 	SecurityOpt []text `yaml:"security_opt"`
+	// Folder that the root file system is a private copy-on-write view of; relative ones start at the topology's folder, ~ is the home. It is never written. Default: the host's root.
+	Rootfs text `yaml:"rootfs"`
+	// Image that the container is made from: NAME[:TAG][@DIGEST] of a registry, oci:DIR[:TAG] or docker-archive:FILE. Default: none, a view of the host's root.
+	Image text `yaml:"image"`
+	// missing: fetch the image when it was never fetched. always: look for a newer one at each plan. never: it must be there. Default: missing.
+	PullPolicy text `yaml:"pull_policy" jsonschema:"enum=missing,enum=if_not_present,enum=always,enum=never"`
 	// Bytes of memory that all its processes have together: a number, or one with b, k, m, g or t after it. Default: no limit.
 	MemLimit word `yaml:"mem_limit"`
 	// How many CPUs its processes may keep busy, 0.5 is half of one. Default: no limit.

@@ -75,7 +75,7 @@ func checkTopology(t *testing.T, topology *spec.Topology) {
 		if n.Container && n.Process == nil {
 			t.Errorf("container %s without a process", n.Name)
 		}
-		if n.Process != nil && (len(n.Process.Argv) == 0 || n.Process.StopSignal == "") {
+		if n.Process != nil && n.Process.Image == "" && (len(n.Process.Argv) == 0 || n.Process.StopSignal == "") {
 			t.Errorf("process of %s: %+v", n.Name, n.Process)
 		}
 		for _, a := range n.Attachments {

@@ -49,6 +49,9 @@ func (r *resolver) process(s *nodeState, n *Node) *Process {
 	p.Health = r.health(raw.Healthcheck)
 	p.Restart = r.restart(raw.Restart)
 	p.Log = r.logLimits(raw.Logging)
+	if p.Image != "" && r.leaveToImage(raw, p) {
+		return p
+	}
 	if len(argv) > 0 {
 		if argv[0] == "" {
 			r.add(p.Pos, "command: the program has no name")
@@ -135,6 +138,7 @@ func (r *resolver) containerOnly(c *container, n *Node, p *Process) {
 	for _, t := range set(c.SecurityOpt) {
 		p.SecurityOpt = append(p.SecurityOpt, r.securityOpt(t))
 	}
+	r.root(c, p)
 	p.Mounts = r.mounts(n, c.Volumes)
 	p.Limits, p.Ulimits = r.limits(c), r.ulimits(c.Ulimits)
 	p.CapAdd, p.CapDrop = r.capabilities(c.CapAdd, "cap_add"), r.capabilities(c.CapDrop, "cap_drop")

@@ -187,6 +187,16 @@ type Process struct {
 	Health      *Healthcheck // nil: none, or disabled
 	Restart     Restart
 	Log         LogLimits
+	// Rootfs is the folder, absolute, that the root is a copy-on-write view of; "" = the host's root.
+	Rootfs  string
+	RootPos Pos // of what says what the root is
+	// Image is a registry's reference, "oci:DIR[:TAG]" or "docker-archive:FILE", absolute; "" = none.
+	Image      string
+	PullPolicy PullPolicy
+	// What is left to the image: its entrypoint and command stand before Argv, its health check holds.
+	ImageEntrypoint bool
+	ImageCommand    bool
+	ImageHealth     bool
 
 	// Of a container only.
 	Limits          Limits       `json:",omitzero"`

@@ -38,6 +38,7 @@ func newApp(stdin io.Reader, stdout, stderr io.Writer) *cli.App {
 			psCommand(), lsCommand(), inspectCommand(), portCommand(),
 			execCommand(), logsCommand(), volumeCommand(),
 			startCommand(), stopCommand(), restartCommand(), killCommand(),
+			pullCommand(), imagesCommand(), imageCommand(),
 			schemaCommand(), completionCommand(), versionCommand(),
 		},
 		Action:                    noVerb,

@@ -14,6 +14,8 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"topo/executor"
+	"topo/internal/container"
+	"topo/internal/image"
 	"topo/internal/kernel"
 	"topo/internal/linux"
 	"topo/planner"
@@ -107,7 +109,17 @@ func (w *changing) run(ctx context.Context, m *machine) (*planner.Plan, error) {
 			fmt.Fprintln(w.err, "topo: interrupted; finishing what is under way (once more to leave at once)")
 		}
 	})
-	report := executor.Run(ctx, p, m, executor.Options{Events: shown.event, SharedDone: unlockHost})
+	var telling sync.Mutex // an image is pulled beside other steps
+	m.engine = container.New(container.Config{Pulling: func(p image.Progress) {
+		telling.Lock()
+		defer telling.Unlock()
+		shown.pulling(p)
+	}})
+	report := executor.Run(ctx, p, m, executor.Options{SharedDone: unlockHost, Events: func(e executor.Event) {
+		telling.Lock()
+		defer telling.Unlock()
+		shown.event(e)
+	}})
 	if !quiet() {
 		<-told
 	}

@@ -38,6 +38,12 @@ namespaces:
     sysctls: {net.ipv4.ip_forward: 1}
   guest: {network_mode: "node:r1", command: [sleep, "1"]}
 containers:
+  all-from-image: {image: "redis:7"}
+  command: {image: redis, command: [a], pull_policy: always}
+  empty-command: {image: redis, command: []}
+  entrypoint: {image: "oci:/layout:x", entrypoint: sh -c, command: ["true"], pull_policy: never}
+  healthless: {image: "docker-archive:/a.tar", stop_signal: SIGINT, healthcheck: {disable: true}}
+  root: {rootfs: /srv/root}
   web:
     bridges: [six, inner]
     command: ["sh", "-c", "echo $$HOME 'quoted' \"true\""]

@@ -184,15 +184,26 @@ func addProcessKeys(m *yamlMap, n spec.Node) {
 	if p == nil {
 		return
 	}
-	m.texts("command", p.Argv)
+	command := "command"
+	if p.Image != "" && !p.ImageEntrypoint {
+		command = "entrypoint"
+	}
+	if p.Image == "" || !p.ImageCommand {
+		m.put(command, listOf(p.Argv))
+	}
 	m.set("environment", pairsOf(p.Env))
 	m.text("working_dir", p.Dir)
 	m.text("user", p.User)
 	m.text("stop_signal", p.StopSignal)
 	m.text("stop_grace_period", p.StopGrace.String())
 	m.flag("init", p.Init)
-	if p.Health != nil {
+	switch {
+	case p.Health != nil:
 		m.set("healthcheck", healthNode(*p.Health))
+	case p.Image != "" && !p.ImageHealth:
+		none := newMap()
+		none.flag("disable", true)
+		m.set("healthcheck", none.flow())
 	}
 	m.text("restart", restartText(p.Restart))
 	m.set("logging", loggingNode(p.Log))
@@ -210,6 +221,9 @@ func addProcessKeys(m *yamlMap, n spec.Node) {
 	m.flag("read_only", p.ReadOnly)
 	m.flag("privileged", p.Privileged)
 	m.texts("security_opt", p.SecurityOpt)
+	m.text("rootfs", p.Rootfs)
+	m.text("image", p.Image)
+	m.text("pull_policy", string(p.PullPolicy))
 	addLimitKeys(m, *p)
 }
 

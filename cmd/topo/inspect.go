@@ -42,6 +42,8 @@ type nodeDocument struct {
 	Resolv     []string        `json:"resolv"` // lines of its resolv.conf; empty: the host's
 	Process    *kernel.Process `json:"process,omitempty"`
 	HealthLog  string          `json:"health_log,omitempty"`
+	// Image is what the image says that the process was started from; which it is, Process says.
+	Image *kernel.ImageConfig `json:"image,omitempty"`
 	// Usage is what a container that runs uses now.
 	Usage *container.Usage `json:"usage,omitempty"`
 }
@@ -114,7 +116,7 @@ func documentOfNode(s kernel.Snapshot, project string, v nodeView) nodeDocument 
 	}
 	for _, p := range s.Processes {
 		if p.Process.Node == v.Node {
-			doc.Process, doc.HealthLog = &p.Process, p.HealthLog
+			doc.Process, doc.HealthLog, doc.Image = &p.Process, p.HealthLog, p.Image
 		}
 	}
 	ns, ok := findNetns(s, v.Namespace)

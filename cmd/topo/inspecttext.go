@@ -79,6 +79,7 @@ func processText(d nodeDocument) []string {
 		if policy := d.Process.Restart.String(); policy != string(kernel.RestartNo) {
 			lines = append(lines, "restart "+policy)
 		}
+		lines = append(lines, rootText(d)...)
 		for _, kv := range d.Process.Env {
 			lines = append(lines, "env "+kv)
 		}
@@ -161,4 +162,23 @@ func routeText(r routeView) string {
 	add("metric", strconv.Itoa(r.Metric), r.Metric != 0)
 	add("table", strconv.Itoa(r.Table), r.Table != kernel.TableMain)
 	return strings.Join(words, " ")
+}
+
+// rootText is what a container was made from.
+func rootText(d nodeDocument) []string {
+	var lines []string
+	if d.Process.Rootfs != "" {
+		lines = append(lines, "rootfs "+d.Process.Rootfs)
+	}
+	if d.Process.Image == "" {
+		return lines
+	}
+	lines = append(lines, "image "+d.Process.Image+"  "+d.Process.ImageID)
+	if d.Image != nil && len(d.Image.Ports) > 0 {
+		lines = append(lines, "image exposes "+strings.Join(d.Image.Ports, ", "))
+	}
+	if d.Image != nil && len(d.Image.Volumes) > 0 {
+		lines = append(lines, "image volumes "+strings.Join(d.Image.Volumes, ", ")+" (gone with the container)")
+	}
+	return lines
 }

@@ -41,6 +41,10 @@ func (m *machine) Snapshot(ctx context.Context, q kernel.Query) (kernel.Snapshot
 	if err != nil {
 		return kernel.Snapshot{}, err
 	}
+	s.MissingFolders = m.engine.MissingFolders(q.Folders)
+	if s.Images, err = m.engine.Images(ctx, q.Images); err != nil {
+		return kernel.Snapshot{}, err
+	}
 	if q.Project == "" {
 		return s, nil
 	}
@@ -95,7 +99,7 @@ func ofEngine(op kernel.Op) bool {
 	switch op.(type) {
 	case kernel.SupervisorStart, kernel.SupervisorStop, kernel.ProcessStart, kernel.ProcessStop, kernel.ProcessWait,
 		kernel.ProcessUpdate, kernel.VolumeCreate, kernel.VolumeSet, kernel.VolumeDelete,
-		kernel.ProcessHalt, kernel.ProcessResume, kernel.ProcessSignal, kernel.ProcessAdjust:
+		kernel.ProcessHalt, kernel.ProcessResume, kernel.ProcessSignal, kernel.ProcessAdjust, kernel.ImagePull:
 		return true
 	}
 	return false

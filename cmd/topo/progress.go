@@ -11,6 +11,7 @@ import (
 	"github.com/schollz/progressbar/v3"
 
 	"topo/executor"
+	"topo/internal/image"
 	"topo/planner"
 )
 
@@ -18,6 +19,8 @@ import (
 type progress interface {
 	// event is called for each change that starts or ends, one call after the other.
 	event(executor.Event)
+	// pulling is called while an image is fetched, and never during event.
+	pulling(image.Progress)
 	// finish is called once, when the run is over, with what came of it.
 	finish(*executor.Report, time.Duration)
 }
@@ -41,9 +44,9 @@ func newProgress(mode string, p *planner.Plan, w io.Writer) progress {
 	case progressTTY:
 		return newBar(p, w)
 	case progressJSON:
-		return &eventLines{p, json.NewEncoder(w)}
+		return &eventLines{p, json.NewEncoder(w), map[string]int{}}
 	default:
-		return &plainLines{p, w}
+		return &plainLines{p, w, map[string]int{}}
 	}
 }
 
@@ -51,6 +54,15 @@ func newProgress(mode string, p *planner.Plan, w io.Writer) progress {
 type plainLines struct {
 	plan *planner.Plan
 	w    io.Writer
+	// layers are those that were told of, by image.
+	layers map[string]int
+}
+
+func (l *plainLines) pulling(p image.Progress) {
+	if l.layers[p.Reference] != p.Layer {
+		l.layers[p.Reference] = p.Layer
+		fmt.Fprintln(l.w, pullText(p))
+	}
 }
 
 func (l *plainLines) event(e executor.Event) {
@@ -98,16 +110,29 @@ func (b *bar) event(e executor.Event) {
 	}
 	if len(b.doing) > 0 {
 		change := b.plan.Changes[b.doing[0]]
-		words := []rune(fmt.Sprintf("%c %s", change.Action.Rune(), change.ID))
-		if len(words) > barWords {
-			words = append(words[:barWords-1], '…')
-		}
-		b.bar.Describe(fmt.Sprintf("%-*s", barWords, string(words)))
+		b.describe(fmt.Sprintf("%c %s", change.Action.Rune(), change.ID))
 	}
 	if e.State != executor.Started {
 		// What can't be drawn on the terminal can't be told there either.
 		_ = b.bar.Add(1)
 	}
+}
+
+// pulling tells of a pull in place of what is under way: nothing takes longer.
+func (b *bar) pulling(p image.Progress) {
+	percent := ""
+	if p.Total > 0 {
+		percent = fmt.Sprintf("%d %% ", p.Done*100/p.Total)
+	}
+	b.describe(percent + pullText(p))
+}
+
+func (b *bar) describe(text string) {
+	words := []rune(text)
+	if len(words) > barWords {
+		words = append(words[:barWords-1], '…')
+	}
+	b.bar.Describe(fmt.Sprintf("%-*s", barWords, string(words)))
 }
 
 func (b *bar) finish(r *executor.Report, d time.Duration) {
@@ -117,8 +142,9 @@ func (b *bar) finish(r *executor.Report, d time.Duration) {
 
 // eventLines prints a JSON object a line, for programs.
 type eventLines struct {
-	plan *planner.Plan
-	to   *json.Encoder
+	plan   *planner.Plan
+	to     *json.Encoder
+	layers map[string]int // as plainLines has them
 }
 
 // eventLine is a line of --progress json.
@@ -128,6 +154,23 @@ type eventLine struct {
 	Action  string  `json:"action"`
 	Elapsed float64 `json:"elapsed_ms"`
 	Error   string  `json:"error,omitempty"`
+}
+
+// pullLine is a line of --progress json for each layer of an image that is fetched.
+type pullLine struct {
+	Event  string `json:"event"` // "pulling"
+	Image  string `json:"image"`
+	Layer  int    `json:"layer"` // from 1
+	Layers int    `json:"layers"`
+	Done   int64  `json:"done_bytes"`
+	Total  int64  `json:"total_bytes"` // as they are sent; 0 = not known
+}
+
+func (l *eventLines) pulling(p image.Progress) {
+	if l.layers[p.Reference] != p.Layer {
+		l.layers[p.Reference] = p.Layer
+		_ = l.to.Encode(pullLine{"pulling", p.Reference, p.Layer, p.Layers, p.Done, p.Total})
+	}
 }
 
 // summaryLine is the last line of --progress json of a run that came to its end.

@@ -29,7 +29,8 @@ Ctrl-C begins no further step, waits for those under way, and says what is left 
 a second one leaves at once. Running up again continues, after a failure, too.
 
 --progress json writes an object a line to stderr: {"event": "started", "done", "failed"
-or "skipped", "id", "action", "elapsed_ms", "error"} for each action, then {"event":
+or "skipped", "id", "action", "elapsed_ms", "error"} for each action, {"event": "pulling",
+"image", "layer", "layers", "done_bytes", "total_bytes"} for each layer of an image, then {"event":
 "summary", "done", "failed", "skipped", "interrupted", "elapsed_ms"}, and {"event":
 "error", "error", "exit_code"} where there is one.
 

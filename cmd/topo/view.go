@@ -88,7 +88,7 @@ func addProcess(v *nodeView, p kernel.ProcessState) {
 		v.Kind = "container"
 	}
 	v.Status, v.Health, v.PID, v.Error = string(p.Status), string(p.Health), p.PID, p.Error
-	v.Command = p.Process.Argv
+	v.Command = p.Image.Over(p.Process).Argv
 	switch p.Status {
 	case kernel.Exited, kernel.Stopped, kernel.Restarting:
 		if p.ExitCode >= 0 { // else nobody knows

@@ -45,6 +45,10 @@ func findAccount(root *os.Root, spec string) (account, error) {
 
 // openOrNil gives a nil interface for a file that is not there: moby/sys/user takes it as empty.
 func openOrNil(root *os.Root, name string) io.Reader {
+	// Opening a FIFO of an image would wait for ever.
+	if info, err := root.Stat(name); err != nil || !info.Mode().IsRegular() {
+		return nil
+	}
 	f, err := root.Open(name)
 	if err != nil {
 		return nil

@@ -56,6 +56,11 @@ func (l *lab) down(before string) {
 	if err := l.Remove(l.project); err != nil {
 		l.Error(err)
 	}
+	// The store of images is no project's, and stays.
+	if err := os.RemoveAll(filepath.Join(l.config.DataDir, "images")); err != nil {
+		l.Error(err)
+	}
+	removeEmpty(l.config.DataDir, l.config.RunDir)
 	if l.Failed() {
 		return
 	}

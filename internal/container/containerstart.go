@@ -15,8 +15,8 @@ import (
 
 // launchContainer makes a container, up to the point where its main process is about to become
 // the program. What is needed to find the container again is saved before there is one.
-func (l *launcher) launchContainer(ctx context.Context, p kernel.Process, io stdio, save func(record) error) (launched, error) {
-	started := launched{record: record{ContainerID: containerID(p)}}
+func (l *launcher) launchContainer(ctx context.Context, p kernel.Process, from origin, io stdio, save func(record) error) (launched, error) {
+	started := launched{record: record{ContainerID: containerID(p), Image: from.config}}
 	id := started.ContainerID
 	if err := save(started.record); err != nil {
 		return launched{}, err
@@ -30,7 +30,7 @@ func (l *launcher) launchContainer(ctx context.Context, p kernel.Process, io std
 	bundle := l.bundle(p.Node)
 	pidFile := filepath.Join(bundle, "pid")
 	err = onThread(func() error {
-		b, release, err := l.prepare(p, id)
+		b, release, err := l.prepare(p, from, id)
 		if err != nil {
 			return err
 		}
@@ -76,9 +76,12 @@ func containerID(p kernel.Process) string {
 }
 
 // prepare makes, in the calling thread's new mount namespace, all that the container's mounts come from.
-func (l *launcher) prepare(p kernel.Process, id string) (b box, release func(), err error) {
+func (l *launcher) prepare(p kernel.Process, from origin, id string) (b box, release func(), err error) {
 	release = func() {}
-	b = box{Process: p, id: id, hostname: p.Hostname, cgroups: hasCgroups(), hidden: []string{l.runDir, l.dataDir}}
+	b = box{Process: p, id: id, hostname: p.Hostname, cgroups: hasCgroups()}
+	if b.hostView() {
+		b.hidden = []string{l.runDir, l.dataDir}
+	}
 	if b.hostname == "" {
 		if b.hostname, err = os.Hostname(); err != nil {
 			return b, release, err
@@ -122,7 +125,10 @@ func (l *launcher) prepare(p kernel.Process, id string) (b box, release func(), 
 	if err := place.put(bundle, b.Mounts); err != nil {
 		return b, release, err
 	}
-	view := rootView{target: rootfs, store: l.root(p.Node), hidden: b.hidden}
+	view := rootView{source: "/", target: rootfs, store: l.root(p.Node), hidden: b.hidden}
+	if !b.hostView() {
+		view.source, view.layers, view.hidden = p.Rootfs, from.layers, nil
+	}
 	if err := view.mount(); err != nil {
 		return b, release, err
 	}

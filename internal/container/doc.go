@@ -59,6 +59,11 @@
 // that no socket of the host's services is there; so are /proc, /sys and /dev; topo's folders are masked. /tmp,
 // /home and all else are as on the host. /etc/hosts and /etc/resolv.conf are read-only: topo keeps them.
 //
+// With a rootfs the same is done over that folder, and with an image over its layers (package image); nothing of the host is in
+// it then, and its /run is its own. What the file leaves to the image is filled in at the start (kernel.ImageConfig.Over), and
+// kept in state.json; process.json has what was asked for, with the ID of the image that it became. An image's volumes are
+// folders like others.
+//
 // All mounts of a container are made in a mount namespace that ends with the thread that starts it; the host
 // never sees one, and none can be left.
 //

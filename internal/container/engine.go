@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 
+	"topo/internal/image"
 	"topo/internal/kernel"
 )
 
@@ -17,6 +18,8 @@ type Config struct {
 	Self string
 	// Runtime is the OCI runtime, a name or path; "" = crun, and where that is missing or fails, runc.
 	Runtime string
+	// Pulling, if not nil, hears how far pulls of images are.
+	Pulling func(image.Progress)
 }
 
 // program is the path of Self.
@@ -53,6 +56,7 @@ func (e *Engine) layout(project string) layout {
 //     that the program is not there. A process that could not be started is remembered, as exited
 //     with 126, 127 or 128, until ProcessStop. It starts a supervisor where there is none.
 //   - ProcessStop: succeeds when there is none. It starts no supervisor.
+//   - ImagePull: tries again when the registry or the network may do better.
 //   - ProcessUpdate: fails with ESRCH when the node has no process. It starts a supervisor where there is none.
 //   - ProcessWait: fails at once when the condition can no longer be met.
 //   - VolumeCreate: fails with EEXIST where anything has the name.
@@ -76,6 +80,8 @@ func (e *Engine) Do(ctx context.Context, op kernel.Op) error {
 		err = e.ask(ctx, e.layout(op.Project), request{Op: opLimit, Node: op.Node, Limits: &op.Limits})
 	case kernel.ProcessWait:
 		err = e.ask(ctx, e.layout(op.Project), request{Op: opWait, Node: op.Node, Condition: op.Condition, Optional: op.Optional})
+	case kernel.ImagePull:
+		_, err = e.Store().Pull(ctx, op.Reference, e.config.Pulling)
 	case kernel.VolumeCreate:
 		err = e.volumes().create(op)
 	case kernel.VolumeSet:

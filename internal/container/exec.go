@@ -98,7 +98,7 @@ func (e *Engine) exec(ctx context.Context, r ExecRequest) (int, error) {
 		r.Env = append([]string{"TERM=" + term}, r.Env...)
 	}
 	if p.Container {
-		return execContainer(ctx, l, p, rec, r)
+		return execContainer(ctx, l, rec.Image.Over(p), rec, r)
 	}
 	if !running {
 		rec = record{}

@@ -1,6 +1,7 @@
 package container
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -18,6 +19,14 @@ func furnish(root *os.Root, b *box) error {
 		// The view has no /run, where the host's may lead: show the file itself.
 		if path, err := filepath.EvalSymlinks("/etc/resolv.conf"); err == nil {
 			b.Resolv = path
+		}
+	}
+	// An image may have a link there: runc 1.1.5 follows one at /dev into the host's own files.
+	for _, path := range []string{"dev", "proc", "sys"} {
+		if info, err := root.Lstat(path); err == nil && !info.IsDir() {
+			if err := errors.Join(root.Remove(path), root.Mkdir(path, 0o755)); err != nil {
+				return fmt.Errorf("replacing /%s: %w", path, err)
+			}
 		}
 	}
 	// A link would lead the runtime to a place that is not there.

@@ -17,6 +17,9 @@ import (
 // halt stops a process: its stop signal, the grace period, SIGKILL; then everything that it left. It does
 // not need to be our child. The record may be that of a process that has ended.
 func halt(ctx context.Context, l layout, p kernel.Process, rec record) error {
+	if p.StopSignal == "" && rec.Image != nil {
+		p.StopSignal = rec.Image.StopSignal
+	}
 	if err := haltMain(ctx, p, rec.identity); err != nil {
 		return fmt.Errorf("stopping %s: %w", p.Node, err)
 	}

@@ -115,7 +115,7 @@ func (n *node) halt(ctx context.Context, grace time.Duration) error {
 	if grace >= 0 {
 		p.StopGrace = grace
 	}
-	if err := haltMain(ctx, p, rec.identity); err != nil {
+	if err := haltMain(ctx, rec.Image.Over(p), rec.identity); err != nil {
 		return fmt.Errorf("stopping %s: %w", n.name, err)
 	}
 	n.awaitEnd()
@@ -166,7 +166,7 @@ func (n *node) signal(ctx context.Context, name string) error {
 		return err
 	}
 	p, rec, _ := n.state()
-	stop, err := stopSignal(p)
+	stop, err := stopSignal(rec.Image.Over(p))
 	if err != nil {
 		return err
 	}

@@ -10,6 +10,7 @@ import (
 	runc "github.com/containerd/go-runc"
 	"golang.org/x/sys/unix"
 
+	"topo/internal/image"
 	"topo/internal/kernel"
 )
 
@@ -64,19 +65,36 @@ func (n *node) start(ctx context.Context, p kernel.Process) error {
 	if err := n.forget(ctx); err != nil {
 		return err
 	}
-	if len(p.Argv) == 0 {
-		return errors.New("no command")
-	}
-	if err := n.makeNode(n.name); err != nil {
-		return err
-	}
-	if err := writeJSON(n.processFile(n.name), p); err != nil {
+	if err := n.note(ctx, &p); err != nil {
 		return err
 	}
 	n.mu.Lock()
 	n.process, n.record = p, record{}
 	n.mu.Unlock()
 	return n.run(ctx, p)
+}
+
+// note writes down what is to be started, and which image that is. From then on the image is in use.
+func (n *node) note(ctx context.Context, p *kernel.Process) error {
+	var from origin
+	if p.Image != "" {
+		store := image.Open(n.dataDir)
+		release, err := store.Use(ctx)
+		if err != nil {
+			return err
+		}
+		defer release()
+		if from, err = findOrigin(store, p); err != nil {
+			return err
+		}
+	}
+	if len(from.config.Over(*p).Argv) == 0 {
+		return errors.New("no command")
+	}
+	if err := n.makeNode(n.name); err != nil {
+		return err
+	}
+	return writeJSON(n.processFile(n.name), *p)
 }
 
 // run is the first run after a person's start: when it can't be, that is told, and not tried again.
@@ -102,6 +120,11 @@ func launchCode(err error) int {
 // launch runs the process and sets everything up that watches it. Of the runs before, the new one inherits the
 // count and the back-off.
 func (n *node) launch(ctx context.Context, p kernel.Process, before record) error {
+	from, err := findOrigin(image.Open(n.dataDir), &p)
+	if err != nil {
+		return err
+	}
+	p = from.config.Over(p)
 	io, err := makeOutput(n.layout, n.name)
 	if err != nil {
 		return err
@@ -119,7 +142,7 @@ func (n *node) launch(ctx context.Context, p kernel.Process, before record) erro
 	launch := n.launchPlain
 	if p.Container {
 		launch = func(p kernel.Process, io stdio, save func(record) error) (launched, error) {
-			return n.launchContainer(ctx, p, io, save)
+			return n.launchContainer(ctx, p, from, io, save)
 		}
 	}
 	started, err := launch(p, io, save)

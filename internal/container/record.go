@@ -35,13 +35,15 @@ type record struct {
 	Restarts  int           `json:"restarts,omitempty"`
 	Backoff   time.Duration `json:"backoff,omitempty"`
 	RestartAt time.Time     `json:"restart_at,omitzero"`
+	// Image is what the image says that a container was made from.
+	Image *kernel.ImageConfig `json:"image,omitempty"`
 }
 
 // state is the record in the words of the snapshot.
 func (r record) state(p kernel.Process) kernel.ProcessState {
 	s := kernel.ProcessState{
 		Process: p, Status: r.Status, ExitCode: r.ExitCode, Error: r.Error,
-		Health: r.Health, HealthLog: r.HealthLog, StartedAt: r.StartedAt, FinishedAt: r.FinishedAt,
+		Health: r.Health, HealthLog: r.HealthLog, StartedAt: r.StartedAt, FinishedAt: r.FinishedAt, Image: r.Image,
 		Signal: r.Signal, OOMKilled: r.OOMKilled, Restarts: r.Restarts,
 	}
 	if r.Status == kernel.Restarting {

@@ -47,6 +47,9 @@ type box struct {
 	self     string // topo's own program, for the init
 }
 
+// hostView reports whether the container's root is a view of the host's.
+func (b box) hostView() bool { return b.Rootfs == "" && b.Image == "" }
+
 // initPath is where a container with an init has topo's program.
 const initPath = "/run/topo-init"
 
@@ -115,7 +118,7 @@ func (b box) process(argv []string, dir string, env ...[]string) *specs.Process 
 	}
 }
 
-// mounts is Docker's list, with a /run of the container's own: the view of the host's root must not have
+// mounts is Docker's list, with a /run of the container's own in a view of the host's root, which must not have
 // the host's sockets. /tmp is part of the view.
 func (b box) mounts() []specs.Mount {
 	access := "ro"
@@ -133,7 +136,9 @@ func (b box) mounts() []specs.Mount {
 	if b.cgroups {
 		list = append(list, specs.Mount{Destination: "/sys/fs/cgroup", Type: "cgroup", Source: "cgroup", Options: []string{"nosuid", "noexec", "nodev", "relatime", access}})
 	}
-	list = append(list, specs.Mount{Destination: "/run", Type: "tmpfs", Source: "tmpfs", Options: []string{"nosuid", "nodev", "mode=755"}})
+	if b.hostView() {
+		list = append(list, specs.Mount{Destination: "/run", Type: "tmpfs", Source: "tmpfs", Options: []string{"nosuid", "nodev", "mode=755"}})
+	}
 	if b.Init {
 		list = append(list, bind(b.self, initPath, "ro", "nosuid", "nodev"))
 	}

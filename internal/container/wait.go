@@ -50,7 +50,7 @@ func met(p kernel.Process, rec record, c kernel.Condition) (bool, error) {
 		return false, gone(p, rec)
 	case kernel.ServiceHealthy:
 		switch {
-		case p.Health == nil:
+		case rec.Image.Over(p).Health == nil:
 			return false, fmt.Errorf("%s has no healthcheck", p.Node)
 		case rec.Health == kernel.Healthy && rec.Status == kernel.Running:
 			return true, nil

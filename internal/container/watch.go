@@ -32,7 +32,7 @@ func (n *node) watch(out *output, exit func(context.Context) ending, cleanup fun
 	ended := make(chan struct{})
 	n.mu.Lock()
 	n.ended = ended
-	p := n.process
+	p := n.record.Image.Over(n.process)
 	n.mu.Unlock()
 	ctx, cancel := context.WithCancel(context.Background())
 	var checks sync.WaitGroup

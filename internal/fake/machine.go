@@ -26,6 +26,8 @@ type Machine struct {
 	supervisors map[string]int // project → PID
 	processes   map[processKey]*process
 	behaviours  map[string]Behaviour // by node
+	registry    map[string]string    // what images are named elsewhere: reference → digest
+	images      map[string]string    // the store, likewise
 	volumes     map[string]kernel.Volume
 
 	serial int // of link indices, process IDs and MAC addresses
@@ -59,6 +61,8 @@ func New() *Machine {
 		supervisors: map[string]int{},
 		processes:   map[processKey]*process{},
 		behaviours:  map[string]Behaviour{},
+		registry:    map[string]string{},
+		images:      map[string]string{},
 		volumes:     map[string]kernel.Volume{},
 	}
 	m.host = m.newSpace("")
@@ -267,6 +271,8 @@ func (m *Machine) one(op kernel.Op) error {
 		return m.updateProcess(o)
 	case kernel.ProcessWait:
 		return m.waitProcess(o)
+	case kernel.ImagePull:
+		return m.pullImage(o)
 	case kernel.VolumeCreate:
 		return m.createVolume(o)
 	case kernel.VolumeSet:

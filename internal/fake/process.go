@@ -107,8 +107,14 @@ func (m *Machine) startProcess(p kernel.Process) error {
 
 // launch makes a process run, in place of one that was there.
 func (m *Machine) launch(k processKey, p kernel.Process) error {
-	if len(p.Argv) == 0 {
+	if len(p.Argv) == 0 && !p.ImageCommand && !p.ImageEntrypoint {
 		return syscall.EINVAL
+	}
+	if p.Image != "" {
+		if m.images[p.Image] == "" {
+			return fmt.Errorf("image %s: %w", p.Image, syscall.ENOENT)
+		}
+		p.ImageID = configOf(m.images[p.Image])
 	}
 	s, err := m.find(p.Netns)
 	if err != nil {
@@ -129,7 +135,7 @@ func (m *Machine) launch(k processKey, p kernel.Process) error {
 		started.Health = kernel.Starting
 	}
 	if m.behaviours[p.Node].Refuses {
-		return fmt.Errorf("exec %s: %w", p.Argv[0], syscall.ENOENT)
+		return fmt.Errorf("exec %q: %w", p.Argv, syscall.ENOENT)
 	}
 	m.processes[k] = started
 	return nil

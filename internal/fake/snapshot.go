@@ -24,7 +24,7 @@ func (m *Machine) Snapshot(_ context.Context, q kernel.Query) (kernel.Snapshot, 
 	if m.faults.crashed {
 		return kernel.Snapshot{}, ErrCrashed
 	}
-	s := kernel.Snapshot{HostID: "fake", Hostname: "machine", Sysctls: map[kernel.SysctlKey]string{}, Neighbours: 1024}
+	s := kernel.Snapshot{HostID: "fake", Hostname: "machine", Sysctls: map[kernel.SysctlKey]string{}, Neighbours: 1024, Images: m.findImages(q.Images)}
 	read := map[*space]bool{m.host: true}
 	for name, x := range m.named {
 		if mark, ok := kernel.ParseMark(x.links[0].alias); ok && mark.Project == q.Project {

@@ -204,9 +204,14 @@ func (o ProcessStart) String() string {
 	for i, w := range o.Process.Argv {
 		words[i] = quote(w)
 	}
+	if o.Process.Image != "" {
+		words = append([]string{o.Process.Image}, words...)
+	}
 	return "# start " + o.Process.Node + ": " + inNetns(o.Process.Netns) + strings.Join(words, " ")
 }
+func (o ImagePull) String() string   { return "# pull image " + o.Reference }
 func (o ProcessStop) String() string { return "# stop " + o.Node }
+
 func (o ProcessUpdate) String() string {
 	return fmt.Sprintf("# limit %s: %s", o.Node, o.Limits)
 }

@@ -184,6 +184,8 @@ type (
 		Optional bool
 	}
 
+	// ImagePull fetches what a reference names now into the store.
+	ImagePull struct{ Reference string }
 	// VolumeCreate makes a volume, empty, with all that says whose it is. EEXIST where anything has the name.
 	VolumeCreate struct {
 		Name, Project string
@@ -238,6 +240,7 @@ func (ProcessStart) op()      {}
 func (ProcessStop) op()       {}
 func (ProcessUpdate) op()     {}
 func (ProcessWait) op()       {}
+func (ImagePull) op()         {}
 func (VolumeCreate) op()      {}
 func (VolumeSet) op()         {}
 func (VolumeDelete) op()      {}

@@ -34,8 +34,20 @@ type Process struct {
 	SecurityOpt []string     `json:"security_opt,omitempty"`
 	Health      *Healthcheck `json:"health,omitempty"`
 
-	Limits  Limits   `json:"limits,omitzero"`
-	Ulimits []Ulimit `json:"ulimits,omitempty"`
+	// Rootfs is a folder that the container's root is a copy-on-write view of; "" is the host's own root.
+	Rootfs string `json:"rootfs,omitempty"`
+
+	// Image names the image that the container's root is a copy-on-write view of; "" is none. ImageID is the digest of its
+	// config; "" is that which Image names in the store when the process is started.
+	Image   string `json:"image,omitempty"`
+	ImageID string `json:"image_id,omitempty"`
+	// What the file leaves to the image, besides the variables, working folder, user and stop signal that it doesn't state:
+	// the image's entrypoint and its command stand before Argv; its health check holds.
+	ImageEntrypoint bool     `json:"image_entrypoint,omitempty"`
+	ImageCommand    bool     `json:"image_command,omitempty"`
+	ImageHealth     bool     `json:"image_health,omitempty"`
+	Limits          Limits   `json:"limits,omitzero"`
+	Ulimits         []Ulimit `json:"ulimits,omitempty"`
 	// CapAdd and CapDrop change Docker's list: "CAP_CHOWN", "ALL".
 	CapAdd  []string `json:"cap_add,omitempty"`
 	CapDrop []string `json:"cap_drop,omitempty"`
@@ -128,6 +140,8 @@ type ProcessState struct {
 	OOMKilled bool      `json:"oom_killed,omitempty"` // something of the last run was killed for want of memory
 	Restarts  int       `json:"restarts,omitempty"`   // by its policy, since it was last started by a person
 	RestartAt time.Time `json:"restart_at,omitzero"`  // of a restarting one
+	// Image is what the image says that it was started from.
+	Image *ImageConfig `json:"image,omitempty"`
 }
 
 // Condition is what a dependent waits for (depends_on of compose-spec).

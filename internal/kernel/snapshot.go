@@ -29,6 +29,9 @@ type Query struct {
 	Sysctls []SysctlKey
 	// Listeners asks for the listening sockets of the host, with their holders.
 	Listeners bool
+	// Folders are looked for.
+	Folders []string
+	Images  []ImageQuery
 }
 
 // A SysctlKey is a kernel parameter of one network namespace.
@@ -68,6 +71,11 @@ type Snapshot struct {
 	Listeners []Listener
 	// Neighbours is net.ipv4.neigh.default.gc_thresh3: the most neighbours that the whole machine keeps.
 	Neighbours int
+
+	// MissingFolders are those of Query.Folders that are not there, or no folders.
+	MissingFolders []string
+	// Images are those of Query.Images, in that order.
+	Images []Image
 	// Confinement is what containers can be held to; nil: not read.
 	Confinement *Confinement
 

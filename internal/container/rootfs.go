@@ -1,0 +1,101 @@
+package container
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"topo/internal/image"
+	"topo/internal/kernel"
+)
+
+// MissingFolders gives those of the paths that are no folders.
+func (e *Engine) MissingFolders(paths []string) []string {
+	var missing []string
+	for _, path := range paths {
+		if info, err := os.Stat(path); err != nil || !info.IsDir() {
+			missing = append(missing, path)
+		}
+	}
+	return missing
+}
+
+// Store is where images are kept.
+func (e *Engine) Store() *image.Store { return image.Open(e.config.DataDir) }
+
+// Images tells what references name. It changes nothing; what can't be found out is noted in what it gives.
+func (e *Engine) Images(ctx context.Context, queries []kernel.ImageQuery) ([]kernel.Image, error) {
+	var list []kernel.Image
+	for _, q := range queries {
+		i := kernel.Image{Reference: q.Reference}
+		switch found, err := e.Store().Find(q.Reference); {
+		case err == nil:
+			i.Digest, i.ID = found.Digest, found.ID
+		case !errors.Is(err, image.ErrAbsent):
+			return nil, fmt.Errorf("reading image %s: %w", q.Reference, err)
+		}
+		if !q.Stored && (q.Fresh || image.Local(q.Reference)) {
+			now, err := e.Store().Current(ctx, q.Reference)
+			switch {
+			case err == nil:
+				i.Now = now
+			case ctx.Err() != nil:
+				return nil, ctx.Err()
+			default:
+				i.Error = err.Error()
+			}
+		}
+		list = append(list, i)
+	}
+	return list, nil
+}
+
+// ImageUsers tells which processes of which projects were made from an image, by its ID.
+func (e *Engine) ImageUsers() (map[string][]string, error) {
+	files, err := filepath.Glob(e.layout("*").processFile("*"))
+	if err != nil {
+		return nil, err
+	}
+	slices.Sort(files)
+	users := map[string][]string{}
+	for _, file := range files {
+		var p kernel.Process
+		if err := readJSON(file, &p); errors.Is(err, os.ErrNotExist) {
+			continue // it was removed just now
+		} else if err != nil {
+			return nil, err
+		}
+		if p.ImageID != "" {
+			users[p.ImageID] = append(users[p.ImageID], p.Node+" of "+p.Project)
+		}
+	}
+	return users, nil
+}
+
+// origin is the image that a container is made from; the zero one is none.
+type origin struct {
+	config *kernel.ImageConfig
+	layers []string // folders, the uppermost first
+}
+
+// findOrigin finds a process's image, and notes in the process which it is.
+func findOrigin(store *image.Store, p *kernel.Process) (origin, error) {
+	if p.Image == "" {
+		return origin{}, nil
+	}
+	var found image.Image
+	var err error
+	if p.ImageID == "" {
+		found, err = store.Find(p.Image)
+	} else {
+		found, err = store.ByID(p.ImageID)
+	}
+	if err != nil {
+		return origin{}, fmt.Errorf("image %s: %w", p.Image, err)
+	}
+	p.ImageID = found.ID
+	return origin{&found.Config, store.Folders(found)}, nil
+}

@@ -1,0 +1,53 @@
+package image
+
+import (
+	"fmt"
+	"path/filepath"
+	"strings"
+
+	"github.com/google/go-containerregistry/pkg/name"
+)
+
+// The schemes of references to files of this machine.
+const (
+	layoutScheme  = "oci:"
+	archiveScheme = "docker-archive:"
+)
+
+// reference is a parsed one.
+type reference struct {
+	text   string         // as it is kept: of a registry's, with the registry and tag that it left out
+	remote name.Reference // nil for one of this machine
+	layout string         // folder of an OCI layout
+	tag    string         // in the layout; "" for its only image
+	file   string         // docker-archive
+}
+
+func parse(text string) (reference, error) {
+	if rest, ok := strings.CutPrefix(text, layoutScheme); ok {
+		dir, tag := rest, ""
+		if i := strings.LastIndex(rest, ":"); i > strings.LastIndex(rest, "/") {
+			dir, tag = rest[:i], rest[i+1:]
+		}
+		if !filepath.IsAbs(dir) {
+			return reference{}, fmt.Errorf("image %s: the folder must be absolute", text)
+		}
+		return reference{text: text, layout: dir, tag: tag}, nil
+	}
+	if file, ok := strings.CutPrefix(text, archiveScheme); ok {
+		if !filepath.IsAbs(file) {
+			return reference{}, fmt.Errorf("image %s: the file must be absolute", text)
+		}
+		return reference{text: text, file: file}, nil
+	}
+	r, err := name.ParseReference(text)
+	if err != nil {
+		return reference{}, err
+	}
+	return reference{text: r.Name(), remote: r}, nil
+}
+
+// Local reports whether a reference is to a folder or file of this machine.
+func Local(text string) bool {
+	return strings.HasPrefix(text, layoutScheme) || strings.HasPrefix(text, archiveScheme)
+}
