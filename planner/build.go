@@ -87,6 +87,7 @@ func Build(o Options) (*Plan, error) {
 	if err != nil {
 		return nil, err
 	}
+	p.Warnings = warnings(o)
 	p.First = !slices.ContainsFunc(have, func(r Resource) bool {
 		k := r.ID().Kind
 		return k != firewallKind.Name && k != forwardingKind.Name && k != imageKind.Name

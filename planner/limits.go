@@ -35,7 +35,7 @@ func missing(o Options, changes map[ID]*Change) error {
 
 // limits checks what the whole machine can hold.
 func limits(o Options) error {
-	if o.Topology == nil || o.Snapshot.Neighbours == 0 {
+	if o.Topology == nil {
 		return nil
 	}
 	var errs spec.Errors
@@ -58,3 +58,22 @@ func limits(o Options) error {
 
 // maxPorts is how many ports a bridge takes (BR_PORT_BITS 10; port 0 is none).
 const maxPorts = 1023
+
+// warnings says what the machine may not bear. All namespaces share one neighbour table: a node and its gateway know each
+// other, which takes two entries a node and family; beyond its size new neighbours are refused, and packets lost.
+func warnings(o Options) []string {
+	if o.Topology == nil || o.Snapshot.Neighbours == 0 {
+		return nil
+	}
+	entries := 0
+	for _, n := range o.Topology.Nodes {
+		for _, a := range n.Attachments {
+			entries += 2 * len(a.Addresses)
+		}
+	}
+	if entries <= o.Snapshot.Neighbours {
+		return nil
+	}
+	return []string{fmt.Sprintf("the nodes and their gateways take %d entries of the neighbour table, which has %d (net.ipv4.neigh.default.gc_thresh3)",
+		entries, o.Snapshot.Neighbours)}
+}

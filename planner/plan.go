@@ -53,9 +53,11 @@ type Change struct {
 type Plan struct {
 	Project string
 	// First: the host has nothing of the project yet.
-	First   bool
-	Changes []Change
-	Steps   []Step
+	First bool
+	// Warnings are no mistakes of the file, but what the machine may not bear.
+	Warnings []string
+	Changes  []Change
+	Steps    []Step
 }
 
 // Empty reports whether there is nothing to do.

@@ -96,6 +96,9 @@ func (w *changing) run(ctx context.Context, m *machine) (*planner.Plan, error) {
 	if err != nil || p.Empty() {
 		return p, err
 	}
+	for _, text := range p.Warnings {
+		warn(w.err, errors.New(text))
+	}
 	if _, err := io.WriteString(w.out, p.Text(planner.TextOptions{Color: colourful(w.out)})); err != nil {
 		return nil, fmt.Errorf("printing the plan: %w", err)
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 
@@ -63,6 +64,9 @@ func plan(c *cli.Context) error {
 	p, err := w.planNow(c.Context, c.Bool("offline"))
 	if err != nil {
 		return err
+	}
+	for _, text := range p.Warnings {
+		warn(c.App.ErrWriter, errors.New(text))
 	}
 	if err := printPlan(c, p); err != nil {
 		return err
