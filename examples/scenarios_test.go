@@ -37,6 +37,8 @@ var scenarios = []struct {
 	{19, "a change to a running system", []string{"change-running-a.yaml", "change-running-b.yaml"}, "TestChangeRunning"},
 	{20, "somebody breaks it", []string{"flask-redis.yaml"}, "TestRepair"},
 	{0, "what a container may use", []string{"limits.yaml"}, "TestLimits"},
+	{12, "the same, from images", []string{"flask-redis-image.yaml"}, "TestFlaskRedisImage"},
+	{9, "the same, from an image", []string{"nginx-image.yaml"}, "TestNginxImage"},
 	{0, "programs that end", []string{"lifecycle.yaml"}, "TestLifecycle"},
 	{0, "the truth table of published ports", []string{"truth-table.yaml"}, "TestTruthTable"},
 }

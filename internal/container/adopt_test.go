@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -178,4 +179,29 @@ func TestSupervisorDiesStarting(t *testing.T) {
 			}
 		}
 	})
+}
+
+// A supervisor that was killed while it started a program left its lock to the child for a moment: the next one took
+// that for another supervisor, and said that all was well.
+func TestALockWithoutASupervisorIsWaitedFor(t *testing.T) {
+	l := layout{runDir: t.TempDir(), dataDir: t.TempDir(), project: "lab"}
+	open := func() *os.File {
+		if err := os.MkdirAll(filepath.Dir(l.lock()), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		f, err := os.OpenFile(l.lock(), os.O_CREATE|os.O_RDWR, 0o600)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return f
+	}
+	left, next := open(), open()
+	defer next.Close()
+	if err := unix.Flock(int(left.Fd()), unix.LOCK_EX); err != nil {
+		t.Fatal(err)
+	}
+	time.AfterFunc(20*time.Millisecond, func() { left.Close() })
+	if only, err := lockOut(l, next); !only || err != nil {
+		t.Errorf("%v, %v", only, err)
+	}
 }

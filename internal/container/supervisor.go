@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"sync"
+	"time"
 
 	runc "github.com/containerd/go-runc"
 	"golang.org/x/sys/unix"
@@ -35,17 +36,37 @@ func superviseMain(l layout, c Config, ready io.WriteCloser) int {
 	return 0
 }
 
+// lockOut takes the supervisor's lock; only is false where another supervisor runs. That the lock is held does not say
+// so yet: one that was killed leaves it for a moment to a child that was about to become another program, and
+// one that has just begun can't be found yet.
+func lockOut(l layout, lock *os.File) (only bool, err error) {
+	const patience, pause = 5 * time.Second, 5 * time.Millisecond
+	for end := time.Now().Add(patience); ; time.Sleep(pause) {
+		err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		if err != unix.EWOULDBLOCK {
+			return err == nil, err
+		}
+		if findSupervisor(l).PID != 0 {
+			return false, nil
+		}
+		if time.Now().After(end) {
+			return false, err
+		}
+	}
+}
+
 func supervise(l layout, c Config, ready io.WriteCloser) error {
 	lock, err := os.OpenFile(l.lock(), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return err
 	}
 	defer lock.Close()
-	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err == unix.EWOULDBLOCK {
+	switch only, err := lockOut(l, lock); {
+	case err != nil:
+		return fmt.Errorf("locking %s: %w", l.lock(), err)
+	case !only:
 		fmt.Fprintln(ready, "ok") // another runs: that is what was asked for
 		return nil
-	} else if err != nil {
-		return fmt.Errorf("locking %s: %w", l.lock(), err)
 	}
 	s := &supervisor{
 		launcher: launcher{layout: l, config: c, path: os.Getenv("PATH"), reaper: newReaper()},

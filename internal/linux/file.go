@@ -175,7 +175,7 @@ func readNameservers() ([]netip.Addr, error) {
 // writeWhole writes a file so that it is there with all its content, or not at all. Missing folders are made.
 func writeWhole(path string, content []byte, mode os.FileMode) error {
 	for {
-		err := os.MkdirAll(filepath.Dir(path), 0o755)
+		err := makeDir(filepath.Dir(path))
 		if err == nil {
 			err = writeRenamed(path, content, mode)
 		}
@@ -183,6 +183,17 @@ func writeWhole(path string, content []byte, mode os.FileMode) error {
 			return err
 		}
 	}
+}
+
+// makeDir makes a folder and those above it, while another topo may be removing them: os.MkdirAll fails with EEXIST
+// where a folder came and went between its two looks.
+func makeDir(dir string) (err error) {
+	for range 100 {
+		if err = os.MkdirAll(dir, 0o755); !errors.Is(err, fs.ErrExist) {
+			return err
+		}
+	}
+	return err
 }
 
 // draft begins the name of a file that is not whole yet; the pid of its writer follows.

@@ -79,7 +79,7 @@ func lock(ctx context.Context, name, file string, wait time.Duration) (func() er
 // only if the file still is the one of that name.
 func tryLock(path string) (*os.File, error) {
 	for {
-		err := os.MkdirAll(filepath.Dir(path), 0o755)
+		err := makeDir(filepath.Dir(path))
 		var f *os.File
 		if err == nil {
 			f, err = os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
