@@ -75,10 +75,23 @@ func (l layout) nodes() ([]string, error) {
 
 // makeNode makes a node's folders. Only root may look inside: environments hold secrets.
 func (l layout) makeNode(node string) error {
-	if err := os.MkdirAll(l.run("nodes", node), 0o700); err != nil {
+	if err := makeFolder(l.run("nodes", node)); err != nil {
 		return err
 	}
-	return os.MkdirAll(l.data("nodes", node), 0o700)
+	return makeFolder(l.data("nodes", node))
+}
+
+// makeFolder makes a folder and those above it, while somebody else may be removing them, empty as they are: in
+// [layout.removeNode] the last node but this one, in another topo the last project but this one. Then os.MkdirAll
+// fails with ENOENT, or with EEXIST where a folder came and went between its two looks.
+func makeFolder(dir string) (err error) {
+	for range 100 {
+		err = os.MkdirAll(dir, 0o700)
+		if !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, fs.ErrExist) {
+			return err
+		}
+	}
+	return err
 }
 
 // removeNode removes everything of a node, and the folders above that are empty then.
