@@ -3,9 +3,13 @@ package examples_test
 import (
 	"fmt"
 	"net"
+	"os"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"topo/internal/testhost"
 )
@@ -70,6 +74,84 @@ func TestChangeRunning(t *testing.T) {
 	}
 	client.Close()
 	l.down()
+}
+
+// What is edited of a router's process replaces that, and a connection through the router goes on; what is edited of its network
+// replaces nothing.
+func TestRouterEdit(t *testing.T) {
+	t.Parallel()
+	if testhost.Outside(t) {
+		return
+	}
+	l := start(t, "router-edit.yaml")
+	var client *redisClient
+	inside(t, "router-edit-client", func() { client = dialRedis(t, "10.61.2.2:6379") })
+	client.says("SET colour red", "+OK")
+	others := func() string {
+		return l.pid("store") + l.sh("ip netns list-id; ip -n router-edit-router -o link show eth0")
+	}
+	before, pid := others(), l.pid("router")
+
+	const router = "    environment: {VERSION: one}\n"
+	for _, edit := range []struct {
+		yaml     string
+		replaces bool
+	}{
+		{"    environment: {VERSION: two}\n", true},
+		{router + "    working_dir: /tmp\n", true},
+		{router + "    volumes: [\"/etc:/mnt:ro\"]\n", true},
+		{router + "    ulimits: {nofile: 500}\n", true},
+		{router, true},
+		{router + "    mem_limit: 64m\n", false},
+		{router + "    extra_hosts: [printer=192.0.2.7]\n", false},
+		{router + "    routes: [{to: 192.0.2.0/24, via: 10.61.2.2}]\n", false},
+		{router + "    links: [\"store:cache\"]\n", false},
+	} {
+		l.file = "router-edit.yaml"
+		if edit.yaml != router {
+			l.edited(router, edit.yaml)
+		}
+		l.up()
+		l.settled()
+		now := l.pid("router")
+		if (now != pid) != edit.replaces {
+			t.Errorf("after %q the router's process is %s, it was %s", edit.yaml, now, pid)
+		}
+		pid = now
+		if after := others(); after != before {
+			t.Errorf("%q changes more than the router:\n%s\n%s", edit.yaml, before, after)
+		}
+		client.says("GET colour", "$3") // on the connection from before
+		client.line("red")
+	}
+	client.Close()
+	l.down()
+}
+
+// inside calls f in a network namespace.
+func inside(t *testing.T, netns string, f func()) {
+	t.Helper()
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	open := func(path string) int {
+		ns, err := os.Open(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { ns.Close() })
+		return int(ns.Fd())
+	}
+	home, there := open("/proc/thread-self/ns/net"), open("/run/netns/"+netns)
+	if err := unix.Setns(there, unix.CLONE_NEWNET); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := unix.Setns(home, unix.CLONE_NEWNET); err != nil {
+			runtime.LockOSThread() // the thread ends with the test: it is nobody else's home
+			t.Error(err)
+		}
+	}()
+	f()
 }
 
 // redisClient speaks the little of Redis's protocol that fits on one line.
