@@ -26,6 +26,8 @@ type lab struct {
 	m       executor.Machine
 	applied planner.Applied
 	workers int
+	// volumesStay has down without -v.
+	volumesStay bool
 }
 
 func newLab(t rapid.TB) (*lab, *fake.Machine) {
@@ -57,7 +59,7 @@ func (l *lab) options(f *topogen.File, s *kernel.Snapshot) (planner.Options, ker
 			return planner.Options{}, q, err
 		}
 	}
-	return planner.Options{Topology: topology, Project: project, Snapshot: *s, Applied: l.applied}, q, nil
+	return planner.Options{Topology: topology, Project: project, Snapshot: *s, Applied: l.applied, Volumes: f == nil && !l.volumesStay}, q, nil
 }
 
 // plan makes a plan without carrying it out.
@@ -151,8 +153,8 @@ func (l *lab) same(what, got, want string) {
 // equal compares machines that came to the same end on different ways. Left out is what tells of
 // the way: a link that ever had a carrier keeps its link-local address, a node's sysctl that is wanted
 // as it is has no record, and the record of
-// forwarding names the project's own links that stood when it was made. Rules of a project's own
-// chains stand in the order in which they were added; none overlaps another with another verdict.
+// forwarding names the project's own links that stood when it was made. A volume outlives what had
+// it. Rules of a project's own chains stand in the order in which they were added; none overlaps another with another verdict.
 func (l *lab) equal(what, got, want string) {
 	l.Helper()
 	l.same(what, withoutHistory(got), withoutHistory(want))
@@ -165,7 +167,7 @@ func withoutHistory(text string) string {
 			return !slices.Contains([]string{"all", "default", "lo", "eth0"}, iface)
 		}
 		line = strings.TrimSpace(line)
-		return strings.HasPrefix(line, "record p: p-") || strings.HasPrefix(line, "fe80:") || strings.HasPrefix(line, "route fe80:")
+		return strings.HasPrefix(line, "record p: p-") || strings.HasPrefix(line, "volume ") || strings.HasPrefix(line, "fe80:") || strings.HasPrefix(line, "route fe80:")
 	})
 	for i := 0; i < len(lines); {
 		chain := ownChain(lines[i])

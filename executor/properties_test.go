@@ -8,6 +8,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
 	"topo/executor"
@@ -202,6 +203,58 @@ func TestFailure(t *testing.T) {
 		l.equal("machine after the failure and up", m.String(), anewMachine.String())
 		l.down()
 		l.same("machine after down", m.String(), before)
+	})
+}
+
+// Whatever is done to the files of a project, and however it ends, no volume of it is lost, or is another one than it was:
+// only down -v removes any.
+func TestNoVolumeIsLost(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		l, m := newLab(t)
+		l.volumesStay = true
+		before := m.String()
+		o := topogen.Options{Processes: true, Stated: true}
+		f := topogen.Draw(t, project, o)
+		made := map[string]kernel.Volume{}
+		look := func() {
+			t.Helper()
+			s, err := l.m.Snapshot(t.Context(), planner.Query(nil, project))
+			if err != nil {
+				t.Fatal(err)
+			}
+			there := map[string]kernel.Volume{}
+			for _, v := range s.Volumes {
+				v.Users = nil
+				there[v.Name] = v
+			}
+			for name, v := range made {
+				if diff := cmp.Diff(v, there[name]); diff != "" {
+					t.Fatalf("volume %s (-made +there):\n%s\n%s", name, diff, f.YAML())
+				}
+			}
+			made = there
+		}
+		for range rapid.IntRange(1, 5).Draw(t, "runs") {
+			switch rapid.SampledFrom([]string{"up", "crash", "failure"}).Draw(t, "end") {
+			case "crash":
+				m.Crash(rapid.IntRange(0, 60).Draw(t, "after"), rapid.Bool().Draw(t, "half"))
+			case "failure":
+				m.Fail(rapid.IntRange(1, 60).Draw(t, "op"), syscall.ENOSPC)
+			}
+			target := f
+			if rapid.Bool().Draw(t, "down") {
+				target = nil
+			}
+			_, _ = l.run(target) // it may fail, as it was asked to
+			m.Restart()
+			look()
+			f = topogen.Change(t, f, o)
+		}
+		l.down()
+		look()
+		l.volumesStay = false
+		l.down()
+		l.same("machine after down -v", m.String(), before)
 	})
 }
 

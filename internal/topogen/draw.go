@@ -199,6 +199,28 @@ func (d *drawing) setRest(n *Node) {
 			}
 		}
 	}
+	n.Volumes, n.Memory, n.ReadOnly = nil, 0, false
+	if n.Container {
+		for i := range d.n("volumes", 0, 2) {
+			n.Volumes = append(n.Volumes, d.volume(1+2*i+d.n("target", 0, 1)))
+		}
+		if d.chance("memory", 4) {
+			n.Memory = rapid.SampledFrom([]int{64, 128}).Draw(d.t, "memory value")
+		}
+		n.ReadOnly = d.chance("read only", 6)
+	}
+}
+
+func (d *drawing) volume(number int) Volume {
+	v := Volume{Number: number, ReadOnly: d.chance("volume read only", 4)}
+	switch d.n("volume kind", 1, 4) {
+	case 1: // the node's own
+	case 2:
+		v.Tmpfs = true
+	default:
+		v.Name = rapid.SampledFrom([]string{"data", "logs"}).Draw(d.t, "volume name")
+	}
+	return v
 }
 
 func (d *drawing) port(of *Node) Port {

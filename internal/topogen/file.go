@@ -47,6 +47,18 @@ type Node struct {
 	Health    bool
 	DependsOn []string
 	Restart   string // ""; a policy
+	// Of containers only.
+	Volumes  []Volume
+	Memory   int // MiB; 0: no limit
+	ReadOnly bool
+}
+
+// Volume is an entry of volumes of a container. Its number, different for every one of a node, gives the target.
+type Volume struct {
+	Number   int
+	Name     string // of the top level; "": the node's own, or, with Tmpfs, in memory
+	Tmpfs    bool
+	ReadOnly bool
 }
 
 // Attachment joins a node to a bridge.
@@ -103,6 +115,7 @@ func (f *File) Clone() *File {
 		n.Ports = slices.Clone(n.Ports)
 		n.Routes = slices.Clone(n.Routes)
 		n.DependsOn = slices.Clone(n.DependsOn)
+		n.Volumes = slices.Clone(n.Volumes)
 		sysctls := map[string]string{}
 		for k, v := range n.Sysctls {
 			sysctls[k] = v
@@ -142,6 +155,9 @@ func (f *File) YAML() []byte {
 				w("    {}")
 			}
 		}
+	}
+	if names := f.volumes(); len(names) > 0 {
+		w("volumes: {%s}", strings.Join(names, ": , ")+": ")
 	}
 	if len(f.Links) > 0 {
 		w("links:")
@@ -293,6 +309,14 @@ func (f *File) nodeKeys(n Node) []string {
 	add(n.Command && n.Env != "", "environment: {GREETING: %s}", n.Env)
 	add(n.Command && n.Restart != "", "restart: %s", n.Restart)
 	add(n.Command && n.Health, "healthcheck: {test: [CMD, \"true\"], interval: 1s}")
+	if len(n.Volumes) > 0 {
+		add(true, "volumes:")
+		for _, v := range n.Volumes {
+			add(true, "  - %s", v.yaml())
+		}
+	}
+	add(n.Memory > 0, "mem_limit: %dm", n.Memory)
+	add(n.ReadOnly, "read_only: true")
 	if len(n.DependsOn) > 0 {
 		add(true, "depends_on:")
 		for _, d := range n.DependsOn {
@@ -306,6 +330,35 @@ func (f *File) nodeKeys(n Node) []string {
 		}
 	}
 	return k
+}
+
+// volumes are the names of volumes that nodes have, each once.
+func (f *File) volumes() []string {
+	var names []string
+	for _, n := range f.Nodes {
+		for _, v := range n.Volumes {
+			if v.Name != "" {
+				names = append(names, v.Name)
+			}
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+func (v Volume) yaml() string {
+	kind := "volume"
+	if v.Tmpfs {
+		kind = "tmpfs"
+	}
+	keys := []string{"type: " + kind, fmt.Sprintf("target: /v%d", v.Number)}
+	if v.Name != "" {
+		keys = append(keys, "source: "+v.Name)
+	}
+	if v.ReadOnly {
+		keys = append(keys, "read_only: true")
+	}
+	return "{" + strings.Join(keys, ", ") + "}"
 }
 
 func (n Node) linked(f *File) bool {
