@@ -48,7 +48,12 @@ func checkStar(n int, netns func(i int) string) error {
 		return err
 	}
 	first, _, _ := strings.Cut(strings.Fields(addrs)[3], "/")
-	_, err = output("ip", "netns", "exec", netns(n-1), "ping", "-c", "1", "-W", "5", first)
+	// Where the bridge was up before its ports (ip -batch), 1,000 of them flood it for some seconds, and ARP's three questions get lost.
+	for range 10 {
+		if _, err = output("ip", "netns", "exec", netns(n-1), "ping", "-c", "1", "-W", "5", first); err == nil {
+			return nil
+		}
+	}
 	return err
 }
 
