@@ -77,6 +77,7 @@ func Build(o Options) (*Plan, error) {
 	if o.KeepOrphans {
 		keepOrphans(changes, o.Topology)
 	}
+	nameInactive(changes, o.Topology)
 	if c := conflicts(wantOf(o), h, changes); len(c) > 0 {
 		return nil, c
 	}

@@ -81,6 +81,21 @@ func keepOrphans(changes map[ID]*Change, t *spec.Topology) {
 	}
 }
 
+// nameInactive tells what is removed because no profile of its node is active from what the file no longer has.
+func nameInactive(changes map[ID]*Change, t *spec.Topology) {
+	if t == nil {
+		return
+	}
+	inactive := func(node string) bool {
+		return slices.ContainsFunc(t.Inactive, func(i spec.Inactive) bool { return i.Covers(node) })
+	}
+	for _, c := range changes {
+		if c.Reason == NotInFile && slices.ContainsFunc(nodesOf(c), inactive) {
+			c.Reason = InactiveProfile
+		}
+	}
+}
+
 // nodesOf lists the nodes that a change belongs to; a link has two.
 func nodesOf(c *Change) []string {
 	var out []string

@@ -38,6 +38,8 @@ const (
 	NotInFile Reason = "not in the file"
 	// StoppedByTopo: a person stopped the process (topo stop, topo kill).
 	StoppedByTopo Reason = "stopped by topo"
+	// InactiveProfile: the file has the node, and none of its profiles is active.
+	InactiveProfile Reason = "its profile is not active"
 )
 
 // Change is one difference between what is wanted and what is there.

@@ -52,6 +52,9 @@ func (r *resolver) attachTo(s *nodeState, n *Node, seen map[string]bool, pos Pos
 			a.Aliases = append(a.Aliases, t.Value)
 		}
 	}
+	if s.of != "" && !slices.Contains(a.Aliases, s.of) {
+		a.Aliases = append(a.Aliases, s.of) // it resolves to all of them
+	}
 	if raw.Interface.Set && r.checkInterface(raw.Interface.Pos, a.Interface) {
 		r.claimInterface(s, n, raw.Interface.Pos, a.Interface)
 	}

@@ -29,18 +29,24 @@ func (r *resolver) dependsOn(n *Node, pos Pos, name string, raw dependency) {
 	if raw.Condition.Set {
 		d.Condition, pos = Condition(raw.Condition.Value), raw.Condition.Pos
 	}
+	if r.nodes[name] == nil && r.groups[name] == nil && !d.Required {
+		return
+	}
+	others, _ := r.findNodes(d.Pos, name)
+	for _, other := range others {
+		d.Node = r.node(other).Name
+		r.dependOn(n, other, d, pos, raw)
+	}
+}
+
+// dependOn adds a dependency on one node; pos is where its condition stands.
+func (r *resolver) dependOn(n *Node, other *nodeState, d Dependency, pos Pos, raw dependency) {
+	o := r.node(other)
+	name := o.Name
 	if slices.ContainsFunc(n.DependsOn, func(o Dependency) bool { return o.Node == name }) {
 		r.add(d.Pos, "depends_on: %q is there twice", name)
 		return
 	}
-	if r.nodes[name] == nil && !d.Required {
-		return
-	}
-	other := r.findNode(d.Pos, name)
-	if other == nil {
-		return
-	}
-	o := r.node(other)
 	switch c := other.raw; {
 	case raw.Condition.Bad:
 	case d.Condition == IsHealthy && (o.Process == nil || o.Process.Health == nil && !o.Process.ImageHealth) && !c.broken():

@@ -3,7 +3,7 @@ package spec
 // Keys of nodes: of namespaces and containers both.
 type node struct {
 	origin
-	_ struct{} `later:"scale profiles interfaces" instead:"networks=bridges"`
+	_ struct{} `later:"interfaces" instead:"networks=bridges"`
 
 	// Bridges to join: a list of names, or a map from a name to what the attachment is like.
 	Bridges attachments `yaml:"bridges"`
@@ -53,6 +53,10 @@ type node struct {
 	Restart word `yaml:"restart"`
 	// How much of what the process prints is kept.
 	Logging *logging `yaml:"logging"`
+	// How many of the node there are: NAME-1, NAME-2…; NAME stands for all of them. Default: one, called NAME.
+	Scale number `yaml:"scale" jsonschema:"minimum=0,maximum=1000"`
+	// Profiles, one of which must be active (--profile) for the node to be there. Default: it always is.
+	Profiles []text `yaml:"profiles"`
 }
 
 // How much of what the process prints is kept.

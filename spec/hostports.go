@@ -49,6 +49,10 @@ func (r *resolver) publish() {
 			// Ranges collide at each of their ports; once is enough.
 			if pair := [2]Pos{h.pos, p.Pos}; !reported[pair] {
 				reported[pair] = true
+				if n.Of != "" && h.pos == p.Pos {
+					r.add(p.Pos, "host port %d/%s can't be that of all of %s; give a range, or leave the host port out", p.HostPort, p.Protocol, n.Of)
+					continue
+				}
 				r.add(p.Pos, "host port %d/%s is already that of %s", p.HostPort, p.Protocol, h.claim)
 			}
 		}

@@ -55,15 +55,18 @@ func (r *resolver) oneWayLink(n *Node, t text) {
 	if !given {
 		alias = name
 	}
-	other := r.findNode(t.Pos, name)
-	if other == nil || !r.checkHostName(t.Pos, "alias", alias) {
+	others, ok := r.findNodes(t.Pos, name)
+	if !ok || !r.checkHostName(t.Pos, "alias", alias) {
 		return
 	}
-	if name == n.Name {
-		r.add(t.Pos, "links: %s is this node itself", name)
-		return
+	for _, s := range others {
+		other := r.node(s).Name
+		if other == n.Name {
+			r.add(t.Pos, "links: %s is this node itself", name)
+			return
+		}
+		n.OneWay = append(n.OneWay, OneWayLink{Pos: t.Pos, Node: other, Alias: alias})
 	}
-	n.OneWay = append(n.OneWay, OneWayLink{Pos: t.Pos, Node: name, Alias: alias})
 }
 
 // extraHosts reads either form. An IPv6 address may be in brackets.

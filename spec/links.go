@@ -13,11 +13,15 @@ func (r *resolver) readLinks() {
 		if !ok {
 			continue
 		}
+		there := true
 		for i := range l.Ends {
 			r.plug(&l.Ends[i], used)
+			there = there && r.inactive[l.Ends[i].Node] == nil
 		}
 		r.linkConflicts(l)
-		r.topo.Links = append(r.topo.Links, l)
+		if there { // a cable to what is not there is not, either
+			r.topo.Links = append(r.topo.Links, l)
+		}
 	}
 }
 
@@ -100,6 +104,11 @@ func (r *resolver) plug(e *Endpoint, used map[string]claim) {
 	s, b := r.nodes[e.Node], r.bridges[e.Node]
 	switch {
 	case e.Node == Host:
+	case r.inactive[e.Node] != nil:
+		return
+	case r.groups[e.Node] != nil:
+		r.add(e.Pos, "%s", r.groups[e.Node].ambiguous(e.Node))
+		return
 	case s != nil && b != nil:
 		r.add(e.Pos, "%q is both a node and a bridge; a link can't tell which", e.Node)
 		return

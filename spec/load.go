@@ -22,6 +22,12 @@ type Options struct {
 	Dir string
 	// Env are the variables of ${…}, of environment keys without a value, and HOME of ~.
 	Env map[string]string
+	// Profiles are those that are active; "*" is all.
+	Profiles []string
+	// Named are nodes that a person asked for by name: their profiles are active, too.
+	Named []string
+	// Scale says of nodes how many there are, whatever the file says.
+	Scale map[string]int
 	// ReadFile reads an env_file by its absolute path. nil: there are no files.
 	ReadFile func(path string) ([]byte, error)
 }

@@ -24,6 +24,10 @@ type resolver struct {
 	// suggestions counts the names that a near one was looked for.
 	suggestions int
 	volumes     map[string]int // key in the file → index in topo.Volumes
+	groups      map[string]*group
+	replicas    int              // nodes of entries with a scale
+	profiles    []string         // that are active, once that is known
+	inactive    map[string]*node // entries none of whose profiles is active
 }
 
 // bridgeState is what is known of a bridge while the file is resolved.
@@ -48,7 +52,8 @@ type nodeState struct {
 	linked bool
 	// ends are its ends of links, once they have names.
 	ends []Endpoint
-	next int // the least number that eth may still have free
+	next int    // the least number that eth may still have free
+	of   string // the entry with a scale that it is one of; "" = it is an entry itself
 }
 
 func (r *resolver) bridge(s *bridgeState) *Bridge { return &r.topo.Bridges[s.index] }
@@ -59,6 +64,8 @@ func (r *resolver) resolve() *Topology {
 	r.bridges = map[string]*bridgeState{}
 	r.nodes = map[string]*nodeState{}
 	r.hostNames = map[string]claim{}
+	r.groups = map[string]*group{}
+	r.inactive = map[string]*node{}
 
 	r.project()
 	r.prefix()
@@ -91,12 +98,13 @@ func (r *resolver) resolve() *Topology {
 func (r *resolver) readNodes() {
 	for i := range r.file.Namespaces {
 		e := &r.file.Namespaces[i]
-		r.addNode(e.Pos, e.Key, &nodeState{raw: &e.Value.node})
+		r.addNodes(e.Pos, e.Key, &e.Value.node, nil)
 	}
 	for i := range r.file.Containers {
 		e := &r.file.Containers[i]
-		r.addNode(e.Pos, e.Key, &nodeState{raw: &e.Value.node, container: &e.Value})
+		r.addNodes(e.Pos, e.Key, &e.Value.node, &e.Value)
 	}
+	r.checkSelection()
 }
 
 func (r *resolver) addNode(pos Pos, name string, s *nodeState) {
@@ -108,17 +116,25 @@ func (r *resolver) addNode(pos Pos, name string, s *nodeState) {
 	s.index = len(r.topo.Nodes)
 	s.names = map[string]claim{}
 	r.topo.Nodes = append(r.topo.Nodes, Node{
-		Pos: pos, Name: name, Container: s.container != nil, Netns: netns, Hostname: name,
+		Pos: pos, Name: name, Container: s.container != nil, Netns: netns, Hostname: name, Of: s.of,
 	})
 	r.order = append(r.order, s)
 	if first, twice := r.nodes[name]; twice {
-		r.add(pos, "node %q is there twice, as a namespace in line %d", name, r.node(first).Pos.Line)
+		as := "as a namespace"
+		if first.of != "" {
+			as = "as one of " + first.of
+		}
+		r.add(pos, "node %q is there twice, %s in line %d", name, as, r.node(first).Pos.Line)
 		return
 	}
 	r.nodes[name] = s
 }
 
-func (r *resolver) nodeNames() []string   { return slices.Sorted(maps.Keys(r.nodes)) }
+// nodeNames are the names that mean a node, or some.
+func (r *resolver) nodeNames() []string {
+	return slices.Sorted(maps.Keys(r.nodes))
+}
+
 func (r *resolver) bridgeNames() []string { return slices.Sorted(maps.Keys(r.bridges)) }
 
 // maxSuggestions bounds the search for near names: where each of thousands of names is wrong, it would take minutes.
@@ -141,13 +157,33 @@ func (r *resolver) findBridge(pos Pos, name string) *bridgeState {
 	return s
 }
 
-// findNode looks a node up by its name; nil, and noted, when there is none.
+// findNode looks one node up by its name; nil, and noted, when there is none.
 func (r *resolver) findNode(pos Pos, name string) *nodeState {
-	s := r.nodes[name]
-	if s == nil {
-		r.add(pos, "there is no node %q%s", name, r.near(name, r.nodeNames))
+	if g := r.groups[name]; g != nil {
+		r.add(pos, "%s", g.ambiguous(name))
+		return nil
 	}
-	return s
+	if found, ok := r.findNodes(pos, name); ok {
+		return found[0]
+	}
+	return nil
+}
+
+// findNodes looks up the node of a name, or all that an entry with a scale stands for; not ok, and noted, when
+// there is no such entry.
+func (r *resolver) findNodes(pos Pos, name string) (found []*nodeState, ok bool) {
+	if g := r.groups[name]; g != nil {
+		return g.nodes, true
+	}
+	if s := r.nodes[name]; s != nil {
+		return []*nodeState{s}, true
+	}
+	if raw := r.inactive[name]; raw != nil {
+		r.add(pos, "%s", whyInactive(name, raw))
+		return nil, false
+	}
+	r.add(pos, "there is no node %q%s", name, r.near(name, r.nodeNames))
+	return nil, false
 }
 
 // or is a stated truth value, or a default.

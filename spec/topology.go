@@ -22,6 +22,15 @@ type Topology struct {
 
 	// Volumes are those of the file, in its order, then the nodes' own in theirs.
 	Volumes []Volume
+	// Inactive are the nodes of the file that are left out, as none of their profiles is active.
+	Inactive []Inactive
+}
+
+// Inactive is a node none of whose profiles is active.
+type Inactive struct {
+	Name string
+	// Scaled: it is NAME-1, NAME-2…
+	Scaled bool
 }
 
 // Pos is a place in a file. The zero Pos is none.
@@ -85,6 +94,8 @@ type Node struct {
 	Process   *Process
 	DependsOn []Dependency
 	Labels    map[string]string
+	// Of is the entry of the file with a scale that the node is one of; "" = the node is an entry itself.
+	Of string
 }
 
 // NetworkMode is where a node's network namespace comes from.

@@ -100,8 +100,9 @@ func (w *volumeWalk) mountsFrom(from *nodeState, pos Pos, readOnly bool) []Mount
 // startAfter has n started after another node, unless the file says more about the two.
 func (w *volumeWalk) startAfter(n *Node, other string, pos Pos) {
 	s := w.nodes[n.Name]
-	stated := slices.ContainsFunc(s.raw.DependsOn.List, func(t text) bool { return t.Value == other }) ||
-		slices.ContainsFunc(s.raw.DependsOn.Map, func(e entry[dependency]) bool { return e.Key == other })
+	means := func(name string) bool { return name == other || name == w.nodes[other].of && name != "" }
+	stated := slices.ContainsFunc(s.raw.DependsOn.List, func(t text) bool { return means(t.Value) }) ||
+		slices.ContainsFunc(s.raw.DependsOn.Map, func(e entry[dependency]) bool { return means(e.Key) })
 	known := slices.ContainsFunc(n.DependsOn, func(d Dependency) bool { return d.Node == other })
 	if !stated && !known {
 		n.DependsOn = append(n.DependsOn, Dependency{Pos: pos, Node: other, Condition: Started, Required: true})

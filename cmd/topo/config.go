@@ -18,14 +18,14 @@ func configCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "config",
 		Usage:     "print the topology with defaults and allocations filled in",
-		UsageText: "topo config [-f FILE] [--offline]",
+		UsageText: "topo config [-f FILE] [--profile NAME] [--offline]",
 		Description: `Prints YAML that topo reads again and that means the same: variables are put in,
 defaults are written out, subnets and addresses are those that up would give. Without
 the right to read the kernel they are those of an empty machine.
 
 Example:
   topo config -f examples/flask-redis.yaml`,
-		Flags:  append(targetFlags(false), boolFlag("offline", "allocate as on an empty machine; needs no privilege")),
+		Flags:  append(targetFlags(false), profileFlag(), boolFlag("offline", "allocate as on an empty machine; needs no privilege")),
 		Action: config,
 	}
 }

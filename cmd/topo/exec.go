@@ -48,12 +48,12 @@ func execute(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	chosen, err := chosenNodes(c, nodesOf(s, project), project, words[:1])
+	node, err := oneNode(c, nodesOf(s, project), project, words[0])
 	if err != nil {
 		return err
 	}
 	code, err := newEngine().Exec(c.Context, container.ExecRequest{
-		Project: project, Node: words[0], Netns: chosen[0].Namespace, Argv: words[1:],
+		Project: project, Node: node.Node, Netns: node.Namespace, Argv: words[1:],
 		Env: variables(c.StringSlice("env")), Dir: c.String("workdir"), User: c.String("user"),
 		Interactive: c.Bool("interactive") || isPiped(c.App.Reader), TTY: c.Bool("tty"), Detach: c.Bool("detach"),
 		Stdin: c.App.Reader, Stdout: c.App.Writer, Stderr: c.App.ErrWriter,

@@ -49,6 +49,16 @@ func targetFlags(beforeVerb bool) []cli.Flag {
 	return []cli.Flag{file, project}
 }
 
+// profileFlag is for the commands that go by the file's nodes.
+func profileFlag() cli.Flag {
+	return listFlag("profile", "nodes of the profile `NAME` are there, too; may be repeated; * is all")
+}
+
+// scaleFlag is the same for plan, so that it shows what up would do.
+func scaleFlag() cli.Flag {
+	return listFlag("scale", "`NODE=N`: N of that node, whatever the file says; may be repeated")
+}
+
 // nearest is the context, the verb's or the one around it, in which a flag was set.
 func nearest(c *cli.Context, flag string) *cli.Context {
 	for _, at := range c.Lineage() {

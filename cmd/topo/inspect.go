@@ -94,11 +94,11 @@ func inspect(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	chosen, err := chosenNodes(c, nodesOf(s, project), project, names)
+	node, err := oneNode(c, nodesOf(s, project), project, names[0])
 	if err != nil {
 		return err
 	}
-	doc := documentOfNode(s, project, chosen[0])
+	doc := documentOfNode(s, project, node)
 	if doc.Usage, err = newEngine().Usage(c.Context, project, doc.Node); err != nil {
 		return err
 	}

@@ -52,8 +52,12 @@ func logs(c *cli.Context) error {
 		return err
 	}
 	nodes := c.Args().Slice()
-	if _, err := chosenNodes(c, nodesOf(s, project), project, nodes); err != nil {
-		return err
+	if len(nodes) > 0 {
+		chosen, err := chosenNodes(c, nodesOf(s, project), project, nodes)
+		if err != nil {
+			return err
+		}
+		nodes = namesOf(chosen)
 	}
 	ctx, stop := interruptible(c.Context)
 	defer stop()

@@ -19,7 +19,7 @@ func planCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "plan",
 		Usage:     "show what up would do; changes nothing",
-		UsageText: "topo plan [-f FILE] [--json] [--commands] [--detailed-exitcode] [--offline] [--remove-orphans=false] [NODE…]",
+		UsageText: "topo plan [-f FILE] [--json] [--commands] [--detailed-exitcode] [--offline] [--remove-orphans=false] [--profile NAME] [--scale NODE=N] [NODE…]",
 		ArgsUsage: "[NODE…]",
 		Description: `Reads the kernel and compares it with the file. One line an action, in the order in
 which up carries them out: + makes, ~ changes, ± replaces, - removes; the reason stands
@@ -37,6 +37,8 @@ Example:
 			boolFlag("detailed-exitcode", "end with 2 when changes are pending"),
 			boolFlag("offline", "compare with an empty machine; needs no privilege"),
 			orphansFlag(),
+			profileFlag(),
+			scaleFlag(),
 			futureFlag("out"),
 		),
 		Action:       plan,
@@ -53,7 +55,7 @@ func plan(c *cli.Context) error {
 	if c.IsSet("out") {
 		return usageErrorf(c, "saved plans (--out) are not supported yet")
 	}
-	t, err := loadFile(c)
+	t, err := loadChosen(c)
 	if err != nil {
 		return err
 	}
@@ -164,6 +166,7 @@ func knownNodes(c *cli.Context, t *spec.Topology) ([]string, error) {
 	for _, n := range t.Nodes {
 		known[n.Name] = true
 	}
+	nodes = expand(nodes, known)
 	for _, name := range nodes {
 		if !known[name] {
 			return nil, unknownNode(c, name, t.Name, known)

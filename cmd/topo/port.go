@@ -34,13 +34,13 @@ func port(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	chosen, err := chosenNodes(c, nodesOf(s, project), project, words[:1])
+	node, err := oneNode(c, nodesOf(s, project), project, words[0])
 	if err != nil {
 		return err
 	}
-	published := chosen[0].Published
+	published := node.Published
 	if len(words) == 2 {
-		if published, err = leadingTo(c, chosen[0], words[1]); err != nil {
+		if published, err = leadingTo(c, node, words[1]); err != nil {
 			return err
 		}
 	}

@@ -42,7 +42,7 @@ func withProcesses(c *cli.Context, work func(context.Context, *processes) error)
 		return err
 	}
 	defer unlock()
-	p := &processes{c: c, m: m, project: project, named: slices.Compact(slices.Sorted(slices.Values(c.Args().Slice())))}
+	p := &processes{c: c, m: m, project: project, named: c.Args().Slice()}
 	err = p.read(ctx)
 	if err == nil {
 		err = work(ctx, p)
@@ -61,8 +61,12 @@ func (p *processes) read(ctx context.Context) error {
 	if projectsOf(s)[p.project] == nil && len(s.Processes) == 0 {
 		return &notUpError{p.project}
 	}
-	if _, err := chosenNodes(p.c, nodesOf(s, p.project), p.project, p.named); err != nil {
-		return err
+	if len(p.named) > 0 {
+		chosen, err := chosenNodes(p.c, nodesOf(s, p.project), p.project, p.named)
+		if err != nil {
+			return err
+		}
+		p.named = namesOf(chosen)
 	}
 	p.all = s.Processes
 	for _, name := range p.named {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"io"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -108,23 +107,3 @@ func readRunning(c *cli.Context) (kernel.Snapshot, string, error) {
 type notUpError struct{ project string }
 
 func (e *notUpError) Error() string { return e.project + " is not up" }
-
-// chosenNodes are those that are named, or all.
-func chosenNodes(c *cli.Context, nodes []nodeView, project string, names []string) ([]nodeView, error) {
-	if len(names) == 0 {
-		return nodes, nil
-	}
-	known := map[string]nodeView{}
-	for _, n := range nodes {
-		known[n.Node] = n
-	}
-	var chosen []nodeView
-	for _, name := range slices.Compact(slices.Clone(names)) {
-		n, ok := known[name]
-		if !ok {
-			return nil, unknownNode(c, name, project, known)
-		}
-		chosen = append(chosen, n)
-	}
-	return chosen, nil
-}

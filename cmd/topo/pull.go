@@ -17,14 +17,14 @@ func pullCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "pull",
 		Usage:     "fetch the images of a file",
-		UsageText: "topo pull [-f FILE]",
+		UsageText: "topo pull [-f FILE] [--profile NAME]",
 		Description: `Fetches what the references name now, whatever is in the store, and prints the digest of each.
 Only layers that are missing are sent. What runs is left alone: the next up replaces
 processes whose image is another one now. Credentials are those of docker login.
 
 Example:
   topo pull && topo plan`,
-		Flags:  targetFlags(false),
+		Flags:  append(targetFlags(false), profileFlag()),
 		Action: pull,
 	}
 }

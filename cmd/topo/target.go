@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"github.com/compose-spec/compose-go/v2/dotenv"
@@ -38,11 +39,19 @@ type topologyFile struct {
 	dir     string // absolute; relative paths in the file start here
 	data    []byte
 	project string // -p, or ""
+	choice  choice
+}
+
+// choice is what a command line chooses of a file.
+type choice struct {
+	profiles []string       // --profile
+	named    []string       // the NODEs
+	scale    map[string]int // --scale
 }
 
 // openFile reads the file that -f names or the search finds.
 func openFile(c *cli.Context) (*topologyFile, error) {
-	f := &topologyFile{project: givenProject(c)}
+	f := &topologyFile{project: givenProject(c), choice: choice{profiles: c.StringSlice("profile")}}
 	wd, err := os.Getwd()
 	if err != nil {
 		return nil, fmt.Errorf("finding the working folder: %w", err)
@@ -100,6 +109,9 @@ func (f *topologyFile) load() (*spec.Topology, error) {
 	}
 	return spec.Load([]spec.Source{{Name: f.name, Data: f.data}}, spec.Options{
 		Project:  f.project,
+		Profiles: f.choice.profiles,
+		Named:    f.choice.named,
+		Scale:    f.choice.scale,
 		Dir:      f.dir,
 		Env:      env,
 		ReadFile: os.ReadFile,
@@ -125,6 +137,33 @@ func loadFile(c *cli.Context) (*spec.Topology, error) {
 		return nil, err
 	}
 	return f.loadAloud(c.App.ErrWriter)
+}
+
+// loadChosen is loadFile for a command whose operands are nodes, and that can scale them.
+func loadChosen(c *cli.Context) (*spec.Topology, error) {
+	f, err := openFile(c)
+	if err != nil {
+		return nil, err
+	}
+	f.choice.named = c.Args().Slice()
+	if f.choice.scale, err = scaleOf(c); err != nil {
+		return nil, err
+	}
+	return f.loadAloud(c.App.ErrWriter)
+}
+
+// scaleOf reads --scale NODE=N.
+func scaleOf(c *cli.Context) (map[string]int, error) {
+	scale := map[string]int{}
+	for _, word := range c.StringSlice("scale") {
+		name, number, _ := strings.Cut(word, "=")
+		n, err := strconv.Atoi(number)
+		if err != nil || name == "" || n < 0 || n > spec.MaxScale {
+			return nil, usageErrorf(c, "--scale %s is not NODE=N, with N from 0 to %d", word, spec.MaxScale)
+		}
+		scale[name] = n
+	}
+	return scale, nil
 }
 
 // environment is what ${…} in a file sees: the process's environment, and below it the file's .env.

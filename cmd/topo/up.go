@@ -19,7 +19,7 @@ func upCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "up",
 		Usage:     "make it so, and prove it",
-		UsageText: "topo up [-f FILE] [--wait] [--timeout DURATION] [--progress MODE] [--remove-orphans=false] [NODE…]",
+		UsageText: "topo up [-f FILE] [--wait] [--timeout DURATION] [--progress MODE] [--remove-orphans=false] [--profile NAME] [--scale NODE=N] [NODE…]",
 		ArgsUsage: "[NODE…]",
 		Description: `Plans as "topo plan" does, carries the plan out, and reads the kernel again: any
 difference that is left is an error. What is in place and right is not touched.
@@ -39,6 +39,8 @@ Example:
 		Flags: slices.Concat(targetFlags(false), changingFlags(), []cli.Flag{
 			boolFlag("wait", "wait until all processes run, and those with a health check are healthy"),
 			orphansFlag(),
+			profileFlag(),
+			scaleFlag(),
 			futureFlag("plan"),
 			&cli.BoolFlag{Name: "rollback-on-failure", Usage: "not supported yet", Hidden: true},
 		}),
@@ -51,7 +53,7 @@ func up(c *cli.Context) error {
 	if err := supportedByUp(c); err != nil {
 		return err
 	}
-	t, err := loadFile(c)
+	t, err := loadChosen(c)
 	if err != nil {
 		return err
 	}

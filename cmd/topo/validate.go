@@ -10,13 +10,14 @@ func validateCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "validate",
 		Usage:     "check a file without touching the machine",
-		UsageText: "topo validate [-f FILE]",
+		UsageText: "topo validate [-f FILE] [--profile NAME]",
 		Description: `Reports all mistakes of the file at once, each as FILE:LINE:COLUMN: message, and
-ends with 1 if there is any. Needs no privilege.
+ends with 1 if there is any. Needs no privilege. Nodes of a profile that is not active
+are looked at for keys and types only; --profile '*' has them all there.
 
 Example:
   topo validate -f examples/flask-redis.yaml`,
-		Flags:  targetFlags(false),
+		Flags:  append(targetFlags(false), profileFlag()),
 		Action: validate,
 	}
 }
