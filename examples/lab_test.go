@@ -109,6 +109,12 @@ func (l *lab) up() { l.Helper(); l.topo("up", "--wait") }
 func (l *lab) down() {
 	l.Helper()
 	l.topo("down")
+	l.asBefore()
+}
+
+// asBefore checks that nothing is left of the lab.
+func (l *lab) asBefore() {
+	l.Helper()
 	if diff := cmp.Diff(steady(l.before), steady(testhost.Machine(l.T))); diff != "" {
 		l.Errorf("the machine is not what it was before (-before +after):\n%s", diff)
 	}

@@ -346,6 +346,7 @@ func TestAnEditOfTheFileTouchesOnlyWhatChanged(t *testing.T) {
 				"- address/web:eth0/10.1.0.3/24 not in the file",
 				"~ hosts/redis 1 line missing, 1 line too many edited",
 				"~ hosts/web 1 line missing, 1 line too many edited",
+				"~ link/web:eth0 mac 02:ef:3e:8c:24:a0 → 02:7c:7c:d6:ff:9d edited",
 				"+ address/web:eth0/10.1.0.9/24 missing",
 				"+ route/web:default via 10.1.0.1 address/web:eth0/10.1.0.3/24 is replaced",
 				"~ publish/web:5000/tcp 1 rule missing, 1 rule too many edited",

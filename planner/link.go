@@ -1,6 +1,9 @@
 package planner
 
 import (
+	"net/netip"
+	"slices"
+
 	"topo/internal/kernel"
 	"topo/spec"
 )
@@ -28,6 +31,19 @@ var linkKind = Kind{
 		}
 		return append(out, observeHostVeths(h, "link")...)
 	},
+}
+
+// macName is what the MAC address of an attachment is derived from: its address on the bridge. So an address has one MAC address
+// whichever node has it, and neighbours who knew the node that had it before reach the next one at once.
+func macName(name string, a spec.Attachment) ID {
+	i := slices.IndexFunc(a.Addresses, func(p netip.Prefix) bool { return p.Addr().Is4() })
+	switch {
+	case i >= 0:
+		return ID{"address", a.Bridge + "/" + a.Addresses[i].Addr().String()}
+	case len(a.Addresses) > 0:
+		return ID{"address", a.Bridge + "/" + a.Addresses[0].Addr().String()}
+	}
+	return ID{"link", name}
 }
 
 func ofKind(kind string, rs []Resource) []Resource {
@@ -59,7 +75,7 @@ func desireVeths(w *Want) []Resource {
 			name := n.Name + ":" + a.Interface
 			node := veth{
 				id:    ID{"link", name},
-				own:   kernel.VethEnd{Netns: n.Netns, Name: a.Interface, MAC: derive(a.MAC, ID{"link", name}), MTU: a.MTU, Group: group, Up: true},
+				own:   kernel.VethEnd{Netns: n.Netns, Name: a.Interface, MAC: derive(a.MAC, macName(name, a)), MTU: a.MTU, Group: group, Up: true},
 				needs: []ID{{"netns", n.Name}},
 			}
 			id := ID{"port", name}

@@ -36,8 +36,8 @@ func givenName(project, name string) bool {
 }
 
 // deriveMAC gives the same locally administered address (02:…) for the same interface of the
-// same project on the same machine: a changed one is seen, and neighbours' caches survive a
-// replacement. The machine is part of it, so that two on one wire differ.
+// same project on the same machine, or for the same address on a bridge ([macName]): a changed one is seen, and neighbours'
+// caches survive a replacement. The machine is part of it, so that two on one wire differ.
 func deriveMAC(hostID, project, name string) string {
 	sum := sha256.Sum256([]byte(hostID + "\x00" + project + "\x00" + name))
 	return fmt.Sprintf("02:%02x:%02x:%02x:%02x:%02x", sum[0], sum[1], sum[2], sum[3], sum[4])

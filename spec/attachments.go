@@ -143,7 +143,7 @@ func exampleLength(a netip.Addr) string {
 // claimInterface takes an interface name in a node.
 func (r *resolver) claimInterface(s *nodeState, n *Node, pos Pos, name string) {
 	if c, taken := s.names[name]; taken {
-		r.add(pos, "interface %s:%s is there twice, also in line %d", n.Name, name, c.pos.Line)
+		r.add(pos, "interface %s:%s is there twice, also in %s", n.Name, name, line(c.pos))
 		return
 	}
 	s.names[name] = claim{pos, n.Name}

@@ -16,6 +16,7 @@ import (
 //	jsonschema:"minimum=1"     bounds of a number, and maximum
 //	later:"a b"                on the field _: keys that are known and not supported yet
 //	elsewhere:"a b=reason"     on the field _: keys that belong somewhere else
+//	merge:"replace"            a later file's value stands alone (see [overlay])
 //	instead:"a=b c=d"          on the field _: the words that other tools have for topo's keys
 //
 // The schema is made of the same tags. A type with a field Scalar, List or Map takes that form of YAML,

@@ -12,7 +12,7 @@ func FileType() reflect.Type { return reflect.TypeFor[file]() }
 // A topology file: namespaces and containers, the bridges and links between them, and what runs in them.
 type file struct {
 	origin
-	_ struct{} `later:"expect" instead:"services=containers networks=bridges"`
+	_ struct{} `later:"expect include" instead:"services=containers networks=bridges"`
 
 	// Name of the project: lower-case letters, digits, - and _. The option -p goes before it; the folder's name is used where neither is given.
 	Name text `yaml:"name"`
@@ -36,9 +36,9 @@ type bridge struct {
 	_ struct{} `later:"uplinks vxlan vlan_filtering"`
 
 	// A CIDR, or a list of them (IPv4 and IPv6). Left out: allocated. none: a plain switch, layer 2 only.
-	Subnet texts `yaml:"subnet"`
+	Subnet texts `yaml:"subnet" merge:"replace"`
 	// The bridge's own address, one for each subnet at most. Default: the first host address of each subnet. none: the bridge has no address.
-	Gateway texts `yaml:"gateway"`
+	Gateway texts `yaml:"gateway" merge:"replace"`
 	// Source NAT of what leaves the subnet through another interface. Default: true when the bridge has a gateway and is not internal.
 	Masquerade flag `yaml:"masquerade"`
 	// No default route, no NAT, nothing in or out but host ↔ node and node ↔ node. Default: false.
@@ -83,7 +83,7 @@ type endpoint struct {
 	// Name of the interface. Default: the node's next free eth0, eth1…; on the host's side, derived from the other end.
 	Interface text `yaml:"interface" jsonschema:"pattern=^[^/:%\\s]{1\\,15}$"`
 	// Addresses with prefix length, one or a list.
-	Address texts `yaml:"address"`
+	Address texts `yaml:"address" merge:"replace"`
 	// MAC address. Default: derived from machine, project and name.
 	MAC text `yaml:"mac" jsonschema:"pattern=^([0-9a-fA-F]{2}[:-]){5}[0-9a-fA-F]{2}$"`
 	// Bytes of the largest packet that this end sends. Default: the link's.

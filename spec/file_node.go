@@ -3,7 +3,7 @@ package spec
 // Keys of nodes: of namespaces and containers both.
 type node struct {
 	origin
-	_ struct{} `later:"interfaces" instead:"networks=bridges"`
+	_ struct{} `later:"interfaces extends" instead:"networks=bridges"`
 
 	// Bridges to join: a list of names, or a map from a name to what the attachment is like.
 	Bridges attachments `yaml:"bridges"`
@@ -22,9 +22,9 @@ type node struct {
 	// Files of variables, one or a list; environment goes before them, and a later file before an earlier one.
 	EnvFile envFiles `yaml:"env_file"`
 	// What runs: text, split into words as a shell does, or a list of words. A container without one runs its image's, or sleeps without an image; a namespace without one has no process.
-	Command words `yaml:"command"`
+	Command words `yaml:"command" merge:"replace"`
 	// Put before the command's words: text or a list.
-	Entrypoint words `yaml:"entrypoint"`
+	Entrypoint words `yaml:"entrypoint" merge:"replace"`
 	// Folder that the process starts in; absolute. Default: the image's, else /.
 	WorkingDir text `yaml:"working_dir"`
 	// USER, UID, USER:GROUP or UID:GID. Default: the image's, else root.
@@ -148,8 +148,8 @@ type attachment struct {
 	// Name of the interface in the node. Default: the next free of eth0, eth1…, in order.
 	Interface text `yaml:"interface" jsonschema:"pattern=^[^/:%\\s]{1\\,15}$"`
 	// One or a list; the prefix length is the subnet's where it is left out. Default: allocated, one of each subnet.
-	Address texts `yaml:"address"`
-	// MAC address of the node's interface. Default: derived from machine, project and name.
+	Address texts `yaml:"address" merge:"replace"`
+	// MAC address of the node's interface. Default: derived from machine, project, bridge and address.
 	MAC text `yaml:"mac" jsonschema:"pattern=^([0-9a-fA-F]{2}[:-]){5}[0-9a-fA-F]{2}$"`
 	// Bytes of the largest packet. Default: the bridge's.
 	MTU number `yaml:"mtu" jsonschema:"minimum=68,maximum=65535"`
@@ -256,7 +256,7 @@ type healthcheck struct {
 	origin
 
 	// A command line for a shell, or a list: CMD and words, CMD-SHELL and a command line, or NONE.
-	Test healthTest `yaml:"test"`
+	Test healthTest `yaml:"test" merge:"replace"`
 	// Time between checks. Default: 30s.
 	Interval span `yaml:"interval"`
 	// A check that takes longer has failed. Default: 30s.

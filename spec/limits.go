@@ -162,7 +162,7 @@ func (r *resolver) tmpfs(list []text, mounts []Mount) []Tmpfs {
 			r.add(t.Pos, "tmpfs can't be the root")
 			continue
 		case twice:
-			r.add(t.Pos, "something is mounted at %s already, in line %d", m.Target, first.Line)
+			r.add(t.Pos, "something is mounted at %s already, in %s", m.Target, line(first))
 			continue
 		}
 		targets[m.Target] = t.Pos

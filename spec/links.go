@@ -133,7 +133,7 @@ func (r *resolver) plug(e *Endpoint, used map[string]claim) {
 	}
 	key := e.Node + ":" + e.Interface
 	if c, twice := used[key]; twice {
-		r.add(e.Pos, "endpoint %s is used twice, first in line %d", key, c.pos.Line)
+		r.add(e.Pos, "endpoint %s is used twice, first in %s", key, line(c.pos))
 		return
 	}
 	used[key] = claim{e.Pos, key}

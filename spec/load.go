@@ -3,6 +3,7 @@ package spec
 import (
 	"cmp"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 )
@@ -32,30 +33,42 @@ type Options struct {
 	ReadFile func(path string) ([]byte, error)
 }
 
-// Load reads a topology. When the file is at fault the error is [Errors]: all mistakes that it has. A
-// mistake of YAML's own syntax hides those after it, and is alone.
-//
-// More than one source is refused for now.
+// Load reads a topology from its sources, each of which is laid over those before it by Compose's rules. When they are
+// at fault the error is [Errors]: all mistakes that they have. A mistake of YAML's own syntax hides those after it.
 func Load(sources []Source, o Options) (*Topology, error) {
 	if len(sources) == 0 {
 		return nil, Errors{{Msg: "no topology file"}}
 	}
-	if len(sources) > 1 {
-		return nil, Errors{{Pos: Pos{File: sources[1].Name, Line: 1, Column: 1}, Msg: "more than one file is not supported yet"}}
+	var problems, warnings problems
+	var whole *file
+	readable := true
+	for _, s := range sources {
+		d := &decoder{file: s.Name, env: o.Env}
+		if root := d.parse(s.Data); root != nil {
+			over := overlay{marks: d.takeMarks(root, s.Data)}
+			f := new(file)
+			d.decode(root, f)
+			if whole == nil {
+				f.Pos = d.at(root)
+				whole = f
+			} else {
+				over.merge("", reflect.ValueOf(whole).Elem(), reflect.ValueOf(f).Elem(), field{})
+			}
+		} else {
+			readable = false
+		}
+		problems.list = append(problems.list, d.problems.list...)
+		warnings.list = append(warnings.list, d.warnings.list...)
 	}
-	d := &decoder{file: sources[0].Name, env: o.Env}
-	root := d.parse(sources[0].Data)
-	if root == nil {
-		return nil, d.problems.sorted()
+	if !readable {
+		return nil, problems.sorted()
 	}
-	f := new(file)
-	d.decode(root, f)
-	r := &resolver{problems: &d.problems, Options: o, file: f, start: d.at(root)}
+	r := &resolver{problems: &problems, Options: o, file: whole, start: whole.Pos}
 	t := r.resolve()
-	if len(d.problems.list) > 0 {
-		return nil, d.problems.sorted()
+	if len(problems.list) > 0 {
+		return nil, problems.sorted()
 	}
-	t.Warnings = d.warnings.sorted()
+	t.Warnings = warnings.sorted()
 	return t, nil
 }
 
@@ -90,6 +103,11 @@ func (p Pos) String() string { return fmt.Sprintf("%s:%d:%d", p.File, p.Line, p.
 type problems struct{ list Errors }
 
 func (p *problems) add(pos Pos, format string, args ...any) {
+	for i, a := range args {
+		if other, ok := a.(interface{ seenFrom(p Pos) string }); ok {
+			args[i] = other.seenFrom(pos)
+		}
+	}
 	p.list = append(p.list, &Error{Pos: pos, Msg: fmt.Sprintf(format, args...)})
 }
 

@@ -23,7 +23,7 @@ func (r *resolver) mounts(n *Node, list []volume) []Mount {
 			continue
 		}
 		if first, twice := targets[m.Target]; twice {
-			r.add(m.Pos, "something is mounted at %s already, in line %d", m.Target, first.Line)
+			r.add(m.Pos, "something is mounted at %s already, in %s", m.Target, line(first))
 			continue
 		}
 		targets[m.Target] = m.Pos

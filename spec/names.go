@@ -128,7 +128,21 @@ type claim struct {
 	who string
 }
 
-func (c claim) String() string { return fmt.Sprintf("%s (line %d)", c.who, c.pos.Line) }
+func (c claim) String() string { return fmt.Sprintf("%s (%s)", c.who, line(c.pos)) }
+
+func (c claim) seenFrom(p Pos) string { return fmt.Sprintf("%s (%s)", c.who, line(c.pos).seenFrom(p)) }
+
+// line is how a message names another place: by its line and, where that is in another file, by that.
+type line Pos
+
+func (l line) String() string { return fmt.Sprintf("line %d", l.Line) }
+
+func (l line) seenFrom(p Pos) string {
+	if l.File == p.File {
+		return l.String()
+	}
+	return fmt.Sprintf("line %d of %s", l.Line, l.File)
+}
 
 // claimHost takes an interface name in the host's namespace.
 func (r *resolver) claimHost(pos Pos, name, who string) {

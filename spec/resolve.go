@@ -124,7 +124,7 @@ func (r *resolver) addNode(pos Pos, name string, s *nodeState) {
 		if first.of != "" {
 			as = "as one of " + first.of
 		}
-		r.add(pos, "node %q is there twice, %s in line %d", name, as, r.node(first).Pos.Line)
+		r.add(pos, "node %q is there twice, %s in %s", name, as, line(r.node(first).Pos))
 		return
 	}
 	r.nodes[name] = s

@@ -37,7 +37,7 @@ func (r *resolver) readRoutes(s *nodeState, n *Node) {
 			key.metric = defaultMetric6
 		}
 		if first, twice := seen[key]; twice {
-			r.add(rt.Pos, "route to %s is there twice, first in line %d; give one another metric", raw.To.Value, first.Line)
+			r.add(rt.Pos, "route to %s is there twice, first in %s; give one another metric", raw.To.Value, line(first))
 			continue
 		}
 		seen[key] = rt.Pos

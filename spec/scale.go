@@ -45,7 +45,7 @@ func (r *resolver) addNodes(pos Pos, name string, raw *node, c *container) {
 	}
 	r.checkName(pos, "node", name)
 	if first, twice := r.groups[name]; twice {
-		r.add(pos, "node %q is there twice, as a namespace in line %d", name, first.pos.Line)
+		r.add(pos, "node %q is there twice, as a namespace in %s", name, line(first.pos))
 		return
 	}
 	if count < 0 || count > MaxScale {

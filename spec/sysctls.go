@@ -52,7 +52,7 @@ func (r *resolver) sysctls(s *nodeState) []Sysctl {
 		case strings.ContainsAny(kv.value, "\n\x00"):
 			r.add(kv.pos, "sysctl %q must be one line", kv.key)
 		case twice:
-			r.add(kv.pos, "sysctl %q is there twice, first in line %d", kv.key, first.Line)
+			r.add(kv.pos, "sysctl %q is there twice, first in %s", kv.key, line(first))
 		default:
 			seen[canonical] = kv.pos
 			list = append(list, Sysctl{Pos: kv.pos, Key: kv.key, Value: kv.value})

@@ -25,6 +25,7 @@ type field struct {
 	key      string
 	index    []int
 	required bool
+	replaced bool // by a later file, not merged
 	rule     rule
 }
 
@@ -81,6 +82,7 @@ func (s *structure) read(t reflect.Type, index []int) {
 		case tagged:
 			f.key = key
 			f.readRule(sf.Tag.Get("jsonschema"))
+			f.replaced = sf.Tag.Get("merge") == "replace"
 			s.fields = append(s.fields, f)
 		case sf.Name == "Scalar":
 			s.scalar = &f

@@ -28,7 +28,7 @@ func (r *resolver) readVolumes() {
 			r.add(raw.Driver.Pos, "driver %q: a volume of topo's is a folder on this machine; driver can only be local", raw.Driver.Value)
 		}
 		if first, twice := names[v.Name]; twice {
-			r.add(e.Pos, "volume %s has the name %s on the machine, as the one in line %d", e.Key, v.Name, first.Line)
+			r.add(e.Pos, "volume %s has the name %s on the machine, as the one in %s", e.Key, v.Name, line(first))
 			continue
 		}
 		names[v.Name] = e.Pos

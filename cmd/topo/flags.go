@@ -39,7 +39,7 @@ func futureFlag(name string) *cli.StringFlag {
 // win. Only those before it read the environment, or TOPO_FILE would win over a
 // -f that stands before the verb; the help names the variable in both places.
 func targetFlags(beforeVerb bool) []cli.Flag {
-	file := listFlag("file", "the topology `FILE`, - for stdin; default: topo.yaml, or Compose's names, here or in a folder above", "f")
+	file := listFlag("file", "the topology `FILE`, - for stdin; may be repeated, a later one is laid over those before it; default: topo.yaml, or Compose's names, here or in a folder above", "f")
 	project := textFlag("project", "", "the project's `NAME`; default: the file's, or the only one that is up", "p")
 	if !beforeVerb {
 		file.Usage += fmt.Sprintf(" [$%s]", envName("file"))

@@ -10,13 +10,15 @@ import (
 
 	"github.com/urfave/cli/v2"
 	"gopkg.in/yaml.v3"
+
+	"topo/spec"
 )
 
 // runningProject is the project that a command is about: that of -p, else that of
 // the file, else the only one on the machine.
 func runningProject(ctx context.Context, c *cli.Context) (string, error) {
 	if name := givenProject(c); name != "" {
-		return (&topologyFile{name: "-p", dir: "/", project: name, data: []byte("{}")}).projectName()
+		return (&topologyFile{sources: []spec.Source{{Name: "-p", Data: []byte("{}")}}, dir: "/", project: name}).projectName()
 	}
 	f, err := openFile(c)
 	var missing *missingFileError
@@ -53,15 +55,19 @@ func (f *topologyFile) projectName() (string, error) {
 		return t.Name, nil
 	}
 	alone := *f
-	var head struct {
-		Name string `yaml:"name,omitempty"`
-	}
-	if yaml.Unmarshal(f.data, &head) != nil {
-		head.Name = nameLine(f.data)
-	}
-	var marshalErr error
-	if alone.data, marshalErr = yaml.Marshal(head); marshalErr != nil {
-		return "", err
+	alone.sources = nil
+	for _, s := range f.sources {
+		var head struct {
+			Name string `yaml:"name,omitempty"`
+		}
+		if yaml.Unmarshal(s.Data, &head) != nil {
+			head.Name = nameLine(s.Data)
+		}
+		data, marshalErr := yaml.Marshal(head)
+		if marshalErr != nil {
+			return "", err
+		}
+		alone.sources = append(alone.sources, spec.Source{Name: s.Name, Data: data})
 	}
 	if t, nameErr := alone.load(); nameErr == nil {
 		return t.Name, nil

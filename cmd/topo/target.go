@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -23,6 +24,9 @@ var fileNames = []string{
 	"compose.yaml", "compose.yml", "docker-compose.yaml", "docker-compose.yml",
 }
 
+// stdinArgument is the FILE that means stdin.
+const stdinArgument = "-"
+
 // stdinName is how positions in a file from stdin read.
 const stdinName = "<stdin>"
 
@@ -33,13 +37,21 @@ func (e *missingFileError) Error() string {
 	return fmt.Sprintf("no topology file in %s or its parents (looked for %s)", e.dir, strings.Join(fileNames, ", "))
 }
 
-// topologyFile is a topology as text, and what is needed to read it.
+// topologyFile is a topology as text, in one file or several, and what is needed to read it.
 type topologyFile struct {
-	name    string // as shown: as typed, or relative to the working folder
-	dir     string // absolute; relative paths in the file start here
-	data    []byte
-	project string // -p, or ""
+	sources []spec.Source // named as typed, or relative to the working folder; each over those before it
+	dir     string        // of the first, absolute; relative paths in all of them start here
+	project string        // -p, or ""
 	choice  choice
+}
+
+// name is how messages call it.
+func (f *topologyFile) name() string {
+	names := make([]string, len(f.sources))
+	for i, s := range f.sources {
+		names[i] = s.Name
+	}
+	return strings.Join(names, ", ")
 }
 
 // choice is what a command line chooses of a file.
@@ -49,54 +61,69 @@ type choice struct {
 	scale    map[string]int // --scale
 }
 
-// openFile reads the file that -f names or the search finds.
+// openFile reads the files that -f names, or those that the search finds.
 func openFile(c *cli.Context) (*topologyFile, error) {
-	f := &topologyFile{project: givenProject(c), choice: choice{profiles: c.StringSlice("profile")}}
+	f := &topologyFile{project: givenProject(c), choice: choice{profiles: wordsOf(c, "profile")}}
 	wd, err := os.Getwd()
 	if err != nil {
 		return nil, fmt.Errorf("finding the working folder: %w", err)
 	}
-	switch files := givenFiles(c); {
-	case len(files) > 1:
-		return nil, usageErrorf(c, "several -f are not supported yet: %s", strings.Join(files, ", "))
-	case len(files) == 1 && files[0] == "-":
-		f.name, f.dir = stdinName, wd
-		if f.data, err = io.ReadAll(c.App.Reader); err != nil {
-			return nil, fmt.Errorf("reading stdin: %w", err)
-		}
-		return f, nil
-	case len(files) == 1:
-		f.name = files[0]
-	default:
-		if f.name, err = findFile(wd); err != nil {
+	names := givenFiles(c)
+	if len(names) == 0 {
+		if names, err = findFiles(wd); err != nil {
 			return nil, err
 		}
 	}
-	path, err := filepath.Abs(f.name)
-	if err != nil {
-		return nil, fmt.Errorf("finding %s: %w", f.name, err)
+	if first, more := slices.Index(names, stdinArgument), len(names); first >= 0 && slices.Contains(names[first+1:more], stdinArgument) {
+		return nil, usageErrorf(c, "-f - reads stdin, and can be given once")
 	}
-	f.dir = filepath.Dir(path)
-	if f.data, err = os.ReadFile(path); err != nil {
-		return nil, fmt.Errorf("reading the topology: %w", err)
+	for i, name := range names {
+		s := spec.Source{Name: name}
+		path, err := filepath.Abs(name)
+		if name == stdinArgument {
+			s.Name, path = stdinName, filepath.Join(wd, stdinName)
+			s.Data, err = io.ReadAll(c.App.Reader)
+		} else if err == nil {
+			s.Data, err = os.ReadFile(path)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("reading the topology: %w", err)
+		}
+		if i == 0 {
+			f.dir = filepath.Dir(path)
+		}
+		f.sources = append(f.sources, s)
 	}
 	return f, nil
 }
 
-// findFile looks for a topology in a folder and its parents; the name is relative to the folder.
-func findFile(dir string) (string, error) {
+// findFiles looks for a topology in a folder and its parents, and for a file of overrides beside it; the names are relative
+// to the folder.
+func findFiles(dir string) ([]string, error) {
+	is := func(path string) bool {
+		info, err := os.Stat(path)
+		return err == nil && !info.IsDir()
+	}
 	for at := dir; ; at = filepath.Dir(at) {
 		for _, name := range fileNames {
-			path := filepath.Join(at, name)
-			if info, err := os.Stat(path); err == nil && !info.IsDir() {
-				if rel, err := filepath.Rel(dir, path); err == nil {
-					return rel, nil
-				}
-				return path, nil
+			if !is(filepath.Join(at, name)) {
+				continue
 			}
+			folder, err := filepath.Rel(dir, at)
+			if err != nil {
+				folder = at
+			}
+			names := []string{filepath.Join(folder, name)}
+			base := strings.TrimSuffix(name, filepath.Ext(name))
+			for _, ext := range []string{".yaml", ".yml"} {
+				if over := base + ".override" + ext; is(filepath.Join(at, over)) {
+					return append(names, filepath.Join(folder, over)), nil
+				}
+			}
+			return names, nil
 		}
 		if at == filepath.Dir(at) {
-			return "", &missingFileError{dir}
+			return nil, &missingFileError{dir}
 		}
 	}
 }
@@ -107,7 +134,7 @@ func (f *topologyFile) load() (*spec.Topology, error) {
 	if err != nil {
 		return nil, err
 	}
-	return spec.Load([]spec.Source{{Name: f.name, Data: f.data}}, spec.Options{
+	return spec.Load(f.sources, spec.Options{
 		Project:  f.project,
 		Profiles: f.choice.profiles,
 		Named:    f.choice.named,
@@ -152,10 +179,19 @@ func loadChosen(c *cli.Context) (*spec.Topology, error) {
 	return f.loadAloud(c.App.ErrWriter)
 }
 
+// wordsOf are the words of a flag that may be repeated, or has several with commas between.
+func wordsOf(c *cli.Context, flag string) []string {
+	var list []string
+	for _, value := range c.StringSlice(flag) {
+		list = append(list, strings.FieldsFunc(value, func(r rune) bool { return r == ',' })...)
+	}
+	return list
+}
+
 // scaleOf reads --scale NODE=N.
 func scaleOf(c *cli.Context) (map[string]int, error) {
 	scale := map[string]int{}
-	for _, word := range c.StringSlice("scale") {
+	for _, word := range wordsOf(c, "scale") {
 		name, number, _ := strings.Cut(word, "=")
 		n, err := strconv.Atoi(number)
 		if err != nil || name == "" || n < 0 || n > spec.MaxScale {

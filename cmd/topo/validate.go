@@ -33,6 +33,6 @@ func validate(c *cli.Context) error {
 	if _, err := f.loadAloud(c.App.ErrWriter); err != nil {
 		return err
 	}
-	fmt.Fprintf(c.App.Writer, "%s: ok\n", f.name)
+	fmt.Fprintf(c.App.Writer, "%s: ok\n", f.name())
 	return nil
 }
