@@ -99,13 +99,15 @@ func readLogs(l layout, nodes []string, sources map[string]*logReader, r LogsReq
 		if !ok {
 			source = &logReader{path: l.log(node)}
 			sources[node] = source
+			if first && r.Tail >= 0 {
+				if err := source.seekTail(r.Tail); err != nil {
+					return nil, fmt.Errorf("reading the log of %s: %w", node, err)
+				}
+			}
 		}
 		entries, err := source.next()
 		if err != nil {
 			return nil, fmt.Errorf("reading the log of %s: %w", node, err)
-		}
-		if first && r.Tail >= 0 {
-			entries = tail(entries, r.Tail)
 		}
 		for _, e := range entries {
 			if !e.Time.Before(r.Since) {
@@ -115,19 +117,6 @@ func readLogs(l layout, nodes []string, sources map[string]*logReader, r LogsReq
 	}
 	slices.SortStableFunc(lines, func(a, b logLine) int { return a.Time.Compare(b.Time) })
 	return lines, nil
-}
-
-// tail gives the last n lines; one line may be several entries.
-func tail(entries []entry, n int) []entry {
-	for i := len(entries) - 1; i >= 0; i-- {
-		if i == len(entries)-1 || strings.HasSuffix(entries[i].Log, "\n") {
-			if n == 0 {
-				return entries[i+1:]
-			}
-			n--
-		}
-	}
-	return entries
 }
 
 // logPrinter writes lines as asked for.
