@@ -16,6 +16,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	countRoutines()
 	if handled, code := Reexec(); handled {
 		os.Exit(code)
 	}

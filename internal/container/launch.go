@@ -19,6 +19,7 @@ type launcher struct {
 	base    mountBase
 	filters filters
 	reaper  *reaper
+	thrift  *thrift
 }
 
 // launched is a main process that is there.
