@@ -20,6 +20,7 @@ type launcher struct {
 	filters filters
 	reaper  *reaper
 	thrift  *thrift
+	self    identity // the supervisor's
 }
 
 // launched is a main process that is there.

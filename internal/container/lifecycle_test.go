@@ -77,6 +77,26 @@ func TestRestartOnFailure(t *testing.T) {
 	})
 }
 
+// While its policy started it again, a process was lost for a moment, and a plan would have repaired it.
+func TestAProcessBeingStartedIsNotLost(t *testing.T) {
+	everywhere(t, func(l *lab, p kernel.Process) {
+		p.Argv = []string{"sh", "-c", "exit 3"}
+		p.Restart = kernel.Restart{Policy: kernel.RestartOnFailure, Max: 4}
+		l.start(p)
+		for looks := 0; ; looks++ {
+			switch s := l.state("n"); s.Status {
+			case kernel.Exited:
+				if looks < 10 || s.Restarts != 4 {
+					l.Errorf("after %d looks: %+v", looks, s)
+				}
+				return
+			case kernel.Lost:
+				l.Fatalf("after %d looks: %+v", looks, s)
+			}
+		}
+	})
+}
+
 // What a container wrote is there when it runs again; what is only its start's is made anew.
 func TestRestartKeepsFiles(t *testing.T) {
 	boxes(t, func(l *lab) {

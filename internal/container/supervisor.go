@@ -70,8 +70,12 @@ func supervise(l layout, c Config, ready io.WriteCloser) error {
 		return nil
 	}
 	debug.SetGCPercent(garbage)
+	me, err := identify(os.Getpid())
+	if err != nil {
+		return err
+	}
 	s := &supervisor{
-		launcher: launcher{layout: l, config: c, path: os.Getenv("PATH"), reaper: newReaper(), thrift: &thrift{}},
+		launcher: launcher{layout: l, config: c, path: os.Getenv("PATH"), reaper: newReaper(), thrift: &thrift{}, self: me},
 		nodes:    map[string]*node{},
 	}
 	runc.Monitor = s.reaper
@@ -83,10 +87,6 @@ func supervise(l layout, c Config, ready io.WriteCloser) error {
 		return err
 	}
 	defer listener.Close()
-	me, err := identify(os.Getpid())
-	if err != nil {
-		return err
-	}
 	if err := s.adopt(); err != nil {
 		return err
 	}
