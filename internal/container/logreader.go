@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+	"iter"
 	"math"
 	"os"
 )
@@ -19,52 +20,54 @@ type logReader struct {
 	at     int64 // how far whole lines were read
 }
 
-// next gives the entries that have come since the last call; also those of a new log, when the process was
-// forgotten and started anew. It gives what is there when it is called: a program may print faster than it is read.
-func (r *logReader) next() ([]entry, error) {
-	newest, size, err := r.end()
-	if err != nil {
-		return nil, err
-	}
-	var entries []entry
-	read := func(end int64) error {
-		more, err := r.rest(end)
-		entries = append(entries, more...)
-		return err
-	}
-	for {
-		switch {
-		case r.f == nil:
-		case r.current() && r.number > newest:
-			return entries, nil
-		case r.current() && r.number == newest:
-			err := read(size)
-			return entries, err
-		default:
-			if err := read(math.MaxInt64); err != nil {
-				return entries, err
-			}
-		}
-		number, err := r.successor()
-		if err != nil || number == 0 {
-			return entries, err
-		}
-		if r.f != nil {
-			// What was written between the reading and the beginning of the next file.
-			if err := read(math.MaxInt64); err != nil {
-				return entries, err
-			}
-		}
-		r.close()
-		f, err := os.Open(logFile(r.path, number))
-		if errors.Is(err, fs.ErrNotExist) {
-			continue // rotated away meanwhile
+// entries gives those that have come since the last time; also those of a new log, when the process was forgotten and
+// started anew. It gives what is there when it begins: a program may print faster than it is read. An error is the last.
+func (r *logReader) entries() iter.Seq2[entry, error] {
+	return func(yield func(entry, error) bool) {
+		newest, size, err := r.end()
+		for more := err == nil; more && err == nil; {
+			more, err = r.some(newest, size, yield)
 		}
 		if err != nil {
-			return entries, err
+			yield(entry{}, err)
 		}
-		r.f, r.number, r.in, r.at = f, number, bufio.NewReader(f), 0
 	}
+}
+
+// some reads to the end of the file that is open, and opens the one after it; unless that is enough, or nobody wants more.
+func (r *logReader) some(newest int, size int64, yield func(entry, error) bool) (more bool, err error) {
+	switch {
+	case r.f == nil:
+	case r.current() && r.number > newest:
+		return false, nil
+	case r.current() && r.number == newest:
+		_, err := r.rest(size, yield)
+		return false, err
+	default:
+		if more, err := r.rest(math.MaxInt64, yield); !more || err != nil {
+			return false, err
+		}
+	}
+	number, err := r.successor()
+	if err != nil || number == 0 {
+		return false, err
+	}
+	if r.f != nil {
+		// What was written between the reading and the beginning of the next file.
+		if more, err := r.rest(math.MaxInt64, yield); !more || err != nil {
+			return false, err
+		}
+	}
+	r.close()
+	f, err := os.Open(logFile(r.path, number))
+	if errors.Is(err, fs.ErrNotExist) {
+		return true, nil // rotated away meanwhile
+	}
+	if err != nil {
+		return false, err
+	}
+	r.f, r.number, r.in, r.at = f, number, bufio.NewReader(f), 0
+	return true, nil
 }
 
 // end is where a log ends now: its newest file, and that one's size.
@@ -111,23 +114,22 @@ func (r *logReader) exists(number int) bool {
 }
 
 // rest reads to the end of the file, or to a place in it. A line that is not whole yet is read again later: it may be taken back, see write.
-func (r *logReader) rest(end int64) ([]entry, error) {
-	var entries []entry
+func (r *logReader) rest(end int64, yield func(entry, error) bool) (more bool, err error) {
 	for r.at < end {
 		data, err := r.in.ReadBytes('\n')
 		if err == io.EOF {
-			return entries, r.seek(r.at)
+			return true, r.seek(r.at)
 		}
 		if err != nil {
-			return entries, err
+			return false, err
 		}
 		r.at += int64(len(data))
 		var e entry
-		if json.Unmarshal(data, &e) == nil { // else: written by a machine that crashed
-			entries = append(entries, e)
+		if json.Unmarshal(data, &e) == nil && !yield(e, nil) { // else: written by a machine that crashed
+			return false, nil
 		}
 	}
-	return entries, nil
+	return true, nil
 }
 
 // current reports whether the file that is read is still the one with its name.

@@ -40,6 +40,18 @@ func writeLog(t *testing.T, l layout, node string, lines map[int]string) {
 
 func put(w *logWriter, e entry) { w.write(e.Stream, e.Time, []byte(e.Log)) }
 
+// collect reads what is new.
+func collect(r *logReader) ([]entry, error) {
+	var entries []entry
+	for e, err := range r.entries() {
+		if err != nil {
+			return entries, err
+		}
+		entries = append(entries, e)
+	}
+	return entries, nil
+}
+
 func unlimited() kernel.LogLimits { return kernel.LogLimits{} }
 
 func logTime(second int) time.Time { return time.Date(2030, 1, 2, 3, 4, second, 0, time.UTC) }
@@ -56,6 +68,7 @@ func TestLogs(t *testing.T) {
 	}{
 		{"all", "one\ntwo\nthree\nfive six\n", "err four\n", LogsRequest{Tail: -1}},
 		{"one", "one\nthree\nfive ", "", LogsRequest{Tail: -1, Nodes: []string{"web"}}},
+		{"one twice", "one\nthree\nfive ", "", LogsRequest{Tail: -1, Nodes: []string{"web", "web"}}},
 		{"tail", "five six\n", "", LogsRequest{Tail: 1}},
 		{"tail 2", "three\nfive six\n", "err four\n", LogsRequest{Tail: 2}},
 		{"none", "", "", LogsRequest{}},
@@ -143,7 +156,7 @@ func TestLogEntries(t *testing.T) {
 	f.Close()
 	r := logReader{path: path}
 	defer r.close()
-	entries, err := r.next()
+	entries, err := collect(&r)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -252,7 +265,7 @@ func TestRotation(t *testing.T) {
 		if n%3 != 0 && n != many-1 {
 			continue
 		}
-		entries, err := keen.next()
+		entries, err := collect(&keen)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -263,7 +276,7 @@ func TestRotation(t *testing.T) {
 			seen++
 		}
 		if n == 0 {
-			if entries, err := lazy.next(); err != nil || len(entries) != 1 {
+			if entries, err := collect(&lazy); err != nil || len(entries) != 1 {
 				t.Fatalf("%v, %v", entries, err)
 			}
 		}
@@ -287,13 +300,13 @@ func TestRotation(t *testing.T) {
 		t.Errorf("the files have %d bytes", size)
 	}
 	// It had the first file open still: of that it gets all, then what is left.
-	late, err := lazy.next()
+	late, err := collect(&lazy)
 	if err != nil || late[0].Log != numbered(1).Log || late[len(late)-1].Log != numbered(many-1).Log {
 		t.Errorf("%d entries, the first %q, %v", len(late), late[0].Log, err)
 	}
 	fresh := logReader{path: path}
 	defer fresh.close()
-	rest, err := fresh.next()
+	rest, err := collect(&fresh)
 	if err != nil || len(rest) == 0 || len(rest) >= many || rest[len(rest)-1].Log != numbered(many-1).Log {
 		t.Fatalf("%d entries, %v", len(rest), err)
 	}
@@ -322,7 +335,7 @@ func TestFollowRotation(t *testing.T) {
 	r := logReader{path: path}
 	defer r.close()
 	for seen, end := 0, time.Now().Add(20*time.Second); seen < many; {
-		entries, err := r.next()
+		entries, err := collect(&r)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -357,7 +370,7 @@ func TestLogGoesOn(t *testing.T) {
 	defer r.close()
 	read := func() string {
 		t.Helper()
-		entries, err := r.next()
+		entries, err := collect(&r)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -442,7 +455,7 @@ func TestFollowFlood(t *testing.T) {
 	r := logReader{path: path}
 	defer r.close()
 	for last := -1; last < 50_000; {
-		entries, err := r.next()
+		entries, err := collect(&r)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -486,7 +499,7 @@ func TestTail(t *testing.T) {
 			if err := r.seekTail(n); err != nil {
 				t.Fatal(err)
 			}
-			entries, err := r.next()
+			entries, err := collect(&r)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -538,7 +551,7 @@ func TestTail(t *testing.T) {
 		t.Fatal(err)
 	}
 	add("more\n")
-	if entries, err := r.next(); err != nil || len(entries) != 1 || entries[0].Log != "more\n" {
+	if entries, err := collect(&r); err != nil || len(entries) != 1 || entries[0].Log != "more\n" {
 		t.Errorf("then %+v, %v", entries, err)
 	}
 }

@@ -12,7 +12,7 @@ import (
 	"strings"
 )
 
-// seekTail has the next call of next begin with the last n lines that are there now, and reads no more than
+// seekTail has the next reading of entries begin with the last n lines that are there now, and reads no more than
 // these: a log may be long. A line may be several entries. It is called on a reader that has read nothing.
 func (r *logReader) seekTail(n int) error {
 	numbers, err := logFiles(r.path)
