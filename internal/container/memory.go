@@ -16,31 +16,35 @@ import (
 // A supervisor lives for as long as its project, mostly without anything to do, and is a program with all of topo in
 // it. thrift keeps it small: what its work took is given back when that is done.
 type thrift struct {
-	mu  sync.Mutex
-	due bool
+	mu    sync.Mutex
+	timer *time.Timer // runs when there is something to give back
+	since time.Time   // when that began
 }
 
 // garbage is how much the heap may grow, in percent of what is in use, until it is looked through: half of Go's
 // default. What a supervisor keeps is little, so that this costs little.
 const garbage = 50
 
-// after has memory given back a while after work was done. A supervisor that is always at work does so every few
-// seconds: it takes a hundredth of one.
+// after has memory given back a moment after work was done. A supervisor that is always at work does so every ten
+// seconds: it takes a few milliseconds, and what was needed comes again.
 func (t *thrift) after() {
-	const pause = 2 * time.Second
+	const moment, patience = 2 * time.Second, 10 * time.Second
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.due {
+	if t.timer == nil {
+		t.since = time.Now()
+		t.timer = time.AfterFunc(moment, t.giveBack)
 		return
 	}
-	t.due = true
-	time.AfterFunc(pause, func() {
-		t.mu.Lock()
-		t.due = false
-		t.mu.Unlock()
-		debug.FreeOSMemory()
-		forgetProgram()
-	})
+	t.timer.Reset(min(moment, patience-time.Since(t.since)))
+}
+
+func (t *thrift) giveBack() {
+	t.mu.Lock()
+	t.timer = nil
+	t.mu.Unlock()
+	debug.FreeOSMemory()
+	forgetProgram()
 }
 
 // forgetProgram unmaps the pages of this program's own file that were touched, most of them while it began: the kernel maps

@@ -356,10 +356,18 @@ func TestBadNeighbours(t *testing.T) {
 		gone()
 
 		bad("what forks without end", kernel.Process{
-			Argv: []string{"sh", "-c", "f() { f & f; }; while :; do f 2>/dev/null; done"}, Limits: kernel.Limits{Pids: 60},
+			// A shell that can't fork ends: the main process forks once, before there are others.
+			Argv: []string{"sh", "-c", "f() { while :; do f & done; }; f 2>/dev/null & exec sleep 1000"}, Limits: kernel.Limits{Pids: 60},
 		}, func(s kernel.ProcessState) bool {
 			u, err := l.Usage(l.Context(), l.project, "n")
 			return err == nil && u != nil && u.Pids >= 30
+		})
+		testhost.Poll(l, 10*time.Second, func() error {
+			u, err := l.Usage(l.Context(), l.project, "n")
+			if err != nil || u == nil || u.Pids < 10 {
+				return fmt.Errorf("what forks without end has ended: %+v, %v; %+v", u, err, l.state("n"))
+			}
+			return nil
 		})
 		gone()
 
