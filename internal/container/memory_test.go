@@ -37,7 +37,7 @@ Anonymous:             0 kB
 	}
 }
 
-// A supervisor of many containers is small once they run: 6 MB, and 20 KB for each, which makes 12 MB for 300.
+// A supervisor of many containers is small once they run: 8 MB, and 13 KB for each, which makes 12 MB for 300.
 func TestMemory(t *testing.T) {
 	many := fully(t, 60, 300)
 	boxes(t, func(l *lab) {
@@ -59,7 +59,7 @@ func TestMemory(t *testing.T) {
 		if up > time.Minute {
 			l.Errorf("starting took %v", up)
 		}
-		limit := 6<<10 + 20*many
+		limit := 8<<10 + 13*many // KiB
 		testhost.Poll(l, 20*time.Second, func() error {
 			if kib := resident(l, pid); kib > limit {
 				return fmt.Errorf("the supervisor of %d containers takes %d KiB, more than %d", many, kib, limit)
