@@ -35,7 +35,7 @@ const (
 // Verify lets the host settle, reads it again, and asks replan for a plan, which must be
 // empty. The kernel does some of its work in its own time, so that is tried
 // until it holds or the deadline has passed; there is one reading at least. What
-// still differs then is a [*VerifyError].
+// still differs then is a [*VerifyError]. For a process that has ended there is no waiting.
 func Verify(ctx context.Context, m Machine, replan func(kernel.Snapshot) (*planner.Plan, error), q kernel.Query, project string, deadline time.Duration) error {
 	limit, cancel := context.WithTimeout(ctx, deadline)
 	defer cancel()
@@ -57,6 +57,9 @@ func Verify(ctx context.Context, m Machine, replan func(kernel.Snapshot) (*plann
 		}
 		if p.Empty() && settled == nil {
 			return nil
+		}
+		if p.Ended() && settled == nil {
+			return &VerifyError{p}
 		}
 		select {
 		case <-time.After(pause):

@@ -60,6 +60,23 @@ func TestVerifyNamesWhatDiffers(t *testing.T) {
 	}
 }
 
+type ending struct{ resource }
+
+func (ending) Ended() bool { return true }
+
+// up waited half a minute for a process that had failed at once.
+func TestVerifyDoesNotWaitForTheEnded(t *testing.T) {
+	replan := func(kernel.Snapshot) (*planner.Plan, error) {
+		return &planner.Plan{Project: "p", Changes: []planner.Change{{Action: planner.Update, Have: ending{}, Want: ending{}}}}, nil
+	}
+	began := time.Now()
+	err := executor.Verify(t.Context(), fake.New(), replan, kernel.Query{}, "p", time.Minute)
+	var differs *executor.VerifyError
+	if took := time.Since(began); !errors.As(err, &differs) || took > 10*time.Second {
+		t.Errorf("error %v after %v", err, took)
+	}
+}
+
 func TestVerifyReadsOnceAtLeast(t *testing.T) {
 	if err := executor.Verify(t.Context(), fake.New(), gone("near"), kernel.Query{}, "p", 0); err != nil {
 		t.Error(err)

@@ -10,8 +10,12 @@ type (
 	carried interface{ CarriedBy() (ID, bool) }
 	// contained goes with any of the resources that it is in, without an op of its own.
 	contained interface{ In() []ID }
-	// explained says why it differs, where nobody outside topo is at it; "" when it can't.
-	explained interface{ Why() Reason }
+	// explained may know better why it differs from what is wanted.
+	explained interface {
+		Why(want Resource, r Reason) Reason
+	}
+	// ended has come to an end, as processes do, and stays so until it is started again.
+	ended interface{ Ended() bool }
 	// fragile may be lost by what the plan does to others: the cause, and whether it is then to be
 	// created or replaced.
 	fragile interface {
@@ -78,8 +82,8 @@ func (d *differ) compare(id ID) {
 		action = Update
 	}
 	reason := d.reason(w)
-	if e, ok := h.(explained); ok && reason == Drifted && e.Why() != "" {
-		reason = e.Why()
+	if e, ok := h.(explained); ok {
+		reason = e.Why(w, reason)
 	}
 	d.changes[id] = &Change{Action: action, ID: id, Have: h, Want: w, Reason: reason}
 }

@@ -65,6 +65,16 @@ type Plan struct {
 // Empty reports whether there is nothing to do.
 func (p *Plan) Empty() bool { return len(p.Changes) == 0 }
 
+// Ended reports whether there are changes, all of them of processes that have ended: these don't come back by themselves.
+func (p *Plan) Ended() bool {
+	for _, c := range p.Changes {
+		if e, ok := c.Have.(ended); !ok || !e.Ended() {
+			return false
+		}
+	}
+	return !p.Empty()
+}
+
 // Step is edits that are carried out in a row. A change has one; a replacement may have two,
 // the removal and the creation, so that others come between.
 type Step struct {

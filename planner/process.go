@@ -114,7 +114,10 @@ func kernelProcess(w *Want, n, home spec.Node) kernel.Process {
 	return p
 }
 
-const runs = "running"
+const (
+	runs      = "running"
+	stateAttr = "state"
+)
 
 func observeProcesses(h *Have) []Resource {
 	var out []Resource
@@ -157,7 +160,7 @@ func (r process) Needs() []ID { return r.needs }
 func (r process) Attrs() []Attr {
 	p := r.p
 	attrs := []Attr{
-		{"state", r.state},
+		{stateAttr, r.state},
 		{"kind", map[bool]string{true: "container", false: "namespace"}[p.Container]},
 		{"netns", orNone(p.Netns)},
 		{"command", words(p.Argv)},
@@ -299,13 +302,20 @@ func (r process) Update(have Resource) ([]kernel.Op, bool) {
 	return ops, true
 }
 
-// Why: what a person stopped by topo was not changed outside it.
-func (r process) Why() Reason {
-	if r.state == string(kernel.Stopped) {
+// Why: what a person stopped by topo was not changed outside it; and that a process ended is no edit of the file, which
+// has nothing on that.
+func (r process) Why(want Resource, reason Reason) Reason {
+	if changed := changedAttrs(r, want); len(changed) == 1 && changed[0].Name == stateAttr {
+		reason = Drifted
+	}
+	if reason == Drifted && r.state == string(kernel.Stopped) {
 		return StoppedByTopo
 	}
-	return ""
+	return reason
 }
+
+// Ended: it neither runs nor waits to be restarted.
+func (r process) Ended() bool { return r.state != runs }
 
 // Lost: a process in a namespace that is made anew is in the old one still.
 func (r process) Lost(gone func(ID) bool) (ID, Action, bool) {

@@ -51,6 +51,8 @@ func hints(err error) []string {
 		return []string{"Stop what uses it first: topo down -p " + inUse.volume.Users[0].Project}
 	case errors.As(err, &conflict):
 		return conflictHints(err)
+	case errors.As(err, &differs) && differs.Plan.Ended():
+		return []string{"See what it printed: topo logs " + differs.Plan.Changes[0].ID.Name}
 	case errors.As(err, &differs):
 		return []string{"Something else on this machine may be changing it back. \"topo plan\" shows whether it lasts."}
 	case errors.As(err, &rules) && absent("iptables-save"):

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -137,22 +138,34 @@ func remember(o planner.Options, before planner.Applied) error {
 	return linux.WriteApplied(o.Project, data)
 }
 
-// waitUntilRunning is --wait.
+// waitUntilRunning is --wait. Whether a process has a health check, its image may say.
 func waitUntilRunning(ctx context.Context, m *machine, t *spec.Topology, nodes []string) error {
 	wanted := map[string]bool{}
 	for _, n := range nodes {
 		wanted[n] = true
+	}
+	_, states, err := m.engine.Observe(ctx, t.Name)
+	if err != nil {
+		return causeOf(ctx, err)
+	}
+	checked := map[string]bool{}
+	for _, s := range states {
+		checked[s.Process.Node] = s.Image.Over(s.Process).Health != nil
 	}
 	for _, n := range t.Nodes {
 		if n.Process == nil || len(wanted) > 0 && !wanted[n.Name] {
 			continue
 		}
 		condition := kernel.ServiceRunning
-		if n.Process.Health != nil {
+		if checked[n.Name] {
 			condition = kernel.ServiceHealthy
 		}
 		began := time.Now()
 		err := m.Do(ctx, []kernel.Op{kernel.ProcessWait{Project: t.Name, Node: n.Name, Condition: condition}})
+		var wrapped *kernel.OpError
+		if errors.As(err, &wrapped) {
+			err = wrapped.Err
+		}
 		if err != nil {
 			return fmt.Errorf("waiting %s for %s: %w", short(time.Since(began)), n.Name, causeOf(ctx, err))
 		}

@@ -93,6 +93,75 @@ func TestSupervisorDies(t *testing.T) {
 	})
 }
 
+// Of what a program prints while its supervisor is killed, a part is lost that is no longer than what one reading takes;
+// nothing else is, before or after, and the program waits meanwhile.
+func TestLostOutput(t *testing.T) {
+	const width = len("line: 0123456789\n")
+	const bound = 16 << 10 // as doc.go and docs/reference/commands.md say
+	everywhere(t, func(l *lab, p kernel.Process) {
+		dir := l.TempDir()
+		// Each line tells its own place.
+		p.Argv = []string{"sh", "-c", "n=0; while ! test -e " + dir + "/end; do seq -f 'line: %010.0f' $((n+1)) $((n+10000)); n=$((n+10000)); sleep 0.01; done"}
+		if p.Container {
+			p.Mounts = []kernel.Mount{{Source: dir, Target: dir}}
+		}
+		l.start(p)
+		log := logFile(l.layout(l.project).log("n"), 1)
+		grow := func(by int64) {
+			l.Helper()
+			size := func() int64 {
+				info, err := os.Stat(log)
+				if err != nil {
+					l.Fatal(err)
+				}
+				return info.Size()
+			}
+			from := size()
+			testhost.Poll(l, 20*time.Second, func() error {
+				if now := size(); now < from+by {
+					return fmt.Errorf("it grew by %d bytes", now-from)
+				}
+				return nil
+			})
+		}
+		const kills = 3
+		for range kills {
+			grow(1 << 20)
+			l.killSupervisor()
+			l.do(kernel.SupervisorStart{Project: l.project})
+		}
+		grow(1 << 20)
+		if err := os.WriteFile(dir+"/end", nil, 0o644); err != nil {
+			l.Fatal(err)
+		}
+		printed := l.logged("n")
+		at, gaps := 0, 0 // the next byte of what the program wrote; how often some is missing
+		for line := range strings.Lines(printed) {
+			var number int
+			digits := line[max(0, len(line)-11):]
+			if _, err := fmt.Sscanf(digits, "%010d\n", &number); err != nil && len(line) == width {
+				l.Fatalf("printed %q: %v", line, err)
+			}
+			begin := number*width - len(line)
+			switch {
+			case len(line) < 12: // what is left of a line; its number is a part of that of the one before the next
+				at += len(line)
+				continue
+			case begin == at:
+			case begin < at || begin-at > bound:
+				l.Fatalf("after %d bytes comes %q, which is %d bytes further", at, line, begin-at)
+			default:
+				gaps++
+			}
+			at = number * width
+		}
+		if gaps > kills {
+			l.Errorf("%d kills have made %d gaps", kills, gaps)
+		}
+		l.Logf("%d bytes were printed, of which %d were lost in %d gaps", at, at-len(printed), gaps)
+	})
+}
+
 // A process that ends while there is no supervisor is lost; what it left is found and killed.
 func TestLost(t *testing.T) {
 	everywhere(t, func(l *lab, p kernel.Process) {

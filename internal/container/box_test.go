@@ -6,8 +6,6 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-
 	"topo/internal/kernel"
 	"topo/internal/testhost"
 )
@@ -103,38 +101,6 @@ func TestInit(t *testing.T) {
 		l.do(kernel.ProcessStart{Process: p})
 		if got := l.logged("n"); !strings.Contains(got, "no-such-program") || l.state("n").ExitCode != 127 {
 			l.Errorf("printed %q, state %+v", got, l.state("n"))
-		}
-	})
-}
-
-func TestManyContainers(t *testing.T) {
-	const many = 100
-	boxes(t, func(l *lab) {
-		begin := time.Now()
-		var starts errgroup.Group
-		starts.SetLimit(8) // as the executor
-		for i := range many {
-			starts.Go(func() error {
-				p := l.complete(kernel.Process{Node: fmt.Sprintf("n%d", i), Container: true, Argv: []string{"sleep", "1000"}, StopSignal: "SIGKILL"})
-				return l.Do(l.Context(), kernel.ProcessStart{Process: p})
-			})
-		}
-		if err := starts.Wait(); err != nil {
-			l.Fatal(err)
-		}
-		up := time.Since(begin)
-		_, states, err := l.Observe(l.Context(), l.project)
-		if err != nil || len(states) != many {
-			l.Fatalf("%d processes, %v", len(states), err)
-		}
-		supervisor := findSupervisor(l.layout(l.project)).PID
-		memory := testhost.Run(l, "grep", "-E", "VmHWM|VmRSS|RssAnon|Threads", fmt.Sprintf("/proc/%d/status", supervisor))
-		stat := testhost.Run(l, "cut", "-d ", "-f14-17", fmt.Sprintf("/proc/%d/stat", supervisor))
-		begin = time.Now()
-		l.do(kernel.SupervisorStop{Project: l.project})
-		l.Logf("%d containers: up %v, down %v, supervisor %s, ticks of its own (user, system) and of its children %s", many, up, time.Since(begin), strings.Join(strings.Fields(memory), " "), stat)
-		if limit := time.Minute; up > limit {
-			l.Errorf("starting took %v", up)
 		}
 	})
 }

@@ -16,6 +16,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	countRoutines()
 	if handled, code := Reexec(); handled {
 		os.Exit(code)
 	}
@@ -147,7 +148,7 @@ func (l *lab) logged(node string) string {
 	})
 	r := logReader{path: l.layout(l.project).log(node)}
 	defer r.close()
-	entries, err := r.next()
+	entries, err := collect(&r)
 	if err != nil {
 		l.Fatal(err)
 	}

@@ -27,9 +27,14 @@
 //
 // What a process prints is in files DATA/projects/PROJECT/nodes/NODE/log.1, log.2 and so on, in the form of Docker's
 // json-file: a file is ended when it has reached its limit, and only the last few are kept. While the supervisor lives it
-// loses nothing else, unless the disk is full: then it loses lines and doesn't stop the program. Its kill -9 loses, of each
-// stream, what it had read and not yet written, at most a line or 16 KiB of it; and of a process that ends before the
-// next supervisor is there, what was in the FIFO, at most 64 KiB.
+// loses nothing else, unless the disk is full: then it loses lines and doesn't stop the program. A program that prints faster
+// than it reads waits. Its kill -9 loses, of each stream, what it had read and not yet written, at most 16 KiB; and of a
+// process that ends before the next supervisor is there, what was in the FIFO, at most 64 KiB.
+//
+// # Thrift
+//
+// A supervisor is all of topo in one process, and has little to do: it gives back what its start and each burst of
+// work took ([thrift]), and a stream has a buffer only while there is something to read in it ([printed]).
 //
 // Neither [Engine.Observe] nor [Engine.Exec], [Engine.Logs] or a ProcessStop needs it.
 //

@@ -138,8 +138,8 @@ func input(stdin io.Reader) (f *os.File, close func(), err error) {
 	return r, func() { _ = r.Close() }, nil
 }
 
-// forward sends signals on to a process until stop is called.
-func forward(signals <-chan os.Signal, pid int) (stop func()) {
+// forward sends signals on until stop is called.
+func forward(signals <-chan os.Signal, send func(unix.Signal)) (stop func()) {
 	done := make(chan struct{})
 	go func() {
 		for {
@@ -154,11 +154,16 @@ func forward(signals <-chan os.Signal, pid int) (stop func()) {
 				if !isUnix || (sig == unix.SIGINT || sig == unix.SIGQUIT) && onKeyboard() {
 					continue
 				}
-				_ = unix.Kill(pid, sig) // ESRCH: it has just ended
+				send(sig)
 			}
 		}
 	}()
 	return func() { close(done) }
+}
+
+// sendTo sends signals to a process.
+func sendTo(pid int) func(unix.Signal) {
+	return func(sig unix.Signal) { _ = unix.Kill(pid, sig) } // ESRCH: it has just ended
 }
 
 // onKeyboard reports whether this process and its children are the foreground job of a terminal.

@@ -230,13 +230,18 @@ func TestExecTerminal(t *testing.T) {
 			return nil
 		})
 		io.WriteString(pty, "\x03") // Ctrl-C ends sleep, not the shell
-		io.WriteString(pty, "echo st''ill here; exit 6\n")
+		if err := pty.Resize(console.WinSize{Height: 44, Width: 99}); err != nil {
+			l.Fatal(err)
+		}
+		io.WriteString(pty, "until stty size | grep 44.99; do sleep 0.1; done; echo st''ill here; exit 6\n")
+		tooLong := time.AfterFunc(20*time.Second, func() { _ = cmd.Process.Kill() })
+		defer tooLong.Stop()
 		err = cmd.Wait()
 		got := <-screen
 		if code := cmd.ProcessState.ExitCode(); code != 6 {
 			l.Errorf("code %d, %v; screen %q", code, err, got)
 		}
-		for _, want := range []string{"terminal\r\n", "33 77\r\n", "term=vt100\r\n", "still here\r\n"} {
+		for _, want := range []string{"terminal\r\n", "33 77\r\n", "44 99\r\n", "term=vt100\r\n", "still here\r\n"} {
 			if !strings.Contains(got, want) {
 				l.Errorf("the screen lacks %q: %q", want, got)
 			}

@@ -51,7 +51,11 @@ func execContainer(ctx context.Context, l layout, p kernel.Process, rec record, 
 		if !ok {
 			return
 		}
-		defer forward(r.Signals, pid)()
+		send := sendTo(pid)
+		if r.TTY {
+			send = resizing(r.Stdin, pidFile, send)
+		}
+		defer forward(r.Signals, send)()
 		select {
 		case <-ended:
 		case <-ctx.Done():
@@ -99,6 +103,46 @@ func (r ExecRequest) containerProcess(p kernel.Process, rec record) (*specs.Proc
 	spec := b.process(r.Argv, or(r.Dir, p.Dir), containerEnv(b.account, b.hostname), p.Env, r.Env)
 	spec.Terminal = r.TTY
 	return spec, nil
+}
+
+// resizing is send, but SIGWINCH gives the program's terminal the size of the caller's: crun 1.8.1 passes the signal on,
+// and leaves the size as it is. The kernel then tells the program.
+func resizing(stdin io.Reader, pidFile string, send func(unix.Signal)) func(unix.Signal) {
+	return func(sig unix.Signal) {
+		if sig != unix.SIGWINCH {
+			send(sig)
+			return
+		}
+		// There is nobody to tell that it can't be done; the next change may do better.
+		_ = resize(stdin, pidFile)
+	}
+}
+
+func resize(stdin io.Reader, pidFile string) error {
+	tty, ok := stdin.(*os.File)
+	if !ok {
+		return unix.ENOTTY
+	}
+	size, err := unix.IoctlGetWinsize(int(tty.Fd()), unix.TIOCGWINSZ)
+	if err != nil {
+		return err
+	}
+	pid, err := runc.ReadPidFile(pidFile)
+	if err != nil {
+		return err
+	}
+	program, err := openPidfd(pid)
+	if err != nil {
+		return err
+	}
+	defer program.close()
+	// Its input, as it is: what it has made of that is not opened.
+	theirs := -1
+	if cerr := program.control(func(fd int) { theirs, err = unix.PidfdGetfd(fd, 0, 0) }); cerr != nil || err != nil {
+		return errors.Join(cerr, err)
+	}
+	defer unix.Close(theirs)
+	return unix.IoctlSetWinsize(theirs, unix.TIOCSWINSZ, size)
 }
 
 // kill kills the program that a pid file names, with its process group if it leads one, and waits for the

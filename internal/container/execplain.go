@@ -54,7 +54,7 @@ func execPlain(ctx context.Context, p kernel.Process, rec record, r ExecRequest)
 	if r.Detach {
 		return 0, cmd.Process.Release()
 	}
-	defer forward(r.Signals, cmd.Process.Pid)()
+	defer forward(r.Signals, sendTo(cmd.Process.Pid))()
 	defer context.AfterFunc(ctx, func() { _ = cmd.Process.Kill() })()
 	err = cmd.Wait()
 	var exit *exec.ExitError

@@ -34,6 +34,7 @@ func (n *node) check(ctx context.Context, p kernel.Process) {
 		case <-time.After(pause):
 		}
 		output, err := n.probe(ctx, p, rec)
+		n.thrift.after()
 		if ctx.Err() != nil {
 			return
 		}

@@ -19,6 +19,8 @@ type launcher struct {
 	base    mountBase
 	filters filters
 	reaper  *reaper
+	thrift  *thrift
+	self    identity // the supervisor's
 }
 
 // launched is a main process that is there.

@@ -61,6 +61,7 @@ func (n *node) restartLater() {
 		case <-changed:
 		case <-time.After(time.Until(rec.RestartAt)):
 			n.complain(n.restart(context.Background()))
+			n.thrift.after()
 			return
 		}
 	}

@@ -2,9 +2,13 @@ package container
 
 import (
 	"bufio"
+	"cmp"
+	"container/heap"
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"slices"
 	"strings"
 	"time"
@@ -50,11 +54,10 @@ func (e *Engine) Logs(ctx context.Context, r LogsRequest) error {
 				return err
 			}
 		}
-		lines, err := readLogs(l, nodes, sources, r, first)
-		if err != nil {
+		if err := openLogs(l, nodes, sources, r, first); err != nil {
 			return err
 		}
-		if err := out.print(nodes, lines); err != nil {
+		if err := out.print(nodes, merged(nodes, sources)); err != nil {
 			return err
 		}
 		if over || ctx.Err() != nil {
@@ -91,43 +94,97 @@ type logLine struct {
 	entry
 }
 
-// readLogs reads what is new in all nodes, by time.
-func readLogs(l layout, nodes []string, sources map[string]*logReader, r LogsRequest, first bool) ([]logLine, error) {
-	var lines []logLine
+// openLogs has a reader for each node; the first time at its last lines, if only these are asked for.
+func openLogs(l layout, nodes []string, sources map[string]*logReader, r LogsRequest, first bool) error {
 	for _, node := range nodes {
-		source, ok := sources[node]
-		if !ok {
-			source = &logReader{path: l.log(node)}
-			sources[node] = source
+		if sources[node] != nil {
+			continue
 		}
-		entries, err := source.next()
-		if err != nil {
-			return nil, fmt.Errorf("reading the log of %s: %w", node, err)
-		}
+		source := &logReader{path: l.log(node)}
+		sources[node] = source
 		if first && r.Tail >= 0 {
-			entries = tail(entries, r.Tail)
-		}
-		for _, e := range entries {
-			if !e.Time.Before(r.Since) {
-				lines = append(lines, logLine{node, e})
+			if err := source.seekTail(r.Tail); err != nil {
+				return logError(node, err)
 			}
 		}
 	}
-	slices.SortStableFunc(lines, func(a, b logLine) int { return a.Time.Compare(b.Time) })
-	return lines, nil
+	return nil
 }
 
-// tail gives the last n lines; one line may be several entries.
-func tail(entries []entry, n int) []entry {
-	for i := len(entries) - 1; i >= 0; i-- {
-		if i == len(entries)-1 || strings.HasSuffix(entries[i].Log, "\n") {
-			if n == 0 {
-				return entries[i+1:]
+func logError(node string, err error) error {
+	return fmt.Errorf("reading the log of %s: %w", node, err)
+}
+
+// merged gives what is new in the logs of all nodes, by time; of each node, it holds one entry. An error is the last.
+func merged(nodes []string, sources map[string]*logReader) iter.Seq2[logLine, error] {
+	return func(yield func(logLine, error) bool) {
+		var heads logHeads
+		for i, node := range nodes {
+			if slices.Contains(nodes[:i], node) {
+				continue
 			}
-			n--
+			next, stop := iter.Pull2(sources[node].entries())
+			defer stop()
+			h := logHead{logLine: logLine{node: node}, at: i, next: next}
+			switch ok, err := h.advance(); {
+			case err != nil:
+				yield(logLine{}, err)
+				return
+			case ok:
+				heads = append(heads, h)
+			}
+		}
+		for heap.Init(&heads); len(heads) > 0; {
+			if !yield(heads[0].logLine, nil) {
+				return
+			}
+			switch ok, err := heads[0].advance(); {
+			case err != nil:
+				yield(logLine{}, err)
+				return
+			case ok:
+				heap.Fix(&heads, 0)
+			default:
+				heap.Pop(&heads)
+			}
 		}
 	}
-	return entries
+}
+
+// logHead is where the reading of a node's log is.
+type logHead struct {
+	logLine
+	at   int // the node's place among all
+	next func() (entry, error, bool)
+}
+
+// advance goes on to the next entry; !ok when there is none.
+func (h *logHead) advance() (ok bool, err error) {
+	h.entry, err, ok = h.next()
+	if err != nil {
+		return false, logError(h.node, err)
+	}
+	return ok, nil
+}
+
+// logHeads is a heap: the oldest entry first, of several that of the first node.
+type logHeads []logHead
+
+// Len is of heap.Interface, as are the others.
+func (h logHeads) Len() int      { return len(h) }
+func (h logHeads) Swap(i, j int) { h[i], h[j] = h[j], h[i] }
+func (h logHeads) Less(i, j int) bool {
+	return cmp.Or(h[i].Time.Compare(h[j].Time), cmp.Compare(h[i].at, h[j].at)) < 0
+}
+
+// Push is never needed: a node whose log has ended comes back at the next look.
+func (h *logHeads) Push(x any) { *h = append(*h, x.(logHead)) }
+
+// Pop removes the last.
+func (h *logHeads) Pop() any {
+	last := (*h)[len(*h)-1]
+	*h = (*h)[:len(*h)-1]
+	return last
 }
 
 // logPrinter writes lines as asked for.
@@ -142,13 +199,19 @@ func newLogPrinter(r LogsRequest) *logPrinter {
 	return &logPrinter{LogsRequest: r, within: map[[2]string]bool{}}
 }
 
-func (p *logPrinter) print(nodes []string, lines []logLine) error {
+func (p *logPrinter) print(nodes []string, lines iter.Seq2[logLine, error]) error {
 	for _, node := range nodes {
 		p.width = max(p.width, len(node))
 	}
 	stdout, stderr := bufio.NewWriter(p.Stdout), bufio.NewWriter(p.Stderr)
 	var last *bufio.Writer
-	for _, line := range lines {
+	for line, err := range lines {
+		if err != nil {
+			return errors.Join(err, stdout.Flush(), stderr.Flush())
+		}
+		if line.Time.Before(p.Since) {
+			continue
+		}
 		w := stdout
 		if line.Stream == "stderr" {
 			w = stderr

@@ -3,6 +3,7 @@ package container
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"os"
 	"regexp"
@@ -29,12 +30,26 @@ func writeLog(t *testing.T, l layout, node string, lines map[int]string) {
 			if strings.HasPrefix(text, "err") {
 				stream = "stderr"
 			}
-			w.write(entry{Log: text, Stream: stream, Time: logTime(second)})
+			w.write(stream, logTime(second), []byte(text))
 		}
 	}
 	if err := w.close(); err != nil {
 		t.Fatal(err)
 	}
+}
+
+func put(w *logWriter, e entry) { w.write(e.Stream, e.Time, []byte(e.Log)) }
+
+// collect reads what is new.
+func collect(r *logReader) ([]entry, error) {
+	var entries []entry
+	for e, err := range r.entries() {
+		if err != nil {
+			return entries, err
+		}
+		entries = append(entries, e)
+	}
+	return entries, nil
 }
 
 func unlimited() kernel.LogLimits { return kernel.LogLimits{} }
@@ -53,6 +68,7 @@ func TestLogs(t *testing.T) {
 	}{
 		{"all", "one\ntwo\nthree\nfive six\n", "err four\n", LogsRequest{Tail: -1}},
 		{"one", "one\nthree\nfive ", "", LogsRequest{Tail: -1, Nodes: []string{"web"}}},
+		{"one twice", "one\nthree\nfive ", "", LogsRequest{Tail: -1, Nodes: []string{"web", "web"}}},
 		{"tail", "five six\n", "", LogsRequest{Tail: 1}},
 		{"tail 2", "three\nfive six\n", "err four\n", LogsRequest{Tail: 2}},
 		{"none", "", "", LogsRequest{}},
@@ -77,6 +93,34 @@ func TestLogs(t *testing.T) {
 	}
 }
 
+// The form is that of encoding/json, but for what a page of HTML would want.
+func TestAppendEntry(t *testing.T) {
+	t.Parallel()
+	var all []byte
+	for c := range 256 {
+		all = append(all, byte(c))
+	}
+	for _, text := range []string{"", "plain\n", "a \"quoted\" \\ <&>\n", "ü€𝄞\u2028\n", "cut \xe2\x82", string(all), "�\r\t\b\f\v"} {
+		at := logTime(7).Add(123456 * time.Nanosecond)
+		line := appendEntry([]byte("before"), []byte(text), "stderr", at)
+		var got entry
+		if err := json.Unmarshal(line[len("before"):], &got); err != nil {
+			t.Errorf("%q: %v", line, err)
+		}
+		marshalled, err := json.Marshal(entry{text, "stderr", at})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var want entry
+		if err := json.Unmarshal(marshalled, &want); err != nil {
+			t.Fatal(err)
+		}
+		if got != want {
+			t.Errorf("%q came back as %+v, want %+v", text, got, want)
+		}
+	}
+}
+
 // A line longer than an entry comes out whole, bytes that are no text don't break the file.
 func TestLogEntries(t *testing.T) {
 	t.Parallel()
@@ -86,7 +130,20 @@ func TestLogEntries(t *testing.T) {
 		t.Fatal(err)
 	}
 	long := strings.Repeat("x", 3*maxLine+5)
-	w.copy("stdout", strings.NewReader(long+"\n<a&b>\n\xff\xfe\nno newline"))
+	out, in, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer out.Close()
+	// The second part of what is written ends within a character, as does what fills an entry.
+	text := long + "ü" + strings.Repeat("ü", maxLine) + "\n<a&b>\n\xff\x01\n"
+	go func() {
+		_, _ = in.WriteString(text)
+		_, _ = in.WriteString("no newlin\xc3")
+		_, _ = in.WriteString("\xa9")
+		in.Close()
+	}()
+	(&printed{stream: "stdout", log: w}).copy(out)
 	if err := w.close(); err != nil {
 		t.Fatal(err)
 	}
@@ -99,7 +156,7 @@ func TestLogEntries(t *testing.T) {
 	f.Close()
 	r := logReader{path: path}
 	defer r.close()
-	entries, err := r.next()
+	entries, err := collect(&r)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -107,7 +164,7 @@ func TestLogEntries(t *testing.T) {
 	for _, e := range entries {
 		b.WriteString(e.Log)
 	}
-	if want := long + "\n<a&b>\n�\nno newline"; b.String() != want {
+	if want := strings.Replace(text, "\xff", "�", 1) + "no newliné"; b.String() != want {
 		t.Errorf("got %.40q…%q", b.String(), b.String()[max(0, b.Len()-30):])
 	}
 }
@@ -204,11 +261,11 @@ func TestRotation(t *testing.T) {
 	const many = 1000
 	seen := 0
 	for n := range many {
-		w.write(numbered(n))
+		put(w, numbered(n))
 		if n%3 != 0 && n != many-1 {
 			continue
 		}
-		entries, err := keen.next()
+		entries, err := collect(&keen)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -219,7 +276,7 @@ func TestRotation(t *testing.T) {
 			seen++
 		}
 		if n == 0 {
-			if entries, err := lazy.next(); err != nil || len(entries) != 1 {
+			if entries, err := collect(&lazy); err != nil || len(entries) != 1 {
 				t.Fatalf("%v, %v", entries, err)
 			}
 		}
@@ -243,13 +300,13 @@ func TestRotation(t *testing.T) {
 		t.Errorf("the files have %d bytes", size)
 	}
 	// It had the first file open still: of that it gets all, then what is left.
-	late, err := lazy.next()
+	late, err := collect(&lazy)
 	if err != nil || late[0].Log != numbered(1).Log || late[len(late)-1].Log != numbered(many-1).Log {
 		t.Errorf("%d entries, the first %q, %v", len(late), late[0].Log, err)
 	}
 	fresh := logReader{path: path}
 	defer fresh.close()
-	rest, err := fresh.next()
+	rest, err := collect(&fresh)
 	if err != nil || len(rest) == 0 || len(rest) >= many || rest[len(rest)-1].Log != numbered(many-1).Log {
 		t.Fatalf("%d entries, %v", len(rest), err)
 	}
@@ -271,14 +328,14 @@ func TestFollowRotation(t *testing.T) {
 	const many = 5000
 	go func() {
 		for n := range many {
-			w.write(numbered(n))
+			put(w, numbered(n))
 		}
 		w.close()
 	}()
 	r := logReader{path: path}
 	defer r.close()
 	for seen, end := 0, time.Now().Add(20*time.Second); seen < many; {
-		entries, err := r.next()
+		entries, err := collect(&r)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -304,7 +361,7 @@ func TestLogGoesOn(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		w.write(numbered(n))
+		put(w, numbered(n))
 		if err := w.close(); err != nil {
 			t.Fatal(err)
 		}
@@ -313,7 +370,7 @@ func TestLogGoesOn(t *testing.T) {
 	defer r.close()
 	read := func() string {
 		t.Helper()
-		entries, err := r.next()
+		entries, err := collect(&r)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -391,14 +448,14 @@ func TestFollowFlood(t *testing.T) {
 			case <-stop:
 				return
 			default:
-				w.write(numbered(n))
+				put(w, numbered(n))
 			}
 		}
 	}()
 	r := logReader{path: path}
 	defer r.close()
 	for last := -1; last < 50_000; {
-		entries, err := r.next()
+		entries, err := collect(&r)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -418,5 +475,83 @@ func TestFollowFlood(t *testing.T) {
 	<-stopped
 	if err := w.close(); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// The last lines are found from the end, over rotations, whatever is at the end; then what comes is followed.
+func TestTail(t *testing.T) {
+	t.Parallel()
+	path := t.TempDir() + "/log"
+	w, err := openLog(path, func() kernel.LogLimits { return kernel.LogLimits{MaxSize: 30_000, MaxFile: 100} })
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.close()
+	var lines []string
+	add := func(line string) {
+		lines = append(lines, line)
+		w.write("stdout", logTime(0), []byte(line))
+	}
+	check := func() {
+		t.Helper()
+		for _, n := range []int{0, 1, 2, 7, 500, len(lines) - 1, len(lines), len(lines) + 1} {
+			r := logReader{path: path}
+			if err := r.seekTail(n); err != nil {
+				t.Fatal(err)
+			}
+			entries, err := collect(&r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got strings.Builder
+			for _, e := range entries {
+				got.WriteString(e.Log)
+			}
+			if want := strings.Join(lines[max(0, len(lines)-n):], ""); got.String() != want {
+				t.Errorf("the last %d of %d lines have %d bytes and begin %.40q, want %d and %.40q", n, len(lines), got.Len(), got.String(), len(want), want)
+			}
+			r.close()
+		}
+	}
+	var none logReader
+	none.path = t.TempDir() + "/log"
+	if err := none.seekTail(3); err != nil || none.f != nil {
+		t.Errorf("of no log: %v, %v", none.f, err)
+	}
+	for n := range 2000 {
+		add(fmt.Sprintf("line %d %s\n", n, strings.Repeat("é", n%100)))
+	}
+	check()
+	add("no newline")
+	check()
+	// A line of many entries, over files, and more than a block.
+	lines[len(lines)-1] += strings.Repeat("x", 3*maxLine) + "\n"
+	for range 3 {
+		w.write("stdout", logTime(0), bytes.Repeat([]byte("x"), maxLine))
+	}
+	w.write("stdout", logTime(0), []byte("\n"))
+	check()
+	// What a crash left.
+	f, err := os.OpenFile(logFile(path, w.number), os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if _, err := f.WriteString(`{"log":"half a li`); err != nil {
+		t.Fatal(err)
+	}
+	check()
+	if _, err := f.WriteString("\nrubbish\n"); err != nil {
+		t.Fatal(err)
+	}
+	check()
+	r := logReader{path: path}
+	defer r.close()
+	if err := r.seekTail(0); err != nil {
+		t.Fatal(err)
+	}
+	add("more\n")
+	if entries, err := collect(&r); err != nil || len(entries) != 1 || entries[0].Log != "more\n" {
+		t.Errorf("then %+v, %v", entries, err)
 	}
 }

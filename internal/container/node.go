@@ -104,6 +104,7 @@ func (n *node) run(ctx context.Context, p kernel.Process) error {
 		return nil
 	}
 	return errors.Join(err, n.update(func(r *record) {
+		*r = r.lost()
 		r.Status, r.ExitCode, r.Error, r.FinishedAt = kernel.Exited, launchCode(err), err.Error(), time.Now().UTC()
 	}))
 }
@@ -136,7 +137,7 @@ func (n *node) launch(ctx context.Context, p kernel.Process, before record) erro
 	}
 	save := func(r record) error {
 		r.Restarts, r.Backoff = before.Restarts, before.Backoff
-		r.Status = kernel.Lost // what it is if this supervisor dies now
+		r.Status, r.Starter = kernel.Lost, n.self // what it is if this supervisor dies now
 		return n.update(func(now *record) { *now = r })
 	}
 	launch := n.launchPlain

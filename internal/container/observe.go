@@ -37,12 +37,14 @@ func (e *Engine) Observe(ctx context.Context, project string) (kernel.Supervisor
 }
 
 // readSettled reads a node. A process that has just ended is recorded as running until its supervisor has
-// noted the end: a living one gets a moment to do so.
+// noted the end, and one that is being started as lost: a living one gets a moment to be done.
 func readSettled(ctx context.Context, l layout, node string, supervisor identity) (kernel.Process, record, error) {
 	const moment, pause = 3 * time.Second, 2 * time.Millisecond
 	for end := time.Now().Add(moment); ; {
 		p, rec, err := readNode(l, node)
-		if err != nil || rec.Status != kernel.Running || rec.alive() {
+		ended := rec.Status == kernel.Running && !rec.alive()
+		starting := rec.Status == kernel.Lost && rec.Starter.PID != 0 && rec.Starter == supervisor
+		if err != nil || !ended && !starting {
 			return p, rec, err
 		}
 		if !supervisor.alive() || time.Now().After(end) {

@@ -98,7 +98,7 @@ func openOutput(l layout, node string, limits func() kernel.LogLimits) (*output,
 			return nil, errors.Join(err, o.close())
 		}
 		o.files = append(o.files, f)
-		o.readers.Go(func() { log.copy(stream, f) })
+		o.readers.Go(func() { (&printed{stream: stream, log: log}).copy(f) })
 	}
 	return o, nil
 }

@@ -159,7 +159,7 @@ func (l *lab) awaitLog(node, want string) {
 	testhost.Poll(l, 10*time.Second, func() error {
 		r := logReader{path: l.layout(l.project).log(node)}
 		defer r.close()
-		entries, err := r.next()
+		entries, err := collect(&r)
 		if err != nil {
 			return err
 		}

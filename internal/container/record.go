@@ -35,6 +35,8 @@ type record struct {
 	Restarts  int           `json:"restarts,omitempty"`
 	Backoff   time.Duration `json:"backoff,omitempty"`
 	RestartAt time.Time     `json:"restart_at,omitzero"`
+	// Starter is the supervisor that is starting it: its status is Lost until that is done.
+	Starter identity `json:"starter,omitzero"`
 	// Image is what the image says that a container was made from.
 	Image *kernel.ImageConfig `json:"image,omitempty"`
 }
@@ -59,5 +61,6 @@ func (r record) state(p kernel.Process) kernel.ProcessState {
 func (r record) lost() record {
 	r.Status = kernel.Lost
 	r.Health = ""
+	r.Starter = identity{}
 	return r
 }

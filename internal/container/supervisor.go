@@ -9,6 +9,7 @@ import (
 	"log"
 	"net"
 	"os"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -68,8 +69,13 @@ func supervise(l layout, c Config, ready io.WriteCloser) error {
 		fmt.Fprintln(ready, "ok") // another runs: that is what was asked for
 		return nil
 	}
+	debug.SetGCPercent(garbage)
+	me, err := identify(os.Getpid())
+	if err != nil {
+		return err
+	}
 	s := &supervisor{
-		launcher: launcher{layout: l, config: c, path: os.Getenv("PATH"), reaper: newReaper()},
+		launcher: launcher{layout: l, config: c, path: os.Getenv("PATH"), reaper: newReaper(), thrift: &thrift{}, self: me},
 		nodes:    map[string]*node{},
 	}
 	runc.Monitor = s.reaper
@@ -81,10 +87,6 @@ func supervise(l layout, c Config, ready io.WriteCloser) error {
 		return err
 	}
 	defer listener.Close()
-	me, err := identify(os.Getpid())
-	if err != nil {
-		return err
-	}
 	if err := s.adopt(); err != nil {
 		return err
 	}
@@ -93,6 +95,7 @@ func supervise(l layout, c Config, ready io.WriteCloser) error {
 	}
 	fmt.Fprintln(ready, "ok")
 	ready.Close()
+	s.thrift.after()
 	return s.serve(listener)
 }
 
@@ -157,6 +160,7 @@ func (s *supervisor) serve(listener *net.UnixListener) error {
 				cancel()
 			}()
 			err := s.answer(ctx, r)
+			s.thrift.after()
 			if r.Op == opShutdown && err == nil {
 				// The client waits for this process to end; there is no answer to lose.
 				listener.Close()
