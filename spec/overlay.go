@@ -17,8 +17,8 @@ import (
 //   - maps are merged, key by key;
 //   - lists are put one behind the other, but what has an identity (a port, a mount by its target, a name) is there
 //     once, as the later file says it;
-//   - what may be a list or a map (environment, labels, extra_hosts, depends_on, bridges…) is merged by key, whichever
-//     form each file has;
+//   - what may be a list or a map (environment, labels, depends_on, bridges…) is merged by key, whichever form each
+//     file has;
 //   - !reset takes a key out, !override has the later value stand alone.
 type overlay struct {
 	marks map[string]string // of the later file, tag by path
@@ -250,19 +250,11 @@ func (p *pairs) layer(o *overlay, path string, later any) {
 	p.Map = append(slices.DeleteFunc(slices.Clone(p.Map), func(e entry[maybe]) bool { return gone(e.Key) }), l.Map...)
 }
 
+// A name may have several addresses, so lines are added, each once.
 func (h *hosts) layer(o *overlay, path string, later any) {
 	l := later.(*hosts)
-	name := func(t text) string { return t.Value[:max(0, strings.IndexAny(t.Value, "=:"))] }
-	said := map[string]bool{}
-	for _, t := range l.List {
-		said[name(t)] = true
-	}
-	for _, e := range l.Map {
-		said[e.Key] = true
-	}
-	gone := func(key string) bool { return said[key] || o.marks[below(path, key)] == resetTag }
-	h.List = append(slices.DeleteFunc(slices.Clone(h.List), func(t text) bool { return gone(name(t)) }), l.List...)
-	h.Map = append(slices.DeleteFunc(slices.Clone(h.Map), func(e entry[texts]) bool { return gone(e.Key) }), l.Map...)
+	h.List = joined(reflect.ValueOf(h.List), reflect.ValueOf(l.List)).Interface().([]text)
+	o.dict(path, reflect.ValueOf(&h.Map).Elem(), reflect.ValueOf(&l.Map).Elem())
 }
 
 func (a *attachments) layer(o *overlay, path string, later any) {
@@ -272,6 +264,17 @@ func (a *attachments) layer(o *overlay, path string, later any) {
 
 func (d *dependencies) layer(o *overlay, path string, later any) {
 	l := later.(*dependencies)
+	if len(d.Map) > 0 {
+		// What a list says of a node goes over what a map said.
+		for _, t := range set(l.List) {
+			l.Map = append(l.Map, entry[dependency]{Pos: t.Pos, Key: t.Value, Value: dependency{
+				origin:    t.origin,
+				Condition: text{t.origin, string(Started)},
+				Required:  flag{t.origin, true},
+			}})
+		}
+		l.List = nil
+	}
 	d.List, d.Map = layerNamed(o, path, d.List, d.Map, l.List, l.Map)
 }
 

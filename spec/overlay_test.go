@@ -35,7 +35,9 @@ func TestOverlay(t *testing.T) {
 		"environment, both 2": {`environment: {A: 1, B: 2}`, `environment: [B]`, `environment: [A=1, B]`},
 		"labels":              {`labels: {a: 1}`, `labels: ["a=2", "b=3"]`, `labels: {a: 2, b: 3}`},
 		"sysctls":             {`sysctls: {net.ipv4.ip_forward: 0}`, `sysctls: [net.ipv4.ip_forward=1]`, `sysctls: {net.ipv4.ip_forward: 1}`},
-		"extra_hosts":         {`extra_hosts: [a=10.0.0.1, b=10.0.0.2]`, `extra_hosts: {b: 10.0.0.3}`, `extra_hosts: [a=10.0.0.1, b=10.0.0.3]`},
+		"extra_hosts":         {`extra_hosts: [a=10.0.0.1, b=10.0.0.2]`, `extra_hosts: {b: 10.0.0.3}`, `extra_hosts: [a=10.0.0.1, b=10.0.0.2, b=10.0.0.3]`},
+		"extra_hosts, maps":   {`extra_hosts: {a: 10.0.0.1, b: 10.0.0.2}`, `extra_hosts: {b: [10.0.0.3, 10.0.0.2]}`, `extra_hosts: {a: 10.0.0.1, b: [10.0.0.2, 10.0.0.3]}`},
+		"extra_hosts, lists":  {`extra_hosts: [a=10.0.0.1]`, `extra_hosts: [a=10.0.0.1, a=10.0.0.2]`, `extra_hosts: [a=10.0.0.1, a=10.0.0.2]`},
 		"dns":                 {`dns: 10.0.0.1`, `dns: [10.0.0.2, 10.0.0.1]`, `dns: [10.0.0.1, 10.0.0.2]`},
 		"cap_add":             {`cap_add: [NET_ADMIN]`, `cap_add: [SYS_TIME, NET_ADMIN]`, `cap_add: [NET_ADMIN, SYS_TIME]`},
 		"tmpfs":               {`tmpfs: /a`, `tmpfs: [/b]`, `tmpfs: [/a, /b]`},
@@ -49,6 +51,10 @@ func TestOverlay(t *testing.T) {
 		"depends_on, lists":   {`depends_on: [db]`, `depends_on: [store, db]`, `depends_on: [db, store]`},
 		"depends_on, both": {
 			`depends_on: [db, store]`, `depends_on: {db: {condition: service_started, restart: true}}`,
+			`depends_on: {db: {restart: true}, store: {condition: service_started}}`,
+		},
+		"depends_on, both 2": {
+			`depends_on: {db: {restart: true, required: false}}`, `depends_on: [db, store]`,
 			`depends_on: {db: {restart: true}, store: {condition: service_started}}`,
 		},
 		"depends_on, maps": {
