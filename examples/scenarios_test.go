@@ -39,6 +39,8 @@ var scenarios = []struct {
 	{0, "what a container may use", []string{"limits.yaml"}, "TestLimits"},
 	{12, "the same, from images", []string{"flask-redis-image.yaml"}, "TestFlaskRedisImage"},
 	{9, "the same, from an image", []string{"nginx-image.yaml"}, "TestNginxImage"},
+	{0, "a router whose software is changed", []string{"router-edit.yaml"}, "TestRouterEdit"},
+	{0, "three servers behind one name", []string{"scale.yaml"}, "TestScale"},
 	{0, "programs that end", []string{"lifecycle.yaml"}, "TestLifecycle"},
 	{0, "the truth table of published ports", []string{"truth-table.yaml"}, "TestTruthTable"},
 }
