@@ -125,6 +125,11 @@ func observeProcesses(h *Have) []Resource {
 		r := process{p: s.Process, needs: []ID{{"supervisor", h.Project}}, volumes: volumeNeeds(s.Process, h.volumes)}
 		r.state, r.done = stateOf(s)
 		r.needs = append(r.needs, r.volumes...)
+		for _, v := range h.Snapshot.Volumes { // its image's are among them
+			if v.Project == h.Project && v.Node == s.Process.Node {
+				r.needs = append(r.needs, h.volumes[v.Name])
+			}
+		}
 		if node, ok := h.nodes[s.Process.Netns]; ok {
 			r.netns = ID{"netns", node}
 			r.needs = append(r.needs, r.netns)

@@ -178,7 +178,7 @@ func rootText(d nodeDocument) []string {
 		lines = append(lines, "image exposes "+strings.Join(d.Image.Ports, ", "))
 	}
 	if d.Image != nil && len(d.Image.Volumes) > 0 {
-		lines = append(lines, "image volumes "+strings.Join(d.Image.Volumes, ", ")+" (gone with the container)")
+		lines = append(lines, "image volumes "+strings.Join(d.Image.Volumes, ", "))
 	}
 	return lines
 }

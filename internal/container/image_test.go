@@ -2,6 +2,7 @@ package container
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"log"
@@ -83,7 +84,7 @@ func TestImage(t *testing.T) {
 		ref := l.registered(v1.Config{
 			Entrypoint: []string{"sh", "-c", `echo "$0 $*"; id; pwd; echo $PATH $GREETING $HOME; ls /srv /gone; cat /srv/file /run/kept/from/root; exec sleep 1000`},
 			Cmd:        []string{"cmd", "from image"}, Env: []string{"PATH=/opt/bin:/bin", "GREETING=hello"}, User: "www:logs", WorkingDir: "/srv/work",
-			StopSignal: "SIGUSR1", ExposedPorts: map[string]struct{}{"80/tcp": {}}, Volumes: map[string]struct{}{"/srv/data": {}},
+			StopSignal: "SIGUSR1", ExposedPorts: map[string]struct{}{"80/tcp": {}},
 			Healthcheck: &v1.HealthConfig{Test: []string{"CMD-SHELL", "test -e /srv/file"}, Interval: 10 * time.Millisecond},
 		}, packed(l, base), scripted(l, "mkdir srv gone; echo below > srv/file; echo x > srv/other; echo x > gone/x"),
 			scripted(l, "mkdir srv; echo above > srv/file; touch srv/.wh.other .wh.gone"))
@@ -104,7 +105,7 @@ func TestImage(t *testing.T) {
 		l.do(kernel.ProcessStart{Process: p})
 		l.do(kernel.ProcessWait{Project: l.project, Node: "n", Condition: kernel.ServiceHealthy})
 		s := l.state("n")
-		if s.Process.ImageID != found[0].ID || len(s.Process.Argv) != 0 || s.Image == nil || s.Image.Ports[0] != "80/tcp" || s.Image.Volumes[0] != "/srv/data" {
+		if s.Process.ImageID != found[0].ID || len(s.Process.Argv) != 0 || s.Image == nil || s.Image.Ports[0] != "80/tcp" {
 			l.Errorf("state %+v", s)
 		}
 		code, out, _ := l.exec(ExecRequest{Node: "n", Argv: []string{"sh", "-c", "id -un; pwd; echo $GREETING; touch /srv/data 2>/dev/null || echo refused"}})
@@ -136,6 +137,47 @@ func TestImage(t *testing.T) {
 		l.do(kernel.ProcessStart{Process: p})
 		l.do(kernel.ProcessWait{Project: l.project, Node: "n", Condition: kernel.ServiceHealthy})
 		l.do(kernel.ProcessStop{Project: l.project, Node: "n"})
+	})
+}
+
+// What an image says is for data is a volume of the node's own: filled from the image, there again for the next process, in use
+// while there is one. A mount of the file goes before it.
+func TestImageVolumes(t *testing.T) {
+	boxes(t, func(l *lab) {
+		base := l.TempDir()
+		smallRoot(l, base)
+		ref := l.registered(v1.Config{Volumes: map[string]struct{}{"/srv/data": {}, "/srv/stated/": {}, "/tmp/memory": {}}},
+			packed(l, base), scripted(l, "mkdir -p srv/data srv/stated; echo first > srv/data/file; chmod 700 srv/data; chown 7:8 srv/data"))
+		l.do(kernel.ImagePull{Reference: ref})
+		l.do(kernel.VolumeCreate{Name: l.project + "_stated", Project: l.project})
+		p := l.complete(kernel.Process{
+			Container: true, Image: ref, Argv: []string{"sh", "-c", "cat /srv/data/file; stat -c '%a %u:%g' /srv/data; echo second > /srv/data/file"},
+			Mounts: []kernel.Mount{{Kind: kernel.VolumeMount, Source: l.project + "_stated", Target: "/srv/stated"}},
+			Tmpfs:  []kernel.Tmpfs{{Target: "/tmp/memory"}},
+		})
+		own := kernel.OwnVolumeName(l.project, "n", "/srv/data")
+		for _, want := range []string{"first\n700 7:8\n", "second\n700 7:8\n"} {
+			l.do(kernel.ProcessStart{Process: p})
+			if got := l.logged("n"); got != want {
+				l.Errorf("it printed %q, want %q", got, want)
+			}
+			volumes, err := l.Volumes(l.Context())
+			if err != nil || len(volumes) != 2 {
+				l.Fatalf("volumes %+v, %v", volumes, err)
+			}
+			for _, v := range volumes {
+				if v.Name == own && (v.Node != "n" || v.Target != "/srv/data" || v.Project != l.project) || len(v.Users) != 1 {
+					l.Errorf("volume %+v", v)
+				}
+			}
+			if err := l.Do(l.Context(), kernel.VolumeDelete{Name: own, Project: l.project}); !errors.Is(err, syscall.EBUSY) {
+				l.Errorf("removing a volume in use: %v", err)
+			}
+			l.do(kernel.ProcessStop{Project: l.project, Node: "n"})
+		}
+		for _, name := range []string{own, l.project + "_stated"} {
+			l.do(kernel.VolumeDelete{Name: name, Project: l.project})
+		}
 	})
 }
 

@@ -125,7 +125,11 @@ func (n *node) launch(ctx context.Context, p kernel.Process, before record) erro
 	if err != nil {
 		return err
 	}
+	stated := len(p.Mounts)
 	p = from.config.Over(p)
+	if err := (volumeStore{n.runDir, n.dataDir}).createOwn(p, p.Mounts[stated:]); err != nil {
+		return err
+	}
 	io, err := makeOutput(n.layout, n.name)
 	if err != nil {
 		return err

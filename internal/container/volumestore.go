@@ -97,6 +97,11 @@ func (s volumeStore) users() (map[string][]kernel.VolumeUser, error) {
 		} else if err != nil {
 			return nil, err
 		}
+		// What its image adds is in use from the start on.
+		var r record
+		if err := readJSON(filepath.Join(filepath.Dir(file), "state.json"), &r); err == nil {
+			p = r.Image.Over(p)
+		}
 		user := kernel.VolumeUser{Project: p.Project, Node: p.Node}
 		for _, m := range p.Mounts {
 			if m.Kind == kernel.VolumeMount && !slices.Contains(users[m.Source], user) {
@@ -138,6 +143,20 @@ func (s volumeStore) create(o kernel.VolumeCreate) error {
 		return err
 	}
 	return syncFolder(s.path())
+}
+
+// createOwn makes the volumes that a process has for itself and that are not there yet.
+func (s volumeStore) createOwn(p kernel.Process, mounts []kernel.Mount) error {
+	for _, m := range mounts {
+		err := s.create(kernel.VolumeCreate{Name: m.Source, Project: p.Project, Node: p.Node, Target: m.Target})
+		if errors.Is(err, unix.EEXIST) {
+			_, err = s.own(m.Source, p.Project)
+		}
+		if err != nil {
+			return fmt.Errorf("making volume %s of its image: %w", m.Source, err)
+		}
+	}
+	return nil
 }
 
 func (s volumeStore) set(o kernel.VolumeSet) error {

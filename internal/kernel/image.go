@@ -1,6 +1,9 @@
 package kernel
 
-import "slices"
+import (
+	"path"
+	"slices"
+)
 
 // ImageQuery asks for what a container image's reference names.
 type ImageQuery struct {
@@ -53,6 +56,7 @@ func (c *ImageConfig) Over(p Process) Process {
 		p.Health = c.Health
 	}
 	p.ImageEntrypoint, p.ImageCommand, p.ImageHealth = false, false, false
+	p.Mounts = append(slices.Clone(p.Mounts), c.volumesOf(p)...)
 	// Of two values of one variable the later holds.
 	p.Env = slices.Concat(c.Env, p.Env)
 	for _, f := range []struct{ have, image *string }{{&p.Dir, &c.Dir}, {&p.User, &c.User}, {&p.StopSignal, &c.StopSignal}} {
@@ -61,4 +65,20 @@ func (c *ImageConfig) Over(p Process) Process {
 		}
 	}
 	return p
+}
+
+// volumesOf are the image's volumes that a process has for itself: at each target where nothing else is mounted.
+func (c *ImageConfig) volumesOf(p Process) []Mount {
+	var mounts []Mount
+	for _, target := range c.Volumes {
+		target = path.Clean("/" + target)
+		taken := target == "/" ||
+			slices.ContainsFunc(p.Mounts, func(m Mount) bool { return path.Clean(m.Target) == target }) ||
+			slices.ContainsFunc(p.Tmpfs, func(m Tmpfs) bool { return path.Clean(m.Target) == target }) ||
+			slices.ContainsFunc(mounts, func(m Mount) bool { return m.Target == target })
+		if !taken {
+			mounts = append(mounts, Mount{Kind: VolumeMount, Source: OwnVolumeName(p.Project, p.Node, target), Target: target})
+		}
+	}
+	return mounts
 }

@@ -1,6 +1,10 @@
 package kernel
 
-import "time"
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"time"
+)
 
 // Volume is a folder that topo keeps for containers, and that outlives them.
 type Volume struct {
@@ -20,4 +24,11 @@ type Volume struct {
 type VolumeUser struct {
 	Project string `json:"project"`
 	Node    string `json:"node"`
+}
+
+// OwnVolumeName is the name on the machine of the volume that a node has for itself at a target: the same each time.
+func OwnVolumeName(project, node, target string) string {
+	const digits = 12 // 48 bits: a node has few volumes
+	sum := sha256.Sum256([]byte(target))
+	return project + "_" + node + "_" + hex.EncodeToString(sum[:])[:digits]
 }
