@@ -194,14 +194,23 @@ func (r process) Attrs() []Attr {
 		Attr{"security_opt", words(p.SecurityOpt)},
 	)
 	if h := p.Health; h != nil {
-		attrs = append(attrs, Attr{"healthcheck", fmt.Sprintf("%s interval %s timeout %s start_period %s start_interval %s retries %d",
-			words(h.Argv), h.Interval, h.Timeout, h.StartPeriod, h.StartInterval, h.Retries)})
+		attrs = append(attrs, Attr{"healthcheck", healthWords(*h)})
 	}
 	attrs = append(attrs, Attr{"restart", p.Restart.String()}, Attr{"logging", logWords(p.Log)})
 	for _, d := range p.DependsOn {
 		attrs = append(attrs, Attr{"depends_on " + d.Node, dependencyWords(d)})
 	}
 	return append(append(attrs, rootAttrs(p)...), confinementAttrs(p)...)
+}
+
+// healthWords says 0 of what is left to the image.
+func healthWords(h kernel.Healthcheck) string {
+	test := words(h.Argv)
+	if len(h.Argv) == 0 {
+		test = "the image's"
+	}
+	return fmt.Sprintf("%s interval %s timeout %s start_period %s start_interval %s retries %d",
+		test, h.Interval, h.Timeout, h.StartPeriod, h.StartInterval, h.Retries)
 }
 
 // rootAttrs are the attributes of what a container is made from.

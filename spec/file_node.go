@@ -255,7 +255,7 @@ type dependency struct {
 type healthcheck struct {
 	origin
 
-	// A command line for a shell, or a list: CMD and words, CMD-SHELL and a command line, or NONE.
+	// A command line for a shell, or a list: CMD and words, CMD-SHELL and a command line, or NONE. Default: the image's.
 	Test healthTest `yaml:"test" merge:"replace"`
 	// Time between checks. Default: 30s.
 	Interval span `yaml:"interval"`

@@ -10,10 +10,17 @@ const (
 	healthRetries       = 3
 )
 
-// health reads a health check; nil when there is none.
-func (r *resolver) health(raw *healthcheck) *Healthcheck {
+// health reads a health check; nil when there is none. Of one without a test, which the image has, only what is stated
+// is there.
+func (r *resolver) health(raw *healthcheck, image bool) *Healthcheck {
 	if raw == nil || !raw.Set || raw.Disable.Value {
 		return nil
+	}
+	if image && raw.leavesTest() {
+		return &Healthcheck{
+			Interval: raw.Interval.Value, Timeout: raw.Timeout.Value, StartPeriod: raw.StartPeriod.Value,
+			StartInterval: raw.StartInterval.Value, Retries: raw.Retries.Value,
+		}
 	}
 	argv := r.healthTest(raw)
 	if argv == nil {
@@ -31,6 +38,11 @@ func (r *resolver) health(raw *healthcheck) *Healthcheck {
 		h.Retries = healthRetries
 	}
 	return h
+}
+
+// leavesTest reports whether no test is stated.
+func (h *healthcheck) leavesTest() bool {
+	return !h.Test.Set && !h.Test.Bad && !h.Bad && !h.Disable.Value
 }
 
 // or is a stated duration, or a default; 0 stands for the default, as with Docker.

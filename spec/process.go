@@ -46,7 +46,7 @@ func (r *resolver) process(s *nodeState, n *Node) *Process {
 	if s.container != nil {
 		r.containerOnly(s.container, n, p)
 	}
-	p.Health = r.health(raw.Healthcheck)
+	p.Health = r.health(raw.Healthcheck, s.container != nil && s.container.Image.Set)
 	p.Restart = r.restart(raw.Restart)
 	p.Log = r.logLimits(raw.Logging)
 	if p.Image != "" && r.leaveToImage(raw, p) {

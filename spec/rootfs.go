@@ -83,7 +83,7 @@ func pullPolicy(t text) PullPolicy {
 func (r *resolver) leaveToImage(raw *node, p *Process) bool {
 	p.ImageEntrypoint = !raw.Entrypoint.Set
 	p.ImageCommand = !raw.Entrypoint.Set && !raw.Command.Set
-	p.ImageHealth = raw.Healthcheck == nil || !raw.Healthcheck.Set
+	p.ImageHealth = raw.Healthcheck == nil || !raw.Healthcheck.Set || raw.Healthcheck.leavesTest()
 	if !raw.StopSignal.Set {
 		p.StopSignal = ""
 	}

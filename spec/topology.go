@@ -309,7 +309,8 @@ type Mount struct {
 }
 
 // Healthcheck says how to tell that a process does its work; Compose's defaults are filled in
-// (interval 30 s, timeout 30 s, start_period 0, start_interval 5 s, retries 3).
+// (interval 30 s, timeout 30 s, start_period 0, start_interval 5 s, retries 3). Without Argv it is the image's, with what is not
+// zero here.
 type Healthcheck struct {
 	Argv          []string // CMD's words; CMD-SHELL has become ["/bin/sh", "-c", …]
 	Interval      time.Duration

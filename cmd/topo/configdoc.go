@@ -229,14 +229,21 @@ func addProcessKeys(m *yamlMap, n spec.Node) {
 
 func healthNode(h spec.Healthcheck) *yaml.Node {
 	m := newMap()
-	m.texts("test", append([]string{"CMD"}, h.Argv...))
+	left := len(h.Argv) == 0 // to the image, with all that is zero
+	if !left {
+		m.texts("test", append([]string{"CMD"}, h.Argv...))
+	}
 	for _, d := range []struct {
 		key  string
 		time time.Duration
 	}{{"interval", h.Interval}, {"timeout", h.Timeout}, {"start_period", h.StartPeriod}, {"start_interval", h.StartInterval}} {
-		m.text(d.key, d.time.String())
+		if !left || d.time != 0 {
+			m.text(d.key, d.time.String())
+		}
 	}
-	m.number("retries", h.Retries)
+	if !left || h.Retries != 0 {
+		m.number("retries", h.Retries)
+	}
 	return &m.node
 }
 

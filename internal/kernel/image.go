@@ -53,7 +53,7 @@ func (c *ImageConfig) Over(p Process) Process {
 	}
 	p.Argv = append(argv, p.Argv...)
 	if p.ImageHealth {
-		p.Health = c.Health
+		p.Health = p.Health.over(c.Health)
 	}
 	p.ImageEntrypoint, p.ImageCommand, p.ImageHealth = false, false, false
 	p.Mounts = append(slices.Clone(p.Mounts), c.volumesOf(p)...)

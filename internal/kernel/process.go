@@ -1,6 +1,9 @@
 package kernel
 
-import "time"
+import (
+	"cmp"
+	"time"
+)
 
 // Process is a program to be run in a node: all that a supervisor needs to know.
 type Process struct {
@@ -88,7 +91,8 @@ const (
 )
 
 // Healthcheck says how to tell that a process does its work. Zero durations never occur: defaults
-// (30s, 30s, 0s, 5s; 3 retries) are filled in when the file is read.
+// (30s, 30s, 0s, 5s; 3 retries) are filled in when the file is read; but where the test is left to the image (no Argv), zero
+// leaves that to it, too.
 type Healthcheck struct {
 	// Argv is run in the node; exit code 0 is healthy. CMD-SHELL has become ["/bin/sh", "-c", …].
 	Argv          []string      `json:"argv"`
@@ -97,6 +101,21 @@ type Healthcheck struct {
 	StartPeriod   time.Duration `json:"start_period,omitempty"`
 	StartInterval time.Duration `json:"start_interval"`
 	Retries       int           `json:"retries"`
+}
+
+// over gives the image's health check with what the file says of it; nil where the image has none.
+func (h *Healthcheck) over(image *Healthcheck) *Healthcheck {
+	if h == nil || image == nil {
+		return image
+	}
+	return &Healthcheck{
+		Argv:          image.Argv,
+		Interval:      cmp.Or(h.Interval, image.Interval),
+		Timeout:       cmp.Or(h.Timeout, image.Timeout),
+		StartPeriod:   cmp.Or(h.StartPeriod, image.StartPeriod),
+		StartInterval: cmp.Or(h.StartInterval, image.StartInterval),
+		Retries:       cmp.Or(h.Retries, image.Retries),
+	}
 }
 
 // Status is where a process is in its life.
