@@ -35,18 +35,20 @@ func futureFlag(name string) *cli.StringFlag {
 	return &cli.StringFlag{Name: name, Usage: "not supported yet", Hidden: true}
 }
 
-// targetFlags are -f and -p. They stand before the verb and after it, where they
+// targetFlags are -f, -p and --env-file. They stand before the verb and after it, where they
 // win. Only those before it read the environment, or TOPO_FILE would win over a
 // -f that stands before the verb; the help names the variable in both places.
 func targetFlags(beforeVerb bool) []cli.Flag {
 	file := listFlag("file", "the topology `FILE`, - for stdin; may be repeated, a later one is laid over those before it; default: topo.yaml, or Compose's names, here or in a folder above", "f")
 	project := textFlag("project", "", "the project's `NAME`; default: the file's, or the only one that is up", "p")
+	envFile := listFlag("env-file", "the `FILE` of variables for ${…} in the topology, in place of .env beside it; may be repeated, a later one goes before")
 	if !beforeVerb {
 		file.Usage += fmt.Sprintf(" [$%s]", envName("file"))
 		project.Usage += fmt.Sprintf(" [$%s]", envName("project"))
-		file.EnvVars, project.EnvVars = nil, nil
+		envFile.Usage += fmt.Sprintf(" [$%s]", envName("env-file"))
+		file.EnvVars, project.EnvVars, envFile.EnvVars = nil, nil, nil
 	}
-	return []cli.Flag{file, project}
+	return []cli.Flag{file, project, envFile}
 }
 
 // profileFlag is for the commands that go by the file's nodes.
@@ -74,6 +76,10 @@ func givenProject(c *cli.Context) string { return nearest(c, "project").String("
 // givenFiles leaves out empty names: TOPO_FILE= is none.
 func givenFiles(c *cli.Context) []string {
 	return slices.DeleteFunc(nearest(c, "file").StringSlice("file"), func(name string) bool { return name == "" })
+}
+
+func givenEnvFiles(c *cli.Context) []string {
+	return slices.DeleteFunc(nearest(c, "env-file").StringSlice("env-file"), func(name string) bool { return name == "" })
 }
 
 // operands checks how many words stand behind a verb; most is -1 for any number.

@@ -42,6 +42,7 @@ type topologyFile struct {
 	sources []spec.Source // named as typed, or relative to the working folder; each over those before it
 	dir     string        // of the first, absolute; relative paths in all of them start here
 	project string        // -p, or ""
+	env     []string      // --env-file
 	choice  choice
 }
 
@@ -63,7 +64,7 @@ type choice struct {
 
 // openFile reads the files that -f names, or those that the search finds.
 func openFile(c *cli.Context) (*topologyFile, error) {
-	f := &topologyFile{project: givenProject(c), choice: choice{profiles: wordsOf(c, "profile")}}
+	f := &topologyFile{project: givenProject(c), env: givenEnvFiles(c), choice: choice{profiles: wordsOf(c, "profile")}}
 	wd, err := os.Getwd()
 	if err != nil {
 		return nil, fmt.Errorf("finding the working folder: %w", err)
@@ -130,7 +131,7 @@ func findFiles(dir string) ([]string, error) {
 
 // load reads, checks and completes the topology. The error is spec.Errors where the file is at fault.
 func (f *topologyFile) load() (*spec.Topology, error) {
-	env, err := environment(f.dir)
+	env, err := environment(f.dir, f.env)
 	if err != nil {
 		return nil, err
 	}
@@ -202,20 +203,24 @@ func scaleOf(c *cli.Context) (map[string]int, error) {
 	return scale, nil
 }
 
-// environment is what ${…} in a file sees: the process's environment, and below it the file's .env.
-func environment(dir string) (map[string]string, error) {
+// environment is what ${…} in a file sees: the process's environment, and below it the files of --env-file, or .env in the
+// file's folder.
+func environment(dir string, files []string) (map[string]string, error) {
 	env := map[string]string{}
 	for _, kv := range os.Environ() {
 		name, value, _ := strings.Cut(kv, "=")
 		env[name] = value
 	}
-	path := filepath.Join(dir, ".env")
-	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
-		return env, nil
+	if len(files) == 0 {
+		path := filepath.Join(dir, ".env")
+		if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+			return env, nil
+		}
+		files = []string{path}
 	}
-	below, err := dotenv.GetEnvFromFile(env, []string{path})
+	below, err := dotenv.GetEnvFromFile(env, files)
 	if err != nil {
-		return nil, fmt.Errorf("reading %s: %w", path, err)
+		return nil, fmt.Errorf("reading %s: %w", strings.Join(files, ", "), err)
 	}
 	for name, value := range below {
 		if _, above := env[name]; !above {
