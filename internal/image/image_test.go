@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
@@ -189,11 +190,14 @@ func TestSources(t *testing.T) {
 	if err := tarball.WriteToFile(archive, tag, img); err != nil {
 		t.Fatal(err)
 	}
+	if out, err := exec.Command("gzip", "--keep", archive).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
 	id, err := img.ConfigName()
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, ref := range []string{host + "/web:1", host + "/web@" + digestOf(t, img), host + "/many", "oci:" + folder + ":web", "docker-archive:" + archive} {
+	for _, ref := range []string{host + "/web:1", host + "/web@" + digestOf(t, img), host + "/many", "oci:" + folder + ":web", "docker-archive:" + archive, "docker-archive:" + archive + ".gz"} {
 		s := storeIn(t)
 		var last Progress
 		got, err := s.Pull(t.Context(), ref, func(p Progress) { last = p })

@@ -1,7 +1,11 @@
 package image
 
 import (
+	"bufio"
+	"bytes"
+	"compress/gzip"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -33,12 +37,35 @@ func (r reference) source(ctx context.Context) (digest string, img v1.Image, err
 	case r.layout != "":
 		return r.fromLayout()
 	}
-	img, err = tarball.ImageFromPath(r.file, nil)
+	img, err = tarball.Image(r.openArchive, nil)
 	if err != nil {
 		return "", nil, err
 	}
 	id, err := img.ConfigName()
 	return id.String(), img, err
+}
+
+// openArchive opens an archive, which may be compressed with gzip as a whole.
+func (r reference) openArchive() (io.ReadCloser, error) {
+	f, err := os.Open(r.file)
+	if err != nil {
+		return nil, err
+	}
+	in := bufio.NewReader(f)
+	if magic, err := in.Peek(2); err != nil || !bytes.Equal(magic, []byte{0x1f, 0x8b}) { // RFC 1952, section 2.3.1
+		return struct {
+			io.Reader
+			io.Closer
+		}{in, f}, nil
+	}
+	unzipped, err := gzip.NewReader(in)
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return struct {
+		io.Reader
+		io.Closer
+	}{unzipped, f}, nil
 }
 
 // current is the digest alone, without the image: of a registry, one short request.
