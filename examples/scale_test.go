@@ -53,6 +53,11 @@ func TestScale(t *testing.T) {
 	if l.pid("web-1") != pid {
 		t.Error("web-1 was started anew")
 	}
+	l.topo("up", "--scale", "web=0", "web")
+	if out := l.topo("ps"); strings.Contains(out, "web-") || !strings.Contains(out, "client") {
+		t.Errorf("without any web:\n%s", out)
+	}
+	l.up()
 	l.topo("stop", "-t", "0", "web")
 	l.topo("start", "web")
 	l.up()

@@ -15,7 +15,7 @@ type Options struct {
 	Snapshot kernel.Snapshot // as asked for by [Query]
 	// Applied is what was wanted at the last successful up; it only gives reasons their words.
 	Applied Applied
-	// Nodes limits the plan to these nodes, what they depend on and what all share; empty: all.
+	// Nodes limits the plan to these nodes and entries with a scale, what they depend on and what all share; empty: all.
 	Nodes []string
 	// KeepOrphans leaves nodes and bridges alone that are no longer in the file.
 	KeepOrphans bool

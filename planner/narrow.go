@@ -33,13 +33,20 @@ func narrow(changes map[ID]*Change, o Options) {
 	for _, name := range o.Nodes {
 		add(name)
 	}
+	// Of an entry that is named those go, too, that are beyond its scale.
+	beyond := func(node string) bool {
+		return slices.ContainsFunc(o.Nodes, func(name string) bool {
+			_, isNode := known[name]
+			return !isNode && spec.IsReplica(node, name)
+		})
+	}
 	for id, c := range changes {
 		if i, ok := c.Want.(image); ok && !slices.ContainsFunc(i.nodes, func(n string) bool { return keep[n] }) {
 			delete(changes, id)
 		}
 		nodes := nodesOf(c)
 		for _, n := range nodes {
-			if _, ok := known[n]; !ok && c.Want == nil || ok && !keep[n] {
+			if _, ok := known[n]; !ok && c.Want == nil && !beyond(n) || ok && !keep[n] {
 				delete(changes, id)
 			}
 		}

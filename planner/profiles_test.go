@@ -4,9 +4,43 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"topo/internal/fake"
+	"topo/planner"
 	"topo/spec"
 )
+
+// Named, an entry with a scale loses what is beyond it; a node that the file does not have stays.
+func TestANamedEntryIsScaledDown(t *testing.T) {
+	const yaml = `
+name: p
+bridges: {app: {subnet: 10.1.0.0/24}}
+containers:
+  web: {scale: 3, bridges: [app]}
+  web-x: {bridges: [app]}
+`
+	l := &lab{t: t, m: fake.New()}
+	l.choose(yaml)
+	l.up()
+	l.choose(strings.Replace(strings.Replace(yaml, "scale: 3", "scale: 1", 1), "  web-x: {bridges: [app]}\n", "", 1))
+	o := l.options()
+	o.Nodes = []string{"web-1", "web"}
+	p, err := planner.Build(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	removed := map[string]bool{}
+	for _, line := range lines(p) {
+		if id, ok := strings.CutPrefix(line, "- netns/"); ok {
+			node, _, _ := strings.Cut(id, " ")
+			removed[node] = true
+		}
+	}
+	if diff := cmp.Diff(map[string]bool{"web-2": true, "web-3": true}, removed); diff != "" {
+		t.Errorf("removed (-want +got):\n%s", diff)
+	}
+}
 
 // choose is load with active profiles.
 func (l *lab) choose(yaml string, profiles ...string) {

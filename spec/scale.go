@@ -58,6 +58,7 @@ func (r *resolver) addNodes(pos Pos, name string, raw *node, c *container) {
 	}
 	g := &group{pos: pos}
 	r.groups[name] = g
+	r.topo.Scaled = append(r.topo.Scaled, name)
 	if count > 1 {
 		r.refuseSingular(name, raw, count)
 	}
@@ -142,9 +143,9 @@ func (r *resolver) activeProfiles() []string {
 	if r.profiles != nil {
 		return r.profiles
 	}
-	r.profiles = slices.Clone(r.Profiles)
+	r.profiles = append([]string{}, r.Profiles...)
 	for name, raw := range r.entries() {
-		if slices.ContainsFunc(r.Named, func(n string) bool { return n == name || (raw.Scale.Set && isReplica(n, name)) }) {
+		if slices.ContainsFunc(r.Named, func(n string) bool { return n == name || (raw.Scale.Set && IsReplica(n, name)) }) {
 			for _, p := range raw.Profiles {
 				r.profiles = append(r.profiles, p.Value)
 			}
@@ -153,15 +154,15 @@ func (r *resolver) activeProfiles() []string {
 	return r.profiles
 }
 
-// isReplica reports whether a node is called as one of an entry with a scale is.
-func isReplica(node, entry string) bool {
+// IsReplica reports whether a node is called as one of an entry with a scale is: NAME-1.
+func IsReplica(node, entry string) bool {
 	number, ok := strings.CutPrefix(node, entry+"-")
 	return ok && number != "" && strings.Trim(number, "0123456789") == ""
 }
 
 // Covers reports whether a node of this name is meant.
 func (i Inactive) Covers(node string) bool {
-	return node == i.Name || i.Scaled && isReplica(node, i.Name)
+	return node == i.Name || i.Scaled && IsReplica(node, i.Name)
 }
 
 // whyInactive says what to do about a node that is left out.

@@ -22,6 +22,8 @@ type Topology struct {
 
 	// Volumes are those of the file, in its order, then the nodes' own in theirs.
 	Volumes []Volume
+	// Scaled are the entries of the file with a scale, whatever it is, that are there.
+	Scaled []string
 	// Inactive are the nodes of the file that are left out, as none of their profiles is active.
 	Inactive []Inactive
 }

@@ -1,6 +1,7 @@
 package spec
 
 import (
+	"path"
 	"slices"
 	"strings"
 )
@@ -54,6 +55,9 @@ func (w *volumeWalk) inherit(s *nodeState) {
 		n.Process.VolumesFrom = append(n.Process.VolumesFrom, strings.TrimSuffix(t.Value, ":rw"))
 		w.startAfter(n, w.node(from).Name, t.Pos)
 	}
+	inherited = slices.DeleteFunc(inherited, func(m Mount) bool {
+		return slices.ContainsFunc(n.Process.Tmpfs, func(t Tmpfs) bool { return path.Clean(t.Target) == path.Clean(m.Target) })
+	})
 	n.Process.Mounts = replaceMounts(inherited, n.Process.Mounts)
 }
 

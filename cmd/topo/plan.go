@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/urfave/cli/v2"
 
@@ -166,11 +167,16 @@ func knownNodes(c *cli.Context, t *spec.Topology) ([]string, error) {
 	for _, n := range t.Nodes {
 		known[n.Name] = true
 	}
-	nodes = expand(nodes, known)
+	chosen := expand(nodes, known)
 	for _, name := range nodes {
-		if !known[name] {
+		if slices.Contains(t.Scaled, name) {
+			chosen = append(chosen, name) // what there is beyond its scale goes
+		}
+	}
+	for _, name := range chosen {
+		if !known[name] && !slices.Contains(t.Scaled, name) {
 			return nil, unknownNode(c, name, t.Name, known)
 		}
 	}
-	return nodes, nil
+	return chosen, nil
 }

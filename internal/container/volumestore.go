@@ -101,6 +101,8 @@ func (s volumeStore) users() (map[string][]kernel.VolumeUser, error) {
 		var r record
 		if err := readJSON(filepath.Join(filepath.Dir(file), "state.json"), &r); err == nil {
 			p = r.Image.Over(p)
+		} else if !errors.Is(err, fs.ErrNotExist) {
+			return nil, err
 		}
 		user := kernel.VolumeUser{Project: p.Project, Node: p.Node}
 		for _, m := range p.Mounts {
