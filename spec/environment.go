@@ -91,7 +91,7 @@ func (r *resolver) readEnvFile(f envFile, env, stated map[string]string) {
 	var data []byte
 	err := errors.New("no files can be read here")
 	if r.ReadFile != nil {
-		data, err = r.ReadFile(r.absolute(name.Value))
+		data, err = r.ReadFile(r.absolute(name.Pos, name.Value))
 	}
 	if err != nil {
 		if f.Required.or(true) {

@@ -12,12 +12,14 @@ func FileType() reflect.Type { return reflect.TypeFor[file]() }
 // A topology file: namespaces and containers, the bridges and links between them, and what runs in them.
 type file struct {
 	origin
-	_ struct{} `later:"expect include" instead:"services=containers networks=bridges"`
+	_ struct{} `later:"expect" instead:"services=containers networks=bridges"`
 
 	// Name of the project: lower-case letters, digits, - and _. The option -p goes before it; the folder's name is used where neither is given.
 	Name text `yaml:"name"`
 	// Put before every name that the host sees. Default: the project's name and a hyphen. Empty: names are as written.
 	Prefix text `yaml:"prefix" jsonschema:"pattern=^([a-zA-Z0-9_][a-zA-Z0-9_.-]*)?$"`
+	// Other topology files, whose nodes, bridges, links and volumes are there, too.
+	Include []include `yaml:"include"`
 	// Linux bridges in the host's own namespace.
 	Bridges dict[bridge] `yaml:"bridges"`
 	// Nodes that are a network namespace and nothing else; they may run a command.
@@ -28,6 +30,19 @@ type file struct {
 	Links []link `yaml:"links"`
 	// Named volumes: folders that topo keeps, and that outlive containers.
 	Volumes dict[namedVolume] `yaml:"volumes"`
+}
+
+// A topology file that is included: its path, or a map.
+type include struct {
+	origin
+	Scalar text
+
+	// The file; of a list, each over those before it. Relative ones start at this file's folder.
+	Path texts `yaml:"path" jsonschema:"required"`
+	// Folder that relative paths in it start from. Default: its own.
+	ProjectDirectory text `yaml:"project_directory"`
+	// Files of variables for ${…} in it, which this file's go before. Default: .env in its folder.
+	EnvFile texts `yaml:"env_file"`
 }
 
 // A Linux bridge.

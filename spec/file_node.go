@@ -3,7 +3,7 @@ package spec
 // Keys of nodes: of namespaces and containers both.
 type node struct {
 	origin
-	_ struct{} `later:"interfaces extends" instead:"networks=bridges"`
+	_ struct{} `later:"interfaces" instead:"networks=bridges"`
 
 	// Bridges to join: a list of names, or a map from a name to what the attachment is like.
 	Bridges attachments `yaml:"bridges"`
@@ -57,6 +57,20 @@ type node struct {
 	Scale number `yaml:"scale" jsonschema:"minimum=0,maximum=1000"`
 	// Profiles, one of which must be active (--profile) for the node to be there. Default: it always is.
 	Profiles []text `yaml:"profiles"`
+	// A node of the same kind, of this file or another, that this one is like; what is said here is laid over it.
+	Extends *extends `yaml:"extends"`
+}
+
+// A node that another one is like: its name, or a map.
+type extends struct {
+	origin
+	_      struct{} `instead:"node=service container=service namespace=service"`
+	Scalar text
+
+	// The node's name.
+	Service text `yaml:"service" jsonschema:"required"`
+	// The file that it is in. Default: this one.
+	File text `yaml:"file"`
 }
 
 // How much of what the process prints is kept.

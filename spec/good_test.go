@@ -98,6 +98,7 @@ func prune(v any) any {
 	switch v := v.(type) {
 	case map[string]any:
 		delete(v, "Pos")
+		delete(v, "RootPos")
 		for k, e := range v {
 			if e = prune(e); e == nil || e == "" || e == false || e == 0.0 {
 				delete(v, k)

@@ -3,7 +3,6 @@ package spec
 import (
 	"cmp"
 	"fmt"
-	"reflect"
 	"slices"
 	"strings"
 )
@@ -29,46 +28,28 @@ type Options struct {
 	Named []string
 	// Scale says of nodes how many there are, whatever the file says.
 	Scale map[string]int
-	// ReadFile reads an env_file by its absolute path. nil: there are no files.
+	// ReadFile reads a file that the topology names (include, extends, env_file) by its absolute path. nil: there are no files.
 	ReadFile func(path string) ([]byte, error)
 }
 
-// Load reads a topology from its sources, each of which is laid over those before it by Compose's rules. When they are
-// at fault the error is [Errors]: all mistakes that they have. A mistake of YAML's own syntax hides those after it.
+// Load reads a topology from its sources, each of which is laid over those before it by Compose's rules. When they, or
+// files that they include or extend, are at fault the error is [Errors]: all mistakes that there are. A mistake of YAML's own
+// syntax hides those after it.
 func Load(sources []Source, o Options) (*Topology, error) {
 	if len(sources) == 0 {
 		return nil, Errors{{Msg: "no topology file"}}
 	}
-	var problems, warnings problems
-	var whole *file
-	readable := true
-	for _, s := range sources {
-		d := &decoder{file: s.Name, env: o.Env}
-		if root := d.parse(s.Data); root != nil {
-			over := overlay{marks: d.takeMarks(root, s.Data)}
-			f := new(file)
-			d.decode(root, f)
-			if whole == nil {
-				f.Pos = d.at(root)
-				whole = f
-			} else {
-				over.merge("", reflect.ValueOf(whole).Elem(), reflect.ValueOf(f).Elem(), field{})
-			}
-		} else {
-			readable = false
-		}
-		problems.list = append(problems.list, d.problems.list...)
-		warnings.list = append(warnings.list, d.warnings.list...)
+	a := newAssembly(o, sources)
+	whole := a.model(sources, &reading{dir: o.Dir, env: o.Env})
+	if a.unreadable {
+		return nil, a.problems.sorted()
 	}
-	if !readable {
-		return nil, problems.sorted()
-	}
-	r := &resolver{problems: &problems, Options: o, file: whole, start: whole.Pos}
+	r := &resolver{problems: &a.problems, Options: o, file: whole, start: whole.Pos, folders: a.folders}
 	t := r.resolve()
-	if len(problems.list) > 0 {
-		return nil, problems.sorted()
+	if len(a.problems.list) > 0 {
+		return nil, a.problems.sorted()
 	}
-	t.Warnings = warnings.sorted()
+	t.Warnings = a.warnings.sorted()
 	return t, nil
 }
 

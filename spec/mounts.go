@@ -89,7 +89,7 @@ func (r *resolver) bindMount(m *Mount, raw volume) bool {
 		r.add(raw.Pos, "source is missing")
 		return false
 	}
-	m.Source, m.CreateSource = r.absolute(raw.Source.Value), true
+	m.Source, m.CreateSource = r.absolute(raw.Source.Pos, raw.Source.Value), true
 	if b := raw.Bind; b != nil {
 		m.Propagation = b.Propagation.Value
 		m.CreateSource = b.CreateHostPath.or(true)
@@ -163,7 +163,7 @@ func (r *resolver) shortMount(t text) (Mount, bool) {
 	case len(parts) == 1:
 		return m, r.mountTarget(&m, t)
 	case strings.ContainsRune("./~", rune(parts[0][0])):
-		m.Kind, m.Source, m.CreateSource = BindMount, r.absolute(parts[0]), true
+		m.Kind, m.Source, m.CreateSource = BindMount, r.absolute(t.Pos, parts[0]), true
 	default:
 		m.Volume = parts[0]
 		m.Source, ok = r.findVolume(t.Pos, m.Volume)

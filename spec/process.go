@@ -166,7 +166,7 @@ func (r *resolver) securityOpt(t text) string {
 			r.add(t.Pos, "security_opt: seccomp needs a file, or unconfined")
 		case "unconfined":
 		default:
-			value = r.absolute(value)
+			value = r.absolute(t.Pos, value)
 		}
 		return name + "=" + value
 	case "apparmor", "label", "systempaths", "credentialspec":
@@ -177,13 +177,13 @@ func (r *resolver) securityOpt(t text) string {
 	return t.Value
 }
 
-// absolute makes an absolute path of one that starts at the topology's folder, or at ~.
-func (r *resolver) absolute(p string) string {
+// absolute makes an absolute path of one that starts at the folder of its file (see [resolver.folders]), or at ~.
+func (r *resolver) absolute(pos Pos, p string) string {
 	if home := r.Env["HOME"]; home != "" && (p == "~" || strings.HasPrefix(p, "~/")) {
 		return filepath.Join(home, p[1:])
 	}
 	if filepath.IsAbs(p) {
 		return filepath.Clean(p)
 	}
-	return filepath.Join(r.Dir, p)
+	return filepath.Join(r.folders[pos.File], p)
 }

@@ -13,7 +13,9 @@ type resolver struct {
 	Options
 	file  *file
 	start Pos // of the file's first value
-	topo  *Topology
+	// folders are where the relative paths of a file start, by the file's name as positions have it.
+	folders map[string]string
+	topo    *Topology
 
 	bridges map[string]*bridgeState
 	nodes   map[string]*nodeState

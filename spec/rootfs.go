@@ -48,7 +48,7 @@ func (r *resolver) rootfs(t text) string {
 		r.add(t.Pos, "rootfs has a zero byte in it")
 		return ""
 	}
-	return r.absolute(t.Value)
+	return r.absolute(t.Pos, t.Value)
 }
 
 // image reads a reference; the paths of those to files become absolute.
@@ -61,7 +61,7 @@ func (r *resolver) image(t text) string {
 			r.add(t.Pos, "image %q names no %s", t.Value, map[string]string{layoutScheme: "folder", archiveScheme: "file"}[scheme])
 			return t.Value
 		default:
-			return scheme + r.absolute(path)
+			return scheme + r.absolute(t.Pos, path)
 		}
 	}
 	if _, err := name.ParseReference(t.Value); err != nil {
