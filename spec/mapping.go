@@ -104,10 +104,10 @@ func (d *decoder) entries(n *yaml.Node) []pair {
 // merged lists the keys that << brings in: of a map, or of several.
 func (d *decoder) merged(n *yaml.Node) []pair {
 	source := target(n)
-	switch {
-	case source.Kind == yaml.MappingNode:
+	switch source.Kind {
+	case yaml.MappingNode:
 		return d.entries(source)
-	case source.Kind == yaml.SequenceNode && n.Kind != yaml.AliasNode:
+	case yaml.SequenceNode:
 		var list []pair
 		for _, c := range source.Content {
 			if m := target(c); m.Kind == yaml.MappingNode {

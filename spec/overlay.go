@@ -3,6 +3,7 @@ package spec
 import (
 	"bytes"
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -27,37 +28,80 @@ type overlay struct {
 
 const resetTag, overrideTag = "!reset", "!override"
 
-// takeMarks takes the tags !reset and !override out of a tree, with what is reset.
+// takeMarks takes the tags !reset and !override out of a tree, with what is reset. Those in what an alias or a merge key (<<)
+// brings in hold where it is brought.
 func (d *decoder) takeMarks(root *yaml.Node, data []byte) map[string]string {
 	if !bytes.Contains(data, []byte(resetTag)) && !bytes.Contains(data, []byte(overrideTag)) {
 		return nil
 	}
-	marks := map[string]string{}
-	var walk func(path string, n *yaml.Node)
-	walk = func(path string, n *yaml.Node) {
-		if n.Kind != yaml.MappingNode {
-			return
-		}
-		var kept []*yaml.Node
-		for i := 0; i+1 < len(n.Content); i += 2 {
-			key, value := n.Content[i], n.Content[i+1]
-			at := below(path, target(key).Value)
-			switch value.Tag {
-			case resetTag:
-				marks[at] = resetTag
-				continue
-			case overrideTag:
-				marks[at] = overrideTag
-				value.Tag = ""
-				value.Tag = value.ShortTag()
-			}
-			walk(at, value)
-			kept = append(kept, key, value)
-		}
-		n.Content = kept
+	m := marker{marks: map[string]string{}, visited: map[*yaml.Node]bool{}}
+	m.mark("", root, nil)
+	for n := range m.visited {
+		m.strip(n)
 	}
-	walk("", root)
-	return marks
+	return m.marks
+}
+
+// marker notes the tags of a tree.
+type marker struct {
+	marks   map[string]string
+	visited map[*yaml.Node]bool // maps that were seen, from which tags are taken only once all are noted: they may be seen by several ways
+}
+
+// mark notes those of a map at a path, but for keys that a map into which it is merged has itself.
+func (m *marker) mark(path string, n *yaml.Node, above map[string]bool) {
+	n = target(n)
+	if n.Kind != yaml.MappingNode {
+		return
+	}
+	m.visited[n] = true
+	said := maps.Clone(above)
+	if said == nil {
+		said = map[string]bool{}
+	}
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		key, value := target(n.Content[i]), target(n.Content[i+1])
+		if key.Tag == mergeTag || said[key.Value] {
+			continue
+		}
+		said[key.Value] = true
+		at := below(path, key.Value)
+		if value.Tag == resetTag || value.Tag == overrideTag {
+			m.marks[at] = value.Tag
+		}
+		if value.Tag != resetTag {
+			m.mark(at, value, nil)
+		}
+	}
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		if target(n.Content[i]).Tag != mergeTag {
+			continue
+		}
+		merged := []*yaml.Node{n.Content[i+1]}
+		if list := target(n.Content[i+1]); list.Kind == yaml.SequenceNode {
+			merged = list.Content
+		}
+		for _, source := range merged {
+			m.mark(path, source, said)
+		}
+	}
+}
+
+// strip takes the tags out of a map, and the keys that are reset.
+func (m *marker) strip(n *yaml.Node) {
+	var kept []*yaml.Node
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		value := target(n.Content[i+1])
+		if value.Tag == resetTag {
+			continue
+		}
+		kept = append(kept, n.Content[i], n.Content[i+1])
+		if value.Tag == overrideTag {
+			value.Tag = ""
+			value.Tag = value.ShortTag()
+		}
+	}
+	n.Content = kept
 }
 
 func below(path, key string) string { return path + "\x00" + key }
