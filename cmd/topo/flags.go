@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -39,14 +41,16 @@ func futureFlag(name string) *cli.StringFlag {
 // win. Only those before it read the environment, or TOPO_FILE would win over a
 // -f that stands before the verb; the help names the variable in both places.
 func targetFlags(beforeVerb bool) []cli.Flag {
-	file := listFlag("file", "the topology `FILE`, - for stdin; may be repeated, a later one is laid over those before it; default: topo.yaml, or Compose's names, here or in a folder above", "f")
+	file := listFlag("file", "the topology `FILE`, - for stdin; may be repeated (in the variable with colons between), a later one is laid over those before it; default: topo.yaml, or Compose's names, here or in a folder above", "f")
 	project := textFlag("project", "", "the project's `NAME`; default: the file's, or the only one that is up", "p")
-	envFile := listFlag("env-file", "the `FILE` of variables for ${…} in the topology, in place of .env beside it; may be repeated, a later one goes before")
+	envFile := listFlag("env-file", "the `FILE` of variables for ${…} in the topology, in place of .env beside it; may be repeated (in the variable with colons between), a later one goes before")
+	for _, list := range []*cli.StringSliceFlag{file, envFile} { // see [filesOf]
+		list.Usage += fmt.Sprintf(" [$%s]", list.EnvVars[0])
+		list.EnvVars = nil
+	}
 	if !beforeVerb {
-		file.Usage += fmt.Sprintf(" [$%s]", envName("file"))
 		project.Usage += fmt.Sprintf(" [$%s]", envName("project"))
-		envFile.Usage += fmt.Sprintf(" [$%s]", envName("env-file"))
-		file.EnvVars, project.EnvVars, envFile.EnvVars = nil, nil, nil
+		project.EnvVars = nil
 	}
 	return []cli.Flag{file, project, envFile}
 }
@@ -73,13 +77,21 @@ func nearest(c *cli.Context, flag string) *cli.Context {
 
 func givenProject(c *cli.Context) string { return nearest(c, "project").String("project") }
 
-// givenFiles leaves out empty names: TOPO_FILE= is none.
-func givenFiles(c *cli.Context) []string {
-	return slices.DeleteFunc(nearest(c, "file").StringSlice("file"), func(name string) bool { return name == "" })
-}
+// givenFiles are those of -f.
+func givenFiles(c *cli.Context) []string { return filesOf(c, "file") }
 
-func givenEnvFiles(c *cli.Context) []string {
-	return slices.DeleteFunc(nearest(c, "env-file").StringSlice("env-file"), func(name string) bool { return name == "" })
+// givenEnvFiles are those of --env-file.
+func givenEnvFiles(c *cli.Context) []string { return filesOf(c, "env-file") }
+
+// filesOf are the files of a flag, else of its variable: these with colons between, as in PATH and COMPOSE_FILE, which a name
+// after a flag may have in it. Empty names are left out: TOPO_FILE= is none.
+func filesOf(c *cli.Context, flag string) []string {
+	at := nearest(c, flag)
+	names := at.StringSlice(flag)
+	if !at.IsSet(flag) {
+		names = filepath.SplitList(os.Getenv(envName(flag)))
+	}
+	return slices.DeleteFunc(names, func(name string) bool { return name == "" })
 }
 
 // operands checks how many words stand behind a verb; most is -1 for any number.
