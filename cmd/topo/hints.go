@@ -6,9 +6,11 @@ import (
 	"io/fs"
 	"os"
 	"os/exec"
+	"os/user"
 	"strings"
 
 	"topo/executor"
+	"topo/internal/image"
 	"topo/internal/kernel"
 	"topo/internal/linux"
 	"topo/planner"
@@ -61,6 +63,8 @@ func hints(err error) []string {
 		return []string{"Load the module of " + feature.Option + ", or run a kernel that has it: see \"lsmod\", /boot/config-$(uname -r)."}
 	case startsContainer(err) && absent("crun") && absent("runc"):
 		return []string{"Install an OCI runtime: sudo apt-get install crun"}
+	case image.Denied(err):
+		return []string{"If the image is private: topo uses what \"docker login\" writes, DOCKER_CONFIG or ~/.docker/config.json of " + currentUser() + "."}
 	case errors.Is(err, fs.ErrPermission) && os.Geteuid() != 0:
 		return []string{
 			"Run it as root: sudo topo …",
@@ -80,6 +84,14 @@ func startsContainer(err error) bool {
 	}
 	start, ok := step.Op.(kernel.ProcessStart)
 	return ok && start.Process.Container
+}
+
+// currentUser is who runs topo: with sudo, root.
+func currentUser() string {
+	if u, err := user.Current(); err == nil {
+		return u.Username
+	}
+	return "this user"
 }
 
 // absent reports whether there is no such program.

@@ -8,6 +8,8 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
+
 	"topo/executor"
 	"topo/internal/kernel"
 	"topo/internal/linux"
@@ -25,6 +27,7 @@ func TestHints(t *testing.T) {
 		{"no iptables", fmt.Errorf("planning: %w", &planner.MissingError{Family: kernel.IPv6}), "apt-get install iptables"},
 		{"no runtime", fmt.Errorf("up: %w", &executor.StepError{Op: container, Err: errors.New("x")}), "apt-get install crun"},
 		{"a feature", &linux.FeatureError{Option: "CONFIG_VETH"}, "CONFIG_VETH"},
+		{"no credentials", fmt.Errorf("up: %w", &transport.Error{StatusCode: 401}), "docker login"},
 		{"not up", &notUpError{"lab"}, "topo ls"},
 		{"a difference", &executor.VerifyError{Plan: &planner.Plan{}}, "topo plan"},
 		{"locked", &linux.LockedError{Name: "lab", PID: 7}, "--lock-timeout"},

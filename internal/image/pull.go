@@ -109,6 +109,12 @@ func temporary(err error) bool {
 	return errors.As(err, &network) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
 }
 
+// Denied reports whether an error is a registry's that asks for other credentials. Some have 401 for an image that they don't have.
+func Denied(err error) bool {
+	var answer *transport.Error
+	return errors.As(err, &answer) && (answer.StatusCode == http.StatusUnauthorized || answer.StatusCode == http.StatusForbidden)
+}
+
 // fetch gets the image, layer by layer; then the store knows it.
 func (s *Store) fetch(ctx context.Context, r reference, report func(Progress)) (Image, error) {
 	digest, source, err := r.source(ctx)
