@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"topo/internal/kernel"
 	"topo/spec"
@@ -203,14 +204,24 @@ func (r process) Attrs() []Attr {
 	return append(append(attrs, rootAttrs(p)...), confinementAttrs(p)...)
 }
 
-// healthWords says 0 of what is left to the image.
 func healthWords(h kernel.Healthcheck) string {
-	test := words(h.Argv)
-	if len(h.Argv) == 0 {
-		test = "the image's"
+	text := words(h.Argv)
+	image := len(h.Argv) == 0 // then what is 0 is left to the image
+	if image {
+		text = "the image's"
 	}
-	return fmt.Sprintf("%s interval %s timeout %s start_period %s start_interval %s retries %d",
-		test, h.Interval, h.Timeout, h.StartPeriod, h.StartInterval, h.Retries)
+	for _, t := range []struct {
+		name string
+		time time.Duration
+	}{{"interval", h.Interval}, {"timeout", h.Timeout}, {"start_period", h.StartPeriod}, {"start_interval", h.StartInterval}} {
+		if !image || t.time != 0 {
+			text += fmt.Sprintf(" %s %s", t.name, t.time)
+		}
+	}
+	if !image || h.Retries != 0 {
+		text += fmt.Sprintf(" retries %d", h.Retries)
+	}
+	return text
 }
 
 // rootAttrs are the attributes of what a container is made from.

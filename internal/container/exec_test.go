@@ -60,7 +60,7 @@ func TestExec(t *testing.T) {
 				l.Errorf("%s: %d %q %q, want %d %q %q", c.name, code, stdout, stderr, c.code, c.stdout, c.stderr)
 			}
 		}
-		for name, want := range map[string]int{"no-such-program": 127, "/etc/passwd": 126} {
+		for name, want := range map[string]int{"no-such-program": 127, "/etc/passwd": 126, "/etc": 126} {
 			if code, _, stderr := l.exec(ExecRequest{Argv: []string{name}}); code != want || !strings.Contains(stderr, name) {
 				l.Errorf("running %s: %d %q", name, code, stderr)
 			}

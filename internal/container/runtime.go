@@ -68,6 +68,7 @@ func (rt ociRuntime) failure(argv0, log string, err error) error {
 		strings.Contains(message, argv0) && strings.Contains(strings.ToLower(message), "no such file or directory"):
 		return &CommandError{argv0, 127, errNotFound}
 	case strings.Contains(message, "exec") && strings.Contains(strings.ToLower(message), "permission denied"),
+		strings.Contains(message, "open executable: Operation not permitted"), // a folder, says crun
 		strings.Contains(message, argv0) && strings.Contains(strings.ToLower(message), "permission denied"):
 		return &CommandError{argv0, 126, errNotAllowed}
 	}
