@@ -28,6 +28,7 @@ var kinds = []Kind{
 	bridgeKind,
 	linkKind,
 	portKind,
+	impairKind,
 	addressKind,
 	routeKind,
 	upKind,

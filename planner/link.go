@@ -99,10 +99,7 @@ func desireVeths(w *Want) []Resource {
 			switch {
 			case e.Bridge:
 				b := bridges[e.Node]
-				id := ID{"port", far.Node + ":" + far.Interface}
-				if far.Bridge {
-					id.Name = e.Node + ":" + e.Interface
-				}
+				id := portID(e, far)
 				end.Master, end.Alias = b.Interface, mark(w.Project, id)
 				ends[i] = veth{id: id, own: end, port: portAttrs(w.Host, b, false), needs: []ID{{"bridge", b.Name}}}
 			case e.Node == spec.Host:
@@ -118,6 +115,14 @@ func desireVeths(w *Want) []Resource {
 		out = append(out, pair(ends[0], ends[1])...)
 	}
 	return out
+}
+
+// portID is the resource of a link's end that is a bridge's port: it is called as what is plugged in.
+func portID(e, far spec.Endpoint) ID {
+	if far.Bridge {
+		return ID{"port", e.Node + ":" + e.Interface}
+	}
+	return ID{"port", far.Node + ":" + far.Interface}
 }
 
 // portAttrs: nodes of a bridge with icc: false are kept apart by the bridge itself, and what is published to them

@@ -19,6 +19,7 @@ func Query(t *spec.Topology, project string) kernel.Query {
 			q.Sysctls = append(q.Sysctls, routeLocalnetKey(b.Interface))
 		}
 	}
+	q.Options = optionsOf(t)
 	for _, n := range t.Nodes {
 		for _, s := range n.Sysctls {
 			q.Sysctls = append(q.Sysctls, kernel.SysctlKey{Netns: n.Netns, Key: s.Key})

@@ -43,6 +43,7 @@ func (r *resolver) attachTo(s *nodeState, n *Node, seen map[string]bool, pos Pos
 		MAC:           r.mac(raw.MAC),
 		MTU:           raw.MTU.or(b.MTU),
 		DefaultRoute:  raw.DefaultRoute.Value,
+		Impair:        r.impairment(raw.Impair),
 	}
 	for _, t := range raw.Address.all() {
 		r.attachmentAddress(n, bs, b, &a, t)

@@ -79,19 +79,19 @@ type bridge struct {
 // A veth pair: a map, or the short form, two words NODE:INTERFACE.
 type link struct {
 	origin
-	_    struct{} `later:"impair"`
 	List []text
 
 	// The two ends.
 	Endpoints []endpoint `yaml:"endpoints" jsonschema:"required,minItems=2,maxItems=2"`
 	// Bytes of the largest packet, on both ends. Default: 1500.
 	MTU number `yaml:"mtu" jsonschema:"minimum=68,maximum=65535"`
+	// What becomes of packets on the way, in both directions, where an end says nothing else.
+	Impair *impair `yaml:"impair"`
 }
 
 // One end of a link.
 type endpoint struct {
 	origin
-	_ struct{} `later:"impair"`
 
 	// A node, a bridge (the interface is then its port's name), or host for the host's own namespace.
 	Node text `yaml:"node" jsonschema:"required"`
@@ -105,6 +105,34 @@ type endpoint struct {
 	MTU number `yaml:"mtu" jsonschema:"minimum=68,maximum=65535"`
 	// Whether the interface is set up. Default: true.
 	Up flag `yaml:"up"`
+	// What becomes of the packets that this end sends. Default: the link's.
+	Impair *impair `yaml:"impair"`
+}
+
+// What becomes of the packets that an interface sends: what a wire does that is long, slow or bad (tc-netem(8), tc-tbf(8)).
+type impair struct {
+	origin
+
+	// How long each packet is under way.
+	Delay span `yaml:"delay"`
+	// How much the delay varies, up and down, and in percent how much that is like the packet's before: 2ms, 2ms 25%.
+	Jitter word `yaml:"jitter"`
+	// How the jitter is spread. Default: uniform.
+	Distribution text `yaml:"distribution" jsonschema:"enum=uniform,enum=normal,enum=pareto,enum=paretonormal"`
+	// How many packets are lost: 1%, 1% 25% with a correlation, gemodel P [R [1-H [1-K]]] for Gilbert-Elliott, state P13 [P31 [P32 [P23 [P14]]]].
+	Loss word `yaml:"loss"`
+	// How many packets are there twice: 1%, 1% 25% with a correlation.
+	Duplicate word `yaml:"duplicate"`
+	// How many packets have one bit wrong: 0.1%, 0.1% 25% with a correlation.
+	Corrupt word `yaml:"corrupt"`
+	// How many packets are sent without the delay, ahead of others: 25%, 25% 50% with a correlation, and with gap 5 of every fifth one.
+	Reorder word `yaml:"reorder"`
+	// Bits per second: 10mbit, 1gbit; kibit, mibit… are 1,024; bps is bytes.
+	Rate word `yaml:"rate"`
+	// Bytes that may be sent at once, with k or m for 1,024 or 1,024². Default: those of 5 ms at the rate, at least two packets.
+	Burst word `yaml:"burst"`
+	// Packets that may wait; more are dropped. Default: those of 100 ms at the rate; without one, 1,000 and a million for each second of delay.
+	Limit number `yaml:"limit" jsonschema:"minimum=1,maximum=10000000"`
 }
 
 // Text, or a list of texts.

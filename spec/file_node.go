@@ -173,6 +173,8 @@ type attachment struct {
 	HostInterface text `yaml:"host_interface" jsonschema:"pattern=^[^/:%\\s]{1\\,15}$"`
 	// true: the default route is by this bridge. false: never by it. Default: the first bridge that is not internal and has a gateway.
 	DefaultRoute flag `yaml:"default_route"`
+	// What becomes of the packets that the node sends here.
+	Impair *impair `yaml:"impair"`
 }
 
 // A published port, or a range of them: the short form, or a map.

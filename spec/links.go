@@ -57,19 +57,23 @@ func (r *resolver) linkEnds(raw link) (l Link, ok bool) {
 		if !e.Set || !e.Node.Set || e.Interface.Bad {
 			return l, false
 		}
-		l.Ends[i] = r.endpoint(e, raw.MTU)
+		l.Ends[i] = r.endpoint(e, raw)
 	}
 	return l, true
 }
 
-func (r *resolver) endpoint(raw endpoint, mtu number) Endpoint {
+func (r *resolver) endpoint(raw endpoint, of link) Endpoint {
 	e := Endpoint{
 		Pos:       raw.Node.Pos,
 		Node:      raw.Node.Value,
 		Interface: raw.Interface.Value,
 		MAC:       r.mac(raw.MAC),
-		MTU:       raw.MTU.or(mtu.or(defaultMTU)),
+		MTU:       raw.MTU.or(of.MTU.or(defaultMTU)),
 		Up:        raw.Up.or(true),
+		Impair:    r.impairment(of.Impair),
+	}
+	if raw.Impair != nil && raw.Impair.Set {
+		e.Impair = r.impairment(raw.Impair)
 	}
 	if raw.Interface.Set {
 		e.Pos = raw.Interface.Pos

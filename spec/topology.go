@@ -122,6 +122,8 @@ type Attachment struct {
 	MTU           int            // the bridge's when not stated
 	Aliases       []string
 	DefaultRoute  bool // gets the default route(s), by its bridge's gateway
+	// Impair is what becomes of what the node sends; nil: nothing.
+	Impair *Impair `json:",omitempty"`
 }
 
 // Port is one published port.
@@ -338,6 +340,8 @@ type Endpoint struct {
 	MAC       string // "" = derived
 	MTU       int    // 1500 when not stated
 	Up        bool
+	// Impair is what becomes of what this end sends; nil: nothing.
+	Impair *Impair `json:",omitempty"`
 }
 
 // Host is the reserved name of the host's own namespace.

@@ -33,6 +33,8 @@ func Contract(t *testing.T, open func(*testing.T) executor.Machine) {
 		{"bridge port", contractPort},
 		{"bridge deleted", contractBridgeCascade},
 		{"group delete", contractGroup},
+		{"rate of a link", contractTBF},
+		{"delay and loss of a link", contractNetem},
 		{"address", contractAddr},
 		{"secondary address", contractSecondary},
 		{"address on a link that goes down", contractAddrDown},

@@ -30,6 +30,7 @@ type link struct {
 
 	bridge *bridge
 	port   *kernel.PortAttrs
+	qdisc  *kernel.Qdisc
 }
 
 type bridge struct {

@@ -244,6 +244,12 @@ func (m *Machine) one(op kernel.Op) error {
 		})
 	case kernel.RouteDelete:
 		return m.deleteRoute(o)
+	case kernel.NetemSet:
+		return m.setNetem(o)
+	case kernel.TBFSet:
+		return m.setTBF(o)
+	case kernel.QdiscDelete:
+		return m.deleteQdisc(o)
 	case kernel.SysctlSet:
 		return m.setSysctl(o)
 	case kernel.SysctlRestore:

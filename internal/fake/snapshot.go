@@ -97,6 +97,7 @@ func (s *space) facts(read map[*space]bool) kernel.Netns {
 	for _, l := range s.links {
 		fact := kernel.Link{
 			Name: l.name, Index: l.index, Kind: l.kind, MTU: l.mtu, MAC: l.mac, Up: l.up, Oper: l.oper(), Group: l.group, Alias: l.alias,
+			Qdisc: copyQdisc(l.qdisc),
 		}
 		if l.master != nil {
 			fact.Master = l.master.name

@@ -75,6 +75,9 @@ func (s *space) write(b *strings.Builder) {
 		if l.Bridge != nil {
 			fmt.Fprintf(b, " stp %t forward_delay %s", l.Bridge.STP, l.Bridge.ForwardDelay)
 		}
+		if l.Qdisc != nil {
+			fmt.Fprintf(b, " qdisc %s", l.Qdisc)
+		}
 		if l.Port != nil {
 			fmt.Fprintf(b, " master %s isolated %t hairpin %t %s", l.Master, l.Port.Isolated, l.Port.Hairpin, l.Port.State)
 		}

@@ -32,6 +32,8 @@ type Query struct {
 	// Folders are looked for.
 	Folders []string
 	Images  []ImageQuery
+	// Options of the kernel's build, without CONFIG_, are looked for.
+	Options []string
 }
 
 // A SysctlKey is a kernel parameter of one network namespace.
@@ -80,6 +82,10 @@ type Snapshot struct {
 	Confinement *Confinement
 
 	Volumes []Volume // of all projects, by name
+
+	// Lacking are those of Query.Options that the kernel was built without, or whose module is not installed; one of
+	// which nothing can be known is not among them.
+	Lacking []string
 }
 
 // Netns is a network namespace and what is in it.
@@ -114,6 +120,8 @@ type Link struct {
 	// Bridge is set for bridges, Port for ports of a bridge.
 	Bridge *BridgeAttrs
 	Port   *PortAttrs
+	// Qdisc is what a veth sends through; nil: nothing, as by itself.
+	Qdisc *Qdisc
 }
 
 // End names an interface. The zero End is none.

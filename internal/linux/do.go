@@ -76,6 +76,12 @@ func (h *Host) do(op kernel.Op) error {
 		return h.routeReplace(o)
 	case kernel.RouteDelete:
 		return h.routeDelete(o)
+	case kernel.NetemSet:
+		return h.netemSet(o)
+	case kernel.TBFSet:
+		return h.tbfSet(o)
+	case kernel.QdiscDelete:
+		return h.qdiscDelete(o)
 	case kernel.SysctlSet:
 		return h.sysctlSet(o)
 	case kernel.SysctlRestore:

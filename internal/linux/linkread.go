@@ -12,11 +12,12 @@ import (
 // link is what was read of a link, with the numbers that lead to its peer and master.
 type link struct {
 	kernel.Link
-	peerIndex   int  // IFLA_LINK: of a veth, the index of the other end
-	peerNetns   int  // IFLA_LINK_NETNSID: the number of the other end's namespace
-	peerOutside bool // the other end is in another namespace
-	master      int  // IFLA_MASTER
-	carrier     bool // IFF_LOWER_UP
+	peerIndex   int    // IFLA_LINK: of a veth, the index of the other end
+	peerNetns   int    // IFLA_LINK_NETNSID: the number of the other end's namespace
+	peerOutside bool   // the other end is in another namespace
+	master      int    // IFLA_MASTER
+	carrier     bool   // IFF_LOWER_UP
+	qdisc       string // IFLA_QDISC: the kind of the root queueing discipline
 }
 
 // dying says that a veth's other end is in a namespace that the kernel is taking down: such a
@@ -104,6 +105,8 @@ func parseLink(body []byte) link {
 			l.peerIndex = number(value)
 		case unix.IFLA_LINK_NETNSID:
 			l.peerOutside, l.peerNetns = true, signed(value)
+		case unix.IFLA_QDISC:
+			l.qdisc = text(value)
 		case unix.IFLA_LINKINFO:
 			parseLinkInfo(value, &l.Link)
 		}

@@ -48,6 +48,10 @@ func (h *Host) Snapshot(ctx context.Context, q kernel.Query) (kernel.Snapshot, e
 		s.Nameservers, err = readNameservers()
 		return err
 	})
+	g.Go(func() (err error) {
+		s.Lacking, err = lackingOptions(q.Options)
+		return err
+	})
 	if q.Listeners {
 		g.Go(func() (err error) {
 			s.Listeners, err = readListeners()
@@ -166,8 +170,10 @@ func readRest(c *conn, s *space) (err error) {
 	if s.Addrs, err = readAddrs(c, s.links); err != nil {
 		return err
 	}
-	s.Routes, err = readRoutes(c, s.links)
-	return err
+	if s.Routes, err = readRoutes(c, s.links); err != nil {
+		return err
+	}
+	return readQdiscs(c, s.links)
 }
 
 // finish sorts, so that the same host gives the same value.

@@ -1,0 +1,102 @@
+package linux
+
+import (
+	"bufio"
+	"compress/gzip"
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// modules are those that have what options stand for, by the option's name without CONFIG_.
+var modules = map[string]string{
+	"NET_SCH_NETEM": "sch_netem",
+	"NET_SCH_TBF":   "sch_tbf",
+}
+
+// lackingOptions are those of some options of the kernel's build that the running kernel can't have: it was built without, or as a
+// module that is not installed. Where its configuration is not to be found (/proc/config.gz, /boot/config-RELEASE), there are none.
+func lackingOptions(options []string) ([]string, error) {
+	if len(options) == 0 {
+		return nil, nil
+	}
+	var uts unix.Utsname
+	if err := unix.Uname(&uts); err != nil {
+		return nil, err
+	}
+	release := unix.ByteSliceToString(uts.Release[:])
+	built, err := readOptions(release)
+	if built == nil || err != nil {
+		return nil, err
+	}
+	var lacking []string
+	for _, o := range options {
+		switch built[o] {
+		case "y":
+		case "m":
+			there, err := hasModule(release, modules[o])
+			if err != nil {
+				return nil, err
+			}
+			if !there {
+				lacking = append(lacking, o)
+			}
+		default:
+			lacking = append(lacking, o)
+		}
+	}
+	return lacking, nil
+}
+
+// readOptions reads the configuration of a kernel's build; nil: there is none to be read.
+func readOptions(release string) (map[string]string, error) {
+	f, err := os.Open("/proc/config.gz")
+	zipped := err == nil
+	if errors.Is(err, fs.ErrNotExist) {
+		f, err = os.Open("/boot/config-" + release)
+	}
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	in := io.Reader(f)
+	if zipped {
+		if in, err = gzip.NewReader(f); err != nil {
+			return nil, err
+		}
+	}
+	options := map[string]string{}
+	lines := bufio.NewScanner(in)
+	for lines.Scan() {
+		if rest, ok := strings.CutPrefix(lines.Text(), "CONFIG_"); ok {
+			name, value, _ := strings.Cut(rest, "=")
+			options[name] = value
+		}
+	}
+	return options, lines.Err()
+}
+
+// hasModule reports whether a module is loaded, or installed where modprobe(8) finds it.
+func hasModule(release, name string) (bool, error) {
+	if _, err := os.Stat("/sys/module/" + name); err == nil {
+		return true, nil
+	}
+	for _, folder := range []string{"/lib/modules", "/usr/lib/modules"} {
+		data, err := os.ReadFile(filepath.Join(folder, release, "modules.dep"))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return false, err
+		}
+		if strings.Contains(string(data), "/"+name+".ko") {
+			return true, nil
+		}
+	}
+	return false, nil
+}
