@@ -41,6 +41,8 @@ var scenarios = []struct {
 	{9, "the same, from an image", []string{"nginx-image.yaml"}, "TestNginxImage"},
 	{0, "a router whose software is changed", []string{"router-edit.yaml"}, "TestRouterEdit"},
 	{0, "three servers behind one name", []string{"scale.yaml"}, "TestScale"},
+	{0, "a slow line", []string{"rate.yaml"}, "TestRate"},
+	{0, "a bad line between two offices", []string{"wan.yaml"}, "TestVMWAN"},
 	{0, "programs that end", []string{"lifecycle.yaml"}, "TestLifecycle"},
 	{0, "the truth table of published ports", []string{"truth-table.yaml"}, "TestTruthTable"},
 }

@@ -124,6 +124,9 @@ func attachmentNode(a spec.Attachment) *yaml.Node {
 	m.texts("aliases", a.Aliases)
 	m.text("host_interface", a.HostInterface)
 	m.flag("default_route", a.DefaultRoute)
+	if a.Impair != nil {
+		m.set("impair", impairNode(*a.Impair))
+	}
 	return &m.node
 }
 
@@ -277,11 +280,50 @@ func linkNode(l spec.Link) *yaml.Node {
 		m.text("mac", e.MAC)
 		m.number("mtu", e.MTU)
 		m.flag("up", e.Up)
+		if e.Impair != nil {
+			m.set("impair", impairNode(*e.Impair))
+		}
 		ends.Content = append(ends.Content, m.flow())
 	}
 	m := newMap()
 	m.set("endpoints", ends)
 	return &m.node
+}
+
+func impairNode(i spec.Impair) *yaml.Node {
+	m := newMap()
+	time := func(key string, d time.Duration) {
+		if d != 0 {
+			m.text(key, d.String())
+		}
+	}
+	time("delay", i.Delay)
+	if i.Correlation != 0 {
+		m.text("jitter", fmt.Sprintf("%s %v%%", i.Jitter, i.Correlation))
+	} else {
+		time("jitter", i.Jitter)
+	}
+	m.text("distribution", i.Distribution)
+	m.text("loss", i.Loss.String())
+	m.text("duplicate", i.Duplicate.String())
+	m.text("corrupt", i.Corrupt.String())
+	reorder := i.Reorder.String()
+	if i.Gap != 0 {
+		reorder += fmt.Sprintf(" gap %d", i.Gap)
+	}
+	m.text("reorder", reorder)
+	if i.Rate != 0 {
+		m.text("rate", spec.RateText(i.Rate))
+	}
+	for _, n := range []struct {
+		key   string
+		value int
+	}{{"burst", int(i.Burst)}, {"limit", i.Limit}} {
+		if n.value != 0 {
+			m.number(n.key, n.value)
+		}
+	}
+	return m.flow()
 }
 
 func words[T fmt.Stringer](values []T) []string {

@@ -53,6 +53,7 @@ func network(t testing.TB, m *strings.Builder, name string, enter []string) {
 		return slices.DeleteFunc(strings.Split(out, "\n"), func(l string) bool { return strings.TrimSpace(l) == "" })
 	}
 	section(m, name+": links", normalLinks(run("ip", "-d", "-o", "link", "show")))
+	section(m, name+": qdiscs", normalQdiscs(run("tc", "qdisc", "show")))
 	section(m, name+": addresses", normalAddresses(run("ip", "-o", "address", "show")))
 	for _, family := range []string{"-4", "-6"} {
 		section(m, name+": routes "+family, normalRoutes(run("ip", family, "route", "show", "table", "all")))

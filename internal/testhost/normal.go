@@ -99,3 +99,13 @@ func normalMount(fields []string) string {
 func normalFile(path string) bool {
 	return path == "/run/xtables.lock" || path == "/run/mount" || path == "/run/netns"
 }
+
+// normalQdiscs leaves out how many queues and classes know a queueing discipline.
+func normalQdiscs(lines []string) []string {
+	for i, l := range lines {
+		lines[i] = refcount.ReplaceAllString(l, "")
+	}
+	return lines
+}
+
+var refcount = regexp.MustCompile(` refcnt \d+`)

@@ -70,10 +70,15 @@ type event struct {
 	ImportPath string
 }
 
-// skip is a test that may skip, where its reason contains the text.
+// skip is a test that may skip, where its reason contains the text; with a * at its end, all tests that begin so.
 type skip struct{ test, reason string }
 
-// parseSkips reads lines "TEST: REASON"; # starts a comment.
+func (s skip) covers(test, text string) bool {
+	start, many := strings.CutSuffix(s.test, "*")
+	return strings.Contains(text, s.reason) && (test == s.test || many && strings.HasPrefix(test, start))
+}
+
+// parseSkips reads lines "TEST: REASON" and "TEST*: REASON"; # starts a comment.
 func parseSkips(text string) ([]skip, error) {
 	var list []skip
 	for i, line := range strings.Split(text, "\n") {
@@ -145,7 +150,7 @@ func judge(in io.Reader, expected []skip) (*verdict, error) {
 			if e.Test == "" {
 				continue // a package without tests
 			}
-			if slices.ContainsFunc(expected, func(s skip) bool { return s.test == e.Test && strings.Contains(text(), s.reason) }) {
+			if slices.ContainsFunc(expected, func(s skip) bool { return s.covers(e.Test, text()) }) {
 				v.skipped++
 				continue
 			}
