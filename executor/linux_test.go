@@ -4,6 +4,7 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -20,13 +21,20 @@ import (
 // take about a minute; `-kernel.checks=N` draws more.
 var kernelChecks = flag.Int("kernel.checks", 15, "runs of each property on Linux")
 
+// full: the kernel has everything, as that of scripts/run-in-vm does.
+var full = os.Getenv("TOPO_TEST_FULL_KERNEL") != ""
+
 // onLinux checks a property on this test's machine; false: another process does.
 func onLinux(t *testing.T, property func(*testing.T, *lab)) {
 	t.Parallel()
 	if testhost.Outside(t) {
 		return
 	}
-	if err := flag.Set("rapid.checks", fmt.Sprint(*kernelChecks)); err != nil {
+	checks := *kernelChecks
+	if full { // on one slow CPU
+		checks = (checks + 1) / 2
+	}
+	if err := flag.Set("rapid.checks", fmt.Sprint(checks)); err != nil {
 		t.Fatal(err)
 	}
 	h, err := linux.Open()
@@ -48,7 +56,7 @@ func (l *lab) draw() *rapid.T { return l.TB.(*rapid.T) }
 func TestLinuxUpIsIdempotentAndDownLeavesNothing(t *testing.T) {
 	onLinux(t, func(t *testing.T, l *lab) {
 		before := testhost.Machine(t)
-		f := topogen.Draw(l.draw(), project, topogen.Options{})
+		f := topogen.Draw(l.draw(), project, topogen.Options{Plain: !full})
 		l.up(f)
 		up := l.facts()
 		if p := l.up(f); !p.Empty() {
@@ -64,7 +72,7 @@ func TestLinuxUpIsIdempotentAndDownLeavesNothing(t *testing.T) {
 func TestLinuxChangeEndsAsIfMadeAnew(t *testing.T) {
 	onLinux(t, func(t *testing.T, l *lab) {
 		before := testhost.Machine(t)
-		o := topogen.Options{Stated: true}
+		o := topogen.Options{Stated: true, Plain: !full}
 		a := topogen.Draw(l.draw(), project, o)
 		b := topogen.Change(l.draw(), a, o)
 		wantB := l.wanted(l.up(b))
@@ -88,7 +96,7 @@ func TestLinuxChangeEndsAsIfMadeAnew(t *testing.T) {
 func TestLinuxForeignEdit(t *testing.T) {
 	onLinux(t, func(t *testing.T, l *lab) {
 		before := testhost.Machine(t)
-		f := topogen.Draw(l.draw(), project, topogen.Options{})
+		f := topogen.Draw(l.draw(), project, topogen.Options{Plain: !full})
 		l.up(f)
 		up := l.facts()
 		for range 5 {

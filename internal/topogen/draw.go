@@ -14,6 +14,8 @@ type Options struct {
 	// Stated: every subnet and address is stated, so that equal files give equal machines
 	// whatever stood there before.
 	Stated bool
+	// Plain: nothing that a kernel may have been built without.
+	Plain bool
 }
 
 var sysctlKeys = []string{"net.ipv4.ip_unprivileged_port_start", "net.ipv4.ping_group_range", "net.ipv4.conf.all.rp_filter", "net.ipv6.conf.all.forwarding"}
@@ -156,6 +158,7 @@ func (d *drawing) attachment(bridge string) Attachment {
 	if d.chance("interface", 6) {
 		at.Interface = "if" + bridge
 	}
+	at.Impair = d.impair()
 	return at
 }
 
@@ -237,6 +240,19 @@ func (d *drawing) port(of *Node) Port {
 	return p
 }
 
+// impair is what becomes of the packets of an interface; mostly nothing.
+func (d *drawing) impair() string {
+	if !d.chance("impair", 4) {
+		return ""
+	}
+	texts := []string{"rate: 10mbit", "rate: 1gbit", "rate: 1gbit, burst: 100k, limit: 50"}
+	if !d.o.Plain {
+		texts = append(texts, "delay: 20ms", "delay: 20ms, rate: 10mbit", "loss: 1%", "delay: 5ms, jitter: 1ms 25%, distribution: normal",
+			"loss: gemodel 1% 10%, duplicate: 2% 5%, limit: 70", "delay: 1s, reorder: 25% 50% gap 5, corrupt: 0.1%, rate: 1mbit")
+	}
+	return rapid.SampledFrom(texts).Draw(d.t, "impair text")
+}
+
 func (d *drawing) addLink() {
 	number := free(func(n int) bool {
 		return slices.ContainsFunc(d.f.Links, func(l Link) bool { return l.Number == n })
@@ -251,9 +267,10 @@ func (d *drawing) addLink() {
 		if d.chance("link mac", 6) {
 			l.Ends[i].MAC = d.n("link mac value", 1, 9)
 		}
+		l.Ends[i].Impair = d.impair()
 	}
 	if len(d.f.Bridges) > 0 && d.chance("end on bridge", 5) {
-		l.Ends[1] = End{Node: rapid.SampledFrom(d.f.Bridges).Draw(d.t, "bridge end").Name, Bridge: true}
+		l.Ends[1] = End{Node: rapid.SampledFrom(d.f.Bridges).Draw(d.t, "bridge end").Name, Bridge: true, Impair: d.impair()}
 	}
 	d.f.Links = append(d.f.Links, l)
 }
@@ -303,6 +320,7 @@ func (d *drawing) change() {
 			l.MTU = d.mtu("link mtu", 2)
 			e := &l.Ends[at("end", 2)]
 			e.V4, e.V6, e.Down = !e.V4, d.chance("link v6", 2), d.chance("down", 4)
+			e.Impair = d.impair()
 		}
 	}
 }

@@ -66,6 +66,7 @@ func (e *editor) space(n kernel.Netns) {
 			continue
 		}
 		e.link(n.Name, id, l)
+		e.impair(n.Name, owner, l)
 		for _, a := range n.Addrs {
 			if a.Link == l.Name && !a.Kernel {
 				e.add("deletion of address "+a.Prefix.String()+" of "+id, "address/"+owner+":"+l.Name+"/"+a.Prefix.String(), false,
@@ -86,6 +87,30 @@ func (e *editor) space(n kernel.Netns) {
 		if l.Up {
 			e.add("a route by "+id, "route/"+node+":198.51.100.0/24", true,
 				kernel.RouteReplace{Netns: n.Name, Dst: netip.MustParsePrefix("198.51.100.0/24"), Link: l.Name, Table: kernel.TableMain})
+		}
+	}
+}
+
+// impair edits what a veth's end sends through.
+func (e *editor) impair(netns, owner string, l kernel.Link) {
+	id := "impair/" + owner + ":" + l.Name
+	tbf := kernel.TBF{Rate: 77_000, Burst: 1_000_000, Limit: 9000}
+	switch q := l.Qdisc; {
+	case l.Kind != "veth":
+	case q == nil:
+		e.add("a rate at "+id, id, true, kernel.TBFSet{Netns: netns, Link: l.Name, TBF: tbf})
+	default:
+		e.add("removal of "+id, id, true, kernel.QdiscDelete{Netns: netns, Link: l.Name})
+		if q.TBF != nil {
+			e.add("another rate of "+id, id, true, kernel.TBFSet{Netns: netns, Link: l.Name, Below: q.Below != "", TBF: tbf})
+		}
+		if q.Below != "" {
+			e.add("no rate below "+id, id, true, kernel.QdiscDelete{Netns: netns, Link: l.Name, Below: true})
+		}
+		if q.Netem != nil {
+			netem := *q.Netem
+			netem.Duplicate++
+			e.add("more duplicates by "+id, id, true, kernel.NetemSet{Netns: netns, Link: l.Name, Netem: netem})
 		}
 	}
 }

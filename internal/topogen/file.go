@@ -69,6 +69,7 @@ type Attachment struct {
 	MAC       int  // 0: not stated
 	Alias     string
 	Interface string
+	Impair    string // its keys; "": not stated
 }
 
 // Port is a published port.
@@ -101,6 +102,7 @@ type End struct {
 	V4, V6 bool
 	Down   bool
 	MAC    int // 0: not stated
+	Impair string
 }
 
 // Clone copies a file, so that the copy can be changed.
@@ -265,6 +267,9 @@ func (f *File) nodeKeys(n Node) []string {
 		if at.Interface != "" {
 			keys = append(keys, fmt.Sprintf("interface: %s", at.Interface))
 		}
+		if at.Impair != "" {
+			keys = append(keys, fmt.Sprintf("impair: {%s}", at.Impair))
+		}
 		add(true, "  %s: {%s}", at.Bridge, strings.Join(keys, ", "))
 	}
 	add(!n.linked(f) && len(n.Attached) == 0 && n.Container, "network_mode: none")
@@ -383,6 +388,9 @@ func (l Link) end(i int) string {
 	}
 	if e.MAC != 0 {
 		k = append(k, fmt.Sprintf("mac: \"02:cc:00:00:%02x:%02x\"", l.Number, e.MAC*2+i))
+	}
+	if e.Impair != "" {
+		k = append(k, fmt.Sprintf("impair: {%s}", e.Impair))
 	}
 	return "{" + strings.Join(k, ", ") + "}"
 }
