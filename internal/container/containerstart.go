@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 
 	runc "github.com/containerd/go-runc"
@@ -20,6 +21,14 @@ func (l *launcher) launchContainer(ctx context.Context, p kernel.Process, from o
 	id := started.ContainerID
 	if err := save(started.record); err != nil {
 		return launched{}, err
+	}
+	if privateIDs(p) {
+		in, err := endedInput()
+		if err != nil {
+			return launched{}, err
+		}
+		defer in.Close()
+		io.in = in
 	}
 	runtimes, err := findRuntimes(l.config.Runtime, l.runtimeRoot())
 	if err != nil {
@@ -78,7 +87,7 @@ func containerID(p kernel.Process) string {
 // prepare makes, in the calling thread's new mount namespace, all that the container's mounts come from.
 func (l *launcher) prepare(p kernel.Process, from origin, id string) (b box, release func(), err error) {
 	release = func() {}
-	b = box{Process: p, id: id, hostname: p.Hostname, cgroups: hasCgroups()}
+	b = box{Process: p, id: id, hostname: p.Hostname, cgroups: hasCgroups(), rootfs: "rootfs"}
 	if b.hostView() {
 		b.hidden = []string{l.runDir, l.dataDir}
 	}
@@ -116,7 +125,7 @@ func (l *launcher) prepare(p kernel.Process, from origin, id string) (b box, rel
 		return b, release, err
 	}
 	bundle := l.bundle(p.Node)
-	rootfs := filepath.Join(bundle, "rootfs")
+	rootfs := filepath.Join(bundle, b.rootfs)
 	for _, dir := range []string{rootfs, l.root(p.Node), l.runtimeRoot()} {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return b, release, err
@@ -129,6 +138,14 @@ func (l *launcher) prepare(p kernel.Process, from origin, id string) (b box, rel
 	if !b.hostView() {
 		view.source, view.layers, view.hidden = p.Rootfs, from.layers, nil
 	}
+	if privateIDs(p) {
+		if err := l.mapIDs(&b); err != nil {
+			return b, release, err
+		}
+		defer b.ids.close()
+		rootfs = b.stage.root
+		b.rootfs, view.target, view.ids, view.stage = rootfs, rootfs, b.ids, b.stage
+	}
 	if err := view.mount(); err != nil {
 		return b, release, err
 	}
@@ -140,7 +157,10 @@ func (l *launcher) prepare(p kernel.Process, from origin, id string) (b box, rel
 	if b.account, err = findAccount(root, p.User); err != nil {
 		return b, release, err
 	}
-	if err := l.own(p.Node, b.uid); err != nil {
+	if b.ids != nil && slices.Max(append([]uint32{b.uid, b.gid}, b.groups...)) >= idCount {
+		return b, release, fmt.Errorf("user %q: the container's user namespace has the ids 0 to %d only", p.User, idCount-1)
+	}
+	if err := l.own(p.Node, b.onHost(b.uid)); err != nil {
 		return b, release, err
 	}
 	if err := (volumeStore{l.runDir, l.dataDir}).mountVolumes(&b, bundle, rootfs); err != nil {
@@ -148,6 +168,11 @@ func (l *launcher) prepare(p kernel.Process, from origin, id string) (b box, rel
 	}
 	if err := furnish(root, &b); err != nil {
 		return b, release, err
+	}
+	if b.ids != nil {
+		if err := b.stageMounts(); err != nil {
+			return b, release, err
+		}
 	}
 	if p.ReadOnly {
 		err = view.makeReadOnly() // the runtime does so with / alone

@@ -63,9 +63,16 @@ func execContainer(ctx context.Context, l layout, p kernel.Process, rec record, 
 		}
 	}()
 	rt := ociRuntime{rec.Runtime, l.runtimeRoot()}
-	// Its log has the error of a program that can't be run.
-	err = rt.client("").Exec(context.WithoutCancel(ctx), rec.ContainerID, *spec,
-		&runc.ExecOpts{IO: io, PidFile: pidFile, LogFile: log, Detach: r.Detach, Started: started})
+	run := func() error {
+		// Its log has the error of a program that can't be run.
+		return rt.client("").Exec(context.WithoutCancel(ctx), rec.ContainerID, *spec,
+			&runc.ExecOpts{IO: io, PidFile: pidFile, LogFile: log, Detach: r.Detach, Started: started})
+	}
+	if privateIDs(p) {
+		err = besideNetns(rec.identity, run)
+	} else {
+		err = run()
+	}
 	close(ended)
 	if ctx.Err() != nil {
 		return 0, ctx.Err()
@@ -78,6 +85,23 @@ func execContainer(ctx context.Context, l layout, p kernel.Process, rec record, 
 		return 0, rt.failure(r.Argv[0], log, err)
 	}
 	return exit.Status, nil
+}
+
+// besideNetns runs f on a thread in the network namespace of a process, see [launcher.mapIDs].
+func besideNetns(id identity, f func() error) error {
+	return onThread(func() error {
+		fd, err := id.open()
+		if err != nil {
+			return fmt.Errorf("opening process %d: %w", id.PID, err)
+		}
+		defer fd.close()
+		var serr error
+		err = fd.control(func(n int) { serr = unix.Setns(n, unix.CLONE_NEWNET) })
+		if err := errors.Join(err, serr); err != nil {
+			return fmt.Errorf("entering the network namespace of process %d: %w", id.PID, err)
+		}
+		return f()
+	})
 }
 
 // containerProcess is the program in the words of the OCI: as the container's main one, with what the

@@ -14,7 +14,8 @@ import (
 )
 
 // furnish writes what Docker, too, writes into a container's root.
-func furnish(root *os.Root, b *box) error {
+func furnish(in *os.Root, b *box) error {
+	root := ownedRoot{in, int(b.onHost(0))}
 	if b.Resolv == "" {
 		// The view has no /run, where the host's may lead: show the file itself.
 		if path, err := filepath.EvalSymlinks("/etc/resolv.conf"); err == nil {
@@ -65,7 +66,7 @@ func furnish(root *os.Root, b *box) error {
 // makeTarget makes what a mount is mounted on, as the runtime would; but that can't any more in a part of the
 // view that has become read-only. Below another mount, or behind a link out of this root, it is
 // left to the runtime.
-func makeTarget(root *os.Root, m specs.Mount) {
+func makeTarget(root ownedRoot, m specs.Mount) {
 	target := strings.TrimPrefix(m.Destination, "/")
 	if _, err := root.Stat(target); err == nil {
 		if mode, stated := tmpfsMode(m); stated && m.Type == tmpfsType {
@@ -77,6 +78,7 @@ func makeTarget(root *os.Root, m specs.Mount) {
 		if root.MkdirAll(filepath.Dir(target), 0o755) == nil {
 			if f, err := root.OpenFile(target, os.O_CREATE|os.O_EXCL, 0o644); err == nil {
 				f.Close()
+				_ = root.own(target)
 			}
 		}
 		return
@@ -85,6 +87,48 @@ func makeTarget(root *os.Root, m specs.Mount) {
 	if mode, _ := tmpfsMode(m); m.Type == tmpfsType {
 		_ = root.Chmod(target, mode)
 	}
+}
+
+// ownedRoot is a container's root in which what is made belongs to the container's root user.
+type ownedRoot struct {
+	*os.Root
+	uid int // on the host; his group has the same number
+}
+
+func (r ownedRoot) own(path string) error {
+	if r.uid == 0 {
+		return nil
+	}
+	return r.Lchown(path, r.uid, r.uid)
+}
+
+// Mkdir makes a folder.
+func (r ownedRoot) Mkdir(path string, mode fs.FileMode) error {
+	if err := r.Root.Mkdir(path, mode); err != nil {
+		return err
+	}
+	return r.own(path)
+}
+
+// MkdirAll makes a folder and those above it that are not there.
+func (r ownedRoot) MkdirAll(path string, mode fs.FileMode) error {
+	if info, err := r.Stat(path); err == nil && info.IsDir() {
+		return nil
+	}
+	if above := filepath.Dir(path); above != "." {
+		if err := r.MkdirAll(above, mode); err != nil {
+			return err
+		}
+	}
+	return r.Mkdir(path, mode)
+}
+
+// WriteFile writes a file.
+func (r ownedRoot) WriteFile(path string, data []byte, mode fs.FileMode) error {
+	if err := r.Root.WriteFile(path, data, mode); err != nil {
+		return err
+	}
+	return r.own(path)
 }
 
 // fileMode is a mode in the kernel's bits, inode(7), as package fs has it.

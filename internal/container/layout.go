@@ -22,10 +22,12 @@ const (
 //		supervisor.json    its pid and start time
 //		runtime/           state of the OCI runtime
 //		nodes/NODE/
+//			ids-FIRST      its range of the host's ids, with a user namespace of its own
 //			process.json   the process as it was started: kernel.Process
 //			state.json     what became of it: record
 //			stdout, stderr FIFOs
 //			bundle/        OCI bundle of a container
+//	RUN/root/              where containers with a user namespace of their own have their root, see [stage]: empty
 //	DATA/projects/PROJECT/
 //		supervisor.log
 //		nodes/NODE/
@@ -56,6 +58,8 @@ func (l layout) stateFile(node string) string   { return l.run("nodes", node, "s
 func (l layout) bundle(node string) string      { return l.run("nodes", node, "bundle") }
 func (l layout) log(node string) string         { return l.data("nodes", node, "log") }
 func (l layout) root(node string) string        { return l.data("nodes", node, "root") }
+
+func (l layout) stagedRoot() string { return filepath.Join(l.runDir, "root") }
 
 // fifo is where a node's process writes a stream, "stdout" or "stderr".
 func (l layout) fifo(node, stream string) string { return l.run("nodes", node, stream) }
@@ -97,6 +101,7 @@ func makeFolder(dir string) (err error) {
 // removeNode removes everything of a node, and the folders above that are empty then.
 func (l layout) removeNode(node string) error {
 	err := errors.Join(os.RemoveAll(l.data("nodes", node)), os.RemoveAll(l.run("nodes", node)))
+	err = errors.Join(err, l.leaveIDs())
 	removeEmpty(l.data("nodes"), l.run("nodes"))
 	return err
 }

@@ -30,7 +30,13 @@ func (e *Engine) Observe(ctx context.Context, project string) (kernel.Supervisor
 			if p.Container && rec.Status == kernel.Running {
 				p.Limits = liveLimits(cgroupDir, rec.ContainerID, p.Limits)
 			}
-			states = append(states, rec.state(p))
+			s := rec.state(p)
+			if privateIDs(p) {
+				if s.FirstID, err = l.claimedIDs(node); err != nil {
+					return kernel.Supervisor{}, nil, err
+				}
+			}
+			states = append(states, s)
 		}
 	}
 	return kernel.Supervisor{PID: supervisor.PID}, states, nil

@@ -19,8 +19,8 @@ import (
 // A process has its end open for reading, too, so that it never gets SIGPIPE while nobody reads; it
 // waits when 64 KiB are full, until a reader is back.
 
-// stdio is a process's output, as [runc.IO]; its input is /dev/null.
-type stdio struct{ out, err *os.File }
+// stdio is a process's output, as [runc.IO]; its input is /dev/null, unless there is another one.
+type stdio struct{ out, err, in *os.File }
 
 // makeOutput makes a node's FIFOs and opens the process's ends.
 func makeOutput(l layout, node string) (stdio, error) {
@@ -35,10 +35,10 @@ func makeOutput(l layout, node string) (stdio, error) {
 			files[i], err = os.OpenFile(path, os.O_RDWR, 0)
 		}
 		if err != nil {
-			return stdio{}, errors.Join(fmt.Errorf("making FIFO %s: %w", path, err), stdio{files[0], files[1]}.Close())
+			return stdio{}, errors.Join(fmt.Errorf("making FIFO %s: %w", path, err), stdio{out: files[0], err: files[1]}.Close())
 		}
 	}
-	return stdio{files[0], files[1]}, nil
+	return stdio{out: files[0], err: files[1]}, nil
 }
 
 var streams = []string{"stdout", "stderr"}
@@ -54,7 +54,22 @@ func (l *launcher) own(node string, uid uint32) error {
 }
 
 // Set gives a command the output.
-func (s stdio) Set(c *exec.Cmd) { c.Stdout, c.Stderr = s.out, s.err }
+func (s stdio) Set(c *exec.Cmd) {
+	c.Stdout, c.Stderr = s.out, s.err
+	if s.in != nil {
+		c.Stdin = s.in
+	}
+}
+
+// endedInput is an input that has nothing to read, and is not the host's /dev/null: crun 1.8.1 gives its input to the
+// container's user, and in a user namespace that is the host's own device.
+func endedInput() (*os.File, error) {
+	in, end, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	return in, end.Close()
+}
 
 // Stdin is none.
 func (s stdio) Stdin() io.WriteCloser { return nil }

@@ -23,7 +23,8 @@ const (
 )
 
 // Reexec runs a hidden command when this process was started as one: the supervisor
-// (argv[0] "topo-supervisor") or the init of a container (argv[1] "topo-init"). It must be called first in main;
+// (argv[0] "topo-supervisor"), the init of a container (argv[1] "topo-init") or what holds a user namespace
+// open (argv[0] "topo-idmap"). It must be called first in main;
 // when handled, the process ends with code.
 func Reexec() (handled bool, code int) {
 	switch {
@@ -36,6 +37,8 @@ func Reexec() (handled bool, code int) {
 		ready := os.NewFile(readyFD, "ready")
 		unix.CloseOnExec(readyFD)
 		return true, superviseMain(l, c, ready)
+	case os.Args[0] == mapName:
+		return true, mapMain()
 	case os.Args[0] == initPath && len(os.Args) > 2 && os.Args[1] == initName:
 		return true, initMain(os.Args[2:])
 	}

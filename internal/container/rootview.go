@@ -27,6 +27,11 @@ type rootView struct {
 	hidden []string // folders of the host with no place in the view
 	layers []string // an image's folders, the uppermost first: they are viewed, and no source
 	parts  []string // what is mounted in the view, below its root
+
+	// With a user namespace: how the files' owners are shown, and where what is shown so is mounted. What the container writes
+	// has the owners in store that it has on the host.
+	ids   *idMap
+	stage *stage
 }
 
 // pseudo are file systems that are windows on the kernel, not places for files.
@@ -49,7 +54,11 @@ func (v *rootView) mount() error {
 		return err
 	}
 	below := v.below(mounts)
-	if err := v.root(v.source, v.source); err != nil {
+	lower, err := v.lower(v.source)
+	if err != nil {
+		return err
+	}
+	if err := v.root(v.source, lower); err != nil {
 		return err
 	}
 	for i, path := range below {
@@ -73,6 +82,10 @@ func (v *rootView) mountLayers() error {
 	// All options of a mount have one page together: 127 layers, which Docker takes, only have room by short names.
 	lowers := make([]string, len(layers))
 	for i, layer := range layers {
+		layer, err := v.lower(layer)
+		if err != nil {
+			return err
+		}
 		dir, err := os.Open(layer)
 		if err != nil {
 			return fmt.Errorf("opening a layer of the image: %w", err)
@@ -81,6 +94,14 @@ func (v *rootView) mountLayers() error {
 		lowers[i] = "/proc/self/fd/" + strconv.Itoa(int(dir.Fd()))
 	}
 	return v.root("the image", lowers...)
+}
+
+// lower is what an overlay takes in the place of a folder: the same without what is mounted below it, with its owners mapped.
+func (v rootView) lower(path string) (string, error) {
+	if v.ids == nil {
+		return path, nil
+	}
+	return v.stage.show(v.ids, path, 0)
 }
 
 // root mounts the overlay that the others are in.
@@ -103,6 +124,9 @@ func (v rootView) root(what string, lowers ...string) error {
 // below are the mounts that get an overlay of their own, those around others first.
 func (v rootView) below(mounts []mountPoint) []string {
 	hidden := v.hidden
+	if v.stage != nil {
+		hidden = append([]string{v.stage.dir}, hidden...)
+	}
 	if v.source == "/" {
 		hidden = append([]string{"/proc", "/sys", "/dev", "/run"}, hidden...)
 	}
@@ -130,6 +154,10 @@ func (v *rootView) layer(path, name string) error {
 		return nil // hidden by a mount around it
 	}
 	v.parts = append(v.parts, at)
+	// What can't be mapped has the owners that it has on the host: nobody, to the container.
+	if lower, err := v.lower(path); err == nil {
+		path = lower
+	}
 	if info.IsDir() && v.overlay(at, name, path) == nil {
 		return nil
 	}

@@ -9,6 +9,7 @@ import (
 	"sync"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
 
 	"topo/internal/kernel"
 )
@@ -45,6 +46,12 @@ type box struct {
 	hidden   []string
 	cgroups  bool   // the host has cgroups
 	self     string // topo's own program, for the init
+	rootfs   string // where its root is mounted; relative to the bundle
+
+	// Of a container with a user namespace of its own only.
+	ids   *idMap
+	stage *stage
+	sys   string // where the /sys is that it shows
 }
 
 // hostView reports whether the container's root is a view of the host's.
@@ -69,7 +76,7 @@ func (b box) spec() (*specs.Spec, error) {
 	s := &specs.Spec{
 		Version:  ociVersion,
 		Hostname: b.hostname,
-		Root:     &specs.Root{Path: "rootfs", Readonly: b.ReadOnly},
+		Root:     &specs.Root{Path: b.rootfs, Readonly: b.ReadOnly},
 		Process:  b.process(b.Argv, b.Dir, containerEnv(b.account, b.hostname), b.Env),
 		Mounts:   b.mounts(),
 		Linux: &specs.Linux{
@@ -89,6 +96,11 @@ func (b box) spec() (*specs.Spec, error) {
 	} else {
 		s.Linux.MaskedPaths = slices.Concat(s.Linux.MaskedPaths, maskedPaths, throttlePaths())
 		s.Linux.ReadonlyPaths = readonlyPaths
+	}
+	if b.ids != nil {
+		s.Linux.Namespaces = append(s.Linux.Namespaces, specs.LinuxNamespace{Type: specs.UserNamespace})
+		s.Linux.UIDMappings = []specs.LinuxIDMapping{{ContainerID: 0, HostID: b.ids.first, Size: idCount}}
+		s.Linux.GIDMappings = s.Linux.UIDMappings
 	}
 	for _, m := range b.Mounts {
 		// A mount can only receive or send on what is mounted when its root does.
@@ -133,6 +145,9 @@ func (b box) mounts() []specs.Mount {
 		{Destination: "/dev/mqueue", Type: "mqueue", Source: "mqueue", Options: []string{"nosuid", "noexec", "nodev"}},
 		{Destination: "/sys", Type: "sysfs", Source: "sysfs", Options: []string{"nosuid", "noexec", "nodev", access}},
 	}
+	if b.ids != nil {
+		list[len(list)-1] = bind(b.sys, "/sys", "ro", "nosuid", "noexec", "nodev")
+	}
 	if b.cgroups {
 		list = append(list, specs.Mount{Destination: "/sys/fs/cgroup", Type: "cgroup", Source: "cgroup", Options: []string{"nosuid", "noexec", "nodev", "relatime", access}})
 	}
@@ -165,6 +180,11 @@ func (b box) mounts() []specs.Mount {
 		}
 		list = append(list, bind(m.Source, filepath.Clean(m.Target), append(options, propagation)...))
 	}
+	if b.ids != nil {
+		for i := range list {
+			list[i].Options = append(list[i].Options, lockedOptions(list[i])...)
+		}
+	}
 	// What is mounted in another mount comes after it, in whatever order the file has them.
 	slices.SortStableFunc(list[defaults:], func(x, y specs.Mount) int { return cmp.Compare(depth(x.Destination), depth(y.Destination)) })
 	return list
@@ -177,6 +197,28 @@ func tmpfs(m kernel.Mount, options ...string) specs.Mount {
 		options = append(options, "size="+strconv.FormatInt(m.Size, 10))
 	}
 	return specs.Mount{Destination: filepath.Clean(m.Target), Type: "tmpfs", Source: "tmpfs", Options: options}
+}
+
+// lockedOptions are those that a mount has because its source has them: in a user namespace they can't be taken off, and runc 1.1.5
+// would try to when it makes the mount read-only (mount_namespaces(7), "Restrictions on mount namespaces").
+func lockedOptions(m specs.Mount) []string {
+	var fs unix.Statfs_t
+	if m.Type != "bind" || unix.Statfs(m.Source, &fs) != nil {
+		return nil
+	}
+	var options []string
+	for _, o := range []struct {
+		flag int64
+		name string
+	}{
+		{unix.ST_RDONLY, "ro"}, {unix.ST_NOSUID, "nosuid"}, {unix.ST_NODEV, "nodev"}, {unix.ST_NOEXEC, "noexec"},
+		{unix.ST_NOATIME, "noatime"}, {unix.ST_NODIRATIME, "nodiratime"}, {unix.ST_RELATIME, "relatime"},
+	} {
+		if fs.Flags&o.flag != 0 && !slices.Contains(m.Options, o.name) {
+			options = append(options, o.name)
+		}
+	}
+	return options
 }
 
 func bind(source, target string, options ...string) specs.Mount {

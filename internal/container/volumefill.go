@@ -28,7 +28,7 @@ func (s volumeStore) mountVolumes(b *box, bundle, rootfs string) error {
 		if m.NoCopy || m.Subpath != "" {
 			from = nothing
 		}
-		err := s.ready(m.Source, from)
+		err := s.ready(m.Source, from, b.ids)
 		source := s.path(m.Source, "data")
 		if err == nil && m.Subpath != "" {
 			at := filepath.Join(bundle, "volume"+strconv.Itoa(i))
@@ -92,7 +92,9 @@ func threadFile(f *os.File) string { return "/proc/thread-self/fd/" + strconv.It
 // (copy), which gets another name once it is complete (fill), and from there it is moved. Whoever
 // mounts the volume next finishes the moving first. The folder that containers have mounted (data) stays the same
 // all along, for those that have mounted the empty volume.
-func (s volumeStore) ready(name string, from func() (*os.File, error)) error {
+//
+// With ids, the owners of the folder are those of a range, and those on disk the container's own.
+func (s volumeStore) ready(name string, from func() (*os.File, error), ids *idMap) error {
 	unlock, same, err := lockFolder(s.path(name))
 	if errors.Is(err, fs.ErrNotExist) || err == nil && !same {
 		return errors.New("there is no such volume")
@@ -123,7 +125,12 @@ func (s volumeStore) ready(name string, from func() (*os.File, error)) error {
 	if err := os.RemoveAll(unfinished); err != nil {
 		return err
 	}
-	if err := copyTree(unfinished, source); err != nil {
+	volume, err := ids.tree(s.path(name), 0)
+	if err != nil {
+		return err
+	}
+	defer volume.Close()
+	if err := copyTree(filepath.Join(threadFile(volume), "copy"), source); err != nil {
 		return errors.Join(fmt.Errorf("filling it: %w", err), os.RemoveAll(unfinished))
 	}
 	if err := os.Rename(unfinished, s.path(name, "fill")); err != nil {

@@ -216,7 +216,7 @@ func TestFillToBeKilled(t *testing.T) {
 	if root == "" {
 		return // this is no such process
 	}
-	if err := New(Config{}).volumes().ready("v", folder(root)); err != nil {
+	if err := New(Config{}).volumes().ready("v", folder(root), nil); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -270,7 +270,7 @@ func TestKilledWhileFilling(t *testing.T) {
 				t.Errorf("killed at %v: the volume has %d files of a copy that was not complete", at, len(in))
 			}
 		}
-		if err := s.ready("v", folder(root)); err != nil {
+		if err := s.ready("v", folder(root), nil); err != nil {
 			t.Fatal(err)
 		}
 		if got := described(t, s.path("v", "data")); got != want {
@@ -300,7 +300,7 @@ func TestFillingReplacesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	testhost.Run(t, "sh", "-c", `cd "$0"; mkdir -p fill/dir; echo theirs > fill/file; echo more > fill/other; echo ours > data/file; mkdir data/dir; echo x > data/dir/x`, s.path("v"))
-	if err := s.ready("v", nothing); err != nil {
+	if err := s.ready("v", nothing, nil); err != nil {
 		t.Fatal(err)
 	}
 	if got := testhost.Run(t, "sh", "-c", `cd "$0"; cat file other dir/x; ls ..`, s.path("v", "data")); got != "ours\nmore\nx\ndata\nvolume.json\n" {
@@ -326,7 +326,7 @@ func TestFillingFromSeveralFileSystems(t *testing.T) {
 	if err := e.Do(t.Context(), kernel.VolumeCreate{Name: "v", Project: "lab"}); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.ready("v", folder(root)); err != nil {
+	if err := s.ready("v", folder(root), nil); err != nil {
 		t.Fatal(err)
 	}
 	got := testhost.Run(t, "sh", "-c", `cd "$0"; cat one two sub/one sub/two file; test one -ef two && test sub/one -ef sub/two && echo linked`, s.path("v", "data"))

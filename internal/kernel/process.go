@@ -60,7 +60,15 @@ type Process struct {
 	Log     LogLimits `json:"log"`
 	// DependsOn is for commands that stop and start processes in their order.
 	DependsOn []Dependency `json:"depends_on,omitempty"`
+	// UsernsMode says whose ids a container has: "" the host's.
+	UsernsMode UsernsMode `json:"userns_mode,omitempty"`
 }
+
+// UsernsMode is in which user namespace a container is.
+type UsernsMode string
+
+// PrivateUserns is a user namespace of the container's own.
+const PrivateUserns UsernsMode = "private"
 
 // Mount is something that is mounted in a node.
 type Mount struct {
@@ -161,6 +169,8 @@ type ProcessState struct {
 	RestartAt time.Time `json:"restart_at,omitzero"`  // of a restarting one
 	// Image is what the image says that it was started from.
 	Image *ImageConfig `json:"image,omitempty"`
+	// FirstID is the host's id that is 0 in a container with a user namespace of its own.
+	FirstID uint32 `json:"first_id,omitempty"`
 }
 
 // Condition is what a dependent waits for (depends_on of compose-spec).
