@@ -37,6 +37,36 @@ func (l *lab) exec(r ExecRequest) (code int, stdout, stderr string) {
 	return code, out.String(), errs.String()
 }
 
+// crun 1.8.1 gives what it execs its input and output; the host's /dev/null is not to be given away.
+func TestExecLeavesTheHostsNull(t *testing.T) {
+	everywhere(t, func(l *lab, p kernel.Process) {
+		p.Argv = []string{"sleep", "1000"}
+		for _, mode := range []kernel.UsernsMode{"", kernel.PrivateUserns} {
+			p.UsernsMode = mode
+			l.start(p)
+			null, err := os.OpenFile("/dev/null", os.O_RDWR, 0)
+			if err != nil {
+				l.Fatal(err)
+			}
+			r := ExecRequest{Project: l.project, Node: "n", User: "7654", Argv: []string{"sh", "-c", "cat; echo x > /dev/null; echo $0"}}
+			for _, detach := range []bool{false, true} {
+				r.Detach, r.Interactive, r.Stdin, r.Stdout, r.Stderr = detach, true, null, null, null
+				if code, err := l.Exec(l.Context(), r); code != 0 || err != nil {
+					l.Errorf("detach %t: %d, %v", detach, code, err)
+				}
+			}
+			null.Close()
+			if code, _, stderr := l.exec(r); code != 0 {
+				l.Errorf("%d, %s", code, stderr)
+			}
+			if got := testhost.Run(l, "stat", "-c", "%u", "/dev/null"); got == "7654\n" {
+				l.Error("the host's /dev/null was given to the user")
+			}
+			l.do(kernel.ProcessStop{Project: l.project, Node: "n"})
+		}
+	})
+}
+
 func TestExec(t *testing.T) {
 	everywhere(t, func(l *lab, p kernel.Process) {
 		p.Argv, p.Env, p.Hostname, p.Dir = []string{"sleep", "1000"}, []string{"A=1", "B=2"}, "web", "/etc"

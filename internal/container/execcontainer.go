@@ -38,10 +38,18 @@ func execContainer(ctx context.Context, l layout, p kernel.Process, rec record, 
 		return 0, err
 	}
 	defer closeStdin()
-	var io runc.IO = execIO{stdin, r.Stdout, r.Stderr, r.patience}
-	if r.Detach {
-		if io, err = runc.NewNullIO(); err != nil {
-			return 0, err
+	null, err := ownNull(rec.PID)
+	if err != nil {
+		return 0, err
+	}
+	defer null.Close()
+	files := execIO{stdin, r.Stdout, r.Stderr, r.patience}
+	if stdin == nil || isNull(stdin) || r.Detach {
+		files.stdin = null
+	}
+	for _, w := range []*io.Writer{&files.stdout, &files.stderr} {
+		if f, ok := (*w).(*os.File); r.Detach || ok && isNull(f) {
+			*w = null
 		}
 	}
 	// The runtime's process passes signals on to the program, and ends with its code.
@@ -66,7 +74,7 @@ func execContainer(ctx context.Context, l layout, p kernel.Process, rec record, 
 	run := func() error {
 		// Its log has the error of a program that can't be run.
 		return rt.client("").Exec(context.WithoutCancel(ctx), rec.ContainerID, *spec,
-			&runc.ExecOpts{IO: io, PidFile: pidFile, LogFile: log, Detach: r.Detach, Started: started})
+			&runc.ExecOpts{IO: files, PidFile: pidFile, LogFile: log, Detach: r.Detach, Started: started})
 	}
 	if privateIDs(p) {
 		err = besideNetns(rec.identity, run)
@@ -127,6 +135,27 @@ func (r ExecRequest) containerProcess(p kernel.Process, rec record) (*specs.Proc
 	spec := b.process(r.Argv, or(r.Dir, p.Dir), containerEnv(b.account, b.hostname), p.Env, r.Env)
 	spec.Terminal = r.TTY
 	return spec, nil
+}
+
+// ownNull opens a container's own /dev/null: crun 1.8.1 makes the input and output of what it execs that of its user, and
+// the host's /dev/null with it. The host's is taken where a container has made something else of its own.
+func ownNull(pid int) (*os.File, error) {
+	const host = "/dev/null"
+	f, err := openIn("/proc/"+strconv.Itoa(pid)+"/root", host, unix.O_NOFOLLOW)
+	if err != nil {
+		return os.OpenFile(host, os.O_RDWR, 0)
+	}
+	defer f.Close()
+	if !isNull(f) {
+		return os.OpenFile(host, os.O_RDWR, 0)
+	}
+	return os.OpenFile("/proc/self/fd/"+strconv.Itoa(int(f.Fd())), os.O_RDWR, 0)
+}
+
+func isNull(f *os.File) bool {
+	var st unix.Stat_t
+	err := unix.Fstat(int(f.Fd()), &st)
+	return err == nil && st.Mode&unix.S_IFMT == unix.S_IFCHR && st.Rdev == unix.Mkdev(1, 3)
 }
 
 // resizing is send, but SIGWINCH gives the program's terminal the size of the caller's: crun 1.8.1 passes the signal on,
