@@ -113,7 +113,12 @@ func (l *launcher) prepare(p kernel.Process, from origin, id string) (b box, rel
 		// The runtime has no /run/netns, but it has our open file.
 		b.netns = "/proc/" + strconv.Itoa(os.Getpid()) + "/fd/" + strconv.Itoa(int(netns.Fd()))
 	}
-	if b.Mounts, err = resolveMounts(p.Mounts); err != nil {
+	if privateIDs(p) {
+		if b.firstID, err = l.claimIDs(p.Node); err != nil {
+			return b, release, fmt.Errorf("finding ids for the user namespace of %s: %w", p.Node, err)
+		}
+	}
+	if b.Mounts, err = resolveMounts(p.Mounts, b.firstID); err != nil {
 		return b, release, err
 	}
 	place, err := grabShared(b.Mounts)

@@ -18,7 +18,8 @@ import (
 
 // TestEscape tries to get out of a container, as its main process and by exec. That the same tries go through in a
 // privileged one shows that it is the confinement that stops them, and not a mistake in how they are made. Those that
-// don't go through there either are stopped by what a privileged container has, too: its namespaces and its root.
+// don't go through there either are stopped by what a privileged container has, too: its namespaces and its root. With a user
+// namespace they are made twice: with all else that confines, and with nothing else.
 func TestEscape(t *testing.T) {
 	boxes(t, func(l *lab) {
 		self, err := os.Executable()
@@ -28,20 +29,19 @@ func TestEscape(t *testing.T) {
 		env, clean := tryEnv(l)
 		defer clean()
 		host := onHost(l, self, env)
-		for _, privileged := range []bool{false, true} {
+		for _, way := range []confinementOf{confinedByDefault, confinedByIDs, confinedByIDsAlone, privileged} {
 			p := kernel.Process{
-				Node: "n", Container: true, Init: true, Privileged: privileged, Env: env,
+				Node: "n", Container: true, Init: true, Env: env,
 				Mounts: []kernel.Mount{
 					{Source: self, Target: tryPath, ReadOnly: true},
 					{Source: hostNet, Target: hostNet},
+					{Source: hostFile, Target: hostFile},
 				},
 			}
+			way.confine(&p)
 			want := map[string]string{}
 			for _, t := range tries {
-				want[t.name] = t.want
-				if privileged {
-					want[t.name] = t.privileged
-				}
+				want[t.name] = way.want(t)
 				// A kernel without the file has it in no container either.
 				if want[t.name] == "host" || host[t.name] == "ENOENT" && strings.HasPrefix(t.name, "/proc/") {
 					want[t.name] = host[t.name]
@@ -50,7 +50,7 @@ func TestEscape(t *testing.T) {
 			main := p
 			main.Argv = []string{tryPath}
 			l.start(main)
-			compareTries(l, privileged, "main process", want, l.logged("n"))
+			compareTries(l, way, "main process", want, l.logged("n"))
 			l.do(kernel.ProcessStop{Project: l.project, Node: "n"})
 
 			p.Argv = []string{"sleep", "1000"}
@@ -59,19 +59,60 @@ func TestEscape(t *testing.T) {
 			if code != 0 {
 				l.Fatalf("exec: %d %s", code, stderr)
 			}
-			compareTries(l, privileged, "exec", want, out)
+			compareTries(l, way, "exec", want, out)
 			l.do(kernel.ProcessStop{Project: l.project, Node: "n"})
 		}
-		if _, err := os.Stat("/etc/topo-try"); err == nil {
-			l.Error("a container wrote the host's /etc")
+		if _, err := os.Stat("/usr/topo-try"); err == nil {
+			l.Error("a container wrote the host's /usr")
 		}
 	})
 }
 
-func compareTries(l *lab, privileged bool, by string, want map[string]string, printed string) {
+// confinementOf is what holds the container of the tries in.
+type confinementOf string
+
+const (
+	confinedByDefault  confinementOf = "by default"
+	confinedByIDs      confinementOf = "with a user namespace"
+	confinedByIDsAlone confinementOf = "with a user namespace alone"
+	privileged         confinementOf = "privileged"
+)
+
+func (c confinementOf) confine(p *kernel.Process) {
+	if c == confinedByIDs || c == confinedByIDsAlone {
+		p.UsernsMode = kernel.PrivateUserns
+	}
+	if c == confinedByIDsAlone {
+		p.CapAdd, p.SecurityOpt = []string{"ALL"}, []string{"seccomp=unconfined", "no-new-privileges:false"}
+	}
+	p.Privileged = c == privileged
+}
+
+func (c confinementOf) want(t try) string {
+	switch c {
+	case privileged:
+		return t.privileged
+	case confinedByIDsAlone:
+		return t.private
+	}
+	return t.want
+}
+
+// is reports whether a result is what it should be. With a user namespace, too, a try may be stopped earlier, or at all, for want of rights.
+func (c confinementOf) is(got, want string) bool {
+	return got == want || want == "any" || c == confinedByIDs && (got == "EPERM" || got == "EACCES")
+}
+
+func compareTries(l *lab, c confinementOf, by string, want map[string]string, printed string) {
 	l.Helper()
-	if diff := cmp.Diff(want, parseTries(printed)); diff != "" {
-		l.Errorf("privileged %t, %s (-want +got):\n%s", privileged, by, diff)
+	got := parseTries(printed)
+	for name, result := range got {
+		if c.is(result, want[name]) {
+			got[name] = want[name]
+		}
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		l.Errorf("%s, %s (-want +got):\n%s", c, by, diff)
 	}
 }
 
@@ -84,6 +125,9 @@ func parseTries(printed string) map[string]string {
 	return got
 }
 
+// hostFile is of the host's root, who alone may write it.
+const hostFile = "/run/topo-host-file"
+
 // hostNet is where the host's network namespace is mounted, so that a container can be given a handle on it.
 const hostNet = "/run/topo-host-net"
 
@@ -94,6 +138,9 @@ func tryEnv(l *lab) (env []string, clean func()) {
 		l.Fatal(err)
 	}
 	testhost.Run(l, "mount", "--bind", "/proc/self/ns/net", hostNet)
+	if err := os.WriteFile(hostFile, nil, 0o644); err != nil {
+		l.Fatal(err)
+	}
 
 	// A pid that no process of a container comes to have.
 	const high = 20000
@@ -107,12 +154,12 @@ func tryEnv(l *lab) (env []string, clean func()) {
 	}
 	env = []string{
 		tryDisk + "=" + hostDisk(l), tryProcess + "=" + strconv.Itoa(sleep.Process.Pid), tryHostNet + "=" + hostNet,
-		trySocket + "=" + l.layout(l.project).socket(),
+		trySocket + "=" + l.layout(l.project).socket(), tryFile + "=" + hostFile,
 	}
 	return env, func() {
 		_, _ = sleep.Process.Kill(), sleep.Wait()
 		testhost.Run(l, "umount", hostNet)
-		testhost.Run(l, "rm", hostNet)
+		testhost.Run(l, "rm", hostNet, hostFile)
 	}
 }
 
@@ -163,7 +210,7 @@ func TestTriesAreDocumented(t *testing.T) {
 		if privileged == "host" {
 			privileged = "as outside"
 		}
-		fmt.Fprintf(&want, "| %s | %s | %s | %s |\n", t.name, t.want, t.why, privileged)
+		fmt.Fprintf(&want, "| %s | %s | %s | %s | %s |\n", t.name, t.want, t.why, privileged, t.private)
 	}
 	if !strings.Contains(string(page), want.String()) {
 		t.Errorf("docs/security.md has not this table:\n%s", want.String())

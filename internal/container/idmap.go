@@ -17,8 +17,7 @@ import (
 //
 // This host's root has an id in it, too, the one above the range: so that topo can write by such a mount.
 type idMap struct {
-	first uint32
-	ns    *os.File // a user namespace; the kernel takes the numbers from it, and nothing is ever in it
+	ns *os.File // a user namespace; the kernel takes the numbers from it, and nothing is ever in it
 }
 
 // mapName is the hidden command that is in a user namespace until that has been opened.
@@ -55,7 +54,7 @@ func makeIDMap(self string, first uint32, start func(*exec.Cmd) (wait func(), er
 	if err != nil {
 		return nil, fmt.Errorf("opening a user namespace: %w", err)
 	}
-	return &idMap{first, ns}, nil
+	return &idMap{ns}, nil
 }
 
 func (m *idMap) close() { _ = m.ns.Close() }

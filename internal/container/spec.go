@@ -49,9 +49,10 @@ type box struct {
 	rootfs   string // where its root is mounted; relative to the bundle
 
 	// Of a container with a user namespace of its own only.
-	ids   *idMap
-	stage *stage
-	sys   string // where the /sys is that it shows
+	firstID uint32 // what its root is on the host
+	ids     *idMap
+	stage   *stage
+	sys     string // where the /sys is that it shows
 }
 
 // hostView reports whether the container's root is a view of the host's.
@@ -99,7 +100,7 @@ func (b box) spec() (*specs.Spec, error) {
 	}
 	if b.ids != nil {
 		s.Linux.Namespaces = append(s.Linux.Namespaces, specs.LinuxNamespace{Type: specs.UserNamespace})
-		s.Linux.UIDMappings = []specs.LinuxIDMapping{{ContainerID: 0, HostID: b.ids.first, Size: idCount}}
+		s.Linux.UIDMappings = []specs.LinuxIDMapping{{ContainerID: 0, HostID: b.firstID, Size: idCount}}
 		s.Linux.GIDMappings = s.Linux.UIDMappings
 	}
 	for _, m := range b.Mounts {

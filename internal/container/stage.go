@@ -94,15 +94,11 @@ func attach(tree *os.File, at string) error {
 
 // mapIDs gives a container ids of its own, and a stage in the calling thread's mount namespace.
 func (l *launcher) mapIDs(b *box) error {
-	first, err := l.claimIDs(b.Node)
-	if err != nil {
-		return fmt.Errorf("finding ids for the user namespace of %s: %w", b.Node, err)
-	}
 	self, err := l.config.program()
 	if err != nil {
 		return err
 	}
-	b.ids, err = makeIDMap(self, first, func(c *exec.Cmd) (func(), error) {
+	b.ids, err = makeIDMap(self, b.firstID, func(c *exec.Cmd) (func(), error) {
 		exit, err := l.reaper.Start(c)
 		return func() { _, _ = l.reaper.Wait(c, exit) }, err
 	})
@@ -138,12 +134,7 @@ func enterNetns(path string) error {
 }
 
 // onHost is what an id of the container is on the host.
-func (b box) onHost(id uint32) uint32 {
-	if b.ids == nil {
-		return id
-	}
-	return b.ids.first + id
-}
+func (b box) onHost(id uint32) uint32 { return b.firstID + id }
 
 // stageMounts puts the sources of the container's mounts on its stage. A volume's files have in the container the owners that they
 // have on disk, as in any other container; those of a folder or file of the host belong there to whom they belong on

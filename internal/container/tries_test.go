@@ -33,43 +33,46 @@ const (
 	tryDisk    = "TRY_DISK"    // NAME:MAJOR:MINOR of a disk of the host
 	tryProcess = "TRY_PROCESS" // pid of a process of the host, in the host's PID namespace
 	tryHostNet = "TRY_HOSTNET" // a handle on the host's network namespace
+	tryFile    = "TRY_FILE"    // a file of the host's root, mounted
 	trySocket  = "TRY_SOCKET"  // topo's control socket, as the host has it
 )
 
 // try is something that a program does to get out. why says what stops it; privileged, what a privileged container gets:
-// "host" is what root gets outside of any container.
+// "host" is what root gets outside of any container. private is what a container gets that has a user namespace of its own, all
+// capabilities, and no seccomp profile: "any" is what depends on how the kernel is built.
 type try struct {
 	name       string
 	want       string // "ok", or the errno's name
 	why        string
 	privileged string
+	private    string
 	do         func() error
 }
 
 var tries = []try{
-	{"mount", "EPERM", "CAP_SYS_ADMIN, seccomp", "ok", func() error {
+	{"mount", "EPERM", "CAP_SYS_ADMIN, seccomp", "ok", "ok", func() error {
 		return unix.Mount("none", "/mnt", "tmpfs", 0, "")
 	}},
-	{"umount of a masked file", "EPERM", "CAP_SYS_ADMIN, seccomp", "EINVAL", func() error { // nothing is mounted there
-		return unix.Unmount("/proc/keys", unix.MNT_DETACH)
+	{"umount of a masked file", "EPERM", "CAP_SYS_ADMIN, seccomp", "EINVAL", "ok", func() error { // nothing is mounted there
+		return unix.Unmount("/proc/interrupts", unix.MNT_DETACH)
 	}},
-	{"remount of /proc/sys", "EPERM", "CAP_SYS_ADMIN, seccomp", "EINVAL", func() error { // it is no mount of its own
+	{"remount of /proc/sys", "EPERM", "CAP_SYS_ADMIN, seccomp", "EINVAL", "ok", func() error { // it is no mount of its own
 		return unix.Mount("", "/proc/sys", "", unix.MS_REMOUNT|unix.MS_BIND, "")
 	}},
-	{"new mount API", "EPERM", "CAP_SYS_ADMIN, seccomp", "ok", func() error {
+	{"new mount API", "EPERM", "CAP_SYS_ADMIN, seccomp", "ok", "ok", func() error {
 		fd, err := unix.Fsopen("tmpfs", 0)
 		return closed(fd, err)
 	}},
-	{"user namespace", "EPERM", "seccomp", "ok", cloning(unix.CLONE_NEWUSER)},
-	{"mount namespace", "EPERM", "CAP_SYS_ADMIN, seccomp", "ok", cloning(unix.CLONE_NEWNS)},
-	{"host's network namespace by a handle", "EPERM", "CAP_SYS_ADMIN, seccomp", "ok", func() error {
+	{"user namespace", "EPERM", "seccomp", "ok", "ok", cloning(unix.CLONE_NEWUSER)},
+	{"mount namespace", "EPERM", "CAP_SYS_ADMIN, seccomp", "ok", "ok", cloning(unix.CLONE_NEWNS)},
+	{"host's network namespace by a handle", "EPERM", "CAP_SYS_ADMIN, seccomp", "ok", "EPERM", func() error {
 		ns, err := os.Open(os.Getenv(tryHostNet))
 		if err != nil {
 			return fmt.Errorf("%w, which is the test's own mistake", err)
 		}
 		return unix.Setns(int(ns.Fd()), unix.CLONE_NEWNET)
 	}},
-	{"host's namespaces by /proc/1/ns", "ENOENT", "PID namespace: process 1 is the container's", "ENOENT", func() error {
+	{"host's namespaces by /proc/1/ns", "ENOENT", "PID namespace: process 1 is the container's", "ENOENT", "ENOENT", func() error {
 		for _, kind := range []string{"mnt", "pid", "net", "ipc", "uts"} {
 			one, err1 := os.Readlink("/proc/1/ns/" + kind)
 			own, err2 := os.Readlink("/proc/self/ns/" + kind)
@@ -82,44 +85,44 @@ var tries = []try{
 		}
 		return unix.ENOENT
 	}},
-	{"disk by mknod", "EPERM", "device rules", "ok", func() error {
+	{"disk by mknod", "EPERM", "device rules", "ok", "EPERM", func() error {
 		words := strings.Split(os.Getenv(tryDisk), ":")
 		major, _ := strconv.ParseUint(words[1], 10, 32)
 		minor, _ := strconv.ParseUint(words[2], 10, 32)
 		return device("/try-disk", unix.S_IFBLK, uint32(major), uint32(minor))
 	}},
-	{"disk of /dev", "ENOENT", "a /dev of its own", "ok", func() error {
+	{"disk of /dev", "ENOENT", "a /dev of its own", "ok", "ENOENT", func() error {
 		name, _, _ := strings.Cut(os.Getenv(tryDisk), ":")
 		return opened("/dev/"+name, os.O_RDONLY)
 	}},
-	{"memory by mknod", "EPERM", "device rules", "host", func() error { return device("/try-mem", unix.S_IFCHR, 1, 1) }},
-	{"kernel log by mknod", "EPERM", "device rules", "host", func() error { return device("/try-kmsg", unix.S_IFCHR, 1, 11) }},
-	{"/proc/kcore", "EOF", "masked", "host", func() error { return read("/proc/kcore") }},
-	{"/proc/keys", "EOF", "masked", "host", func() error { return read("/proc/keys") }},
-	{"/proc/sys", "EROFS", "read-only", "ok", func() error { return opened("/proc/sys/kernel/core_pattern", os.O_WRONLY) }},
-	{"/proc/sysrq-trigger", "EROFS", "read-only", "host", func() error { return opened("/proc/sysrq-trigger", os.O_WRONLY) }},
-	{"/sys", "EROFS", "read-only", "ok", func() error {
+	{"memory by mknod", "EPERM", "device rules", "host", "EPERM", func() error { return device("/try-mem", unix.S_IFCHR, 1, 1) }},
+	{"kernel log by mknod", "EPERM", "device rules", "host", "EPERM", func() error { return device("/try-kmsg", unix.S_IFCHR, 1, 11) }},
+	{"/proc/kcore", "EOF", "masked", "host", "EOF", func() error { return read("/proc/kcore") }},
+	{"/proc/keys", "EOF", "masked", "host", "EOF", func() error { return read("/proc/keys") }},
+	{"/proc/sys", "EROFS", "read-only", "ok", "EACCES", func() error { return opened("/proc/sys/kernel/core_pattern", os.O_WRONLY) }},
+	{"/proc/sysrq-trigger", "EROFS", "read-only", "host", "EACCES", func() error { return opened("/proc/sysrq-trigger", os.O_WRONLY) }},
+	{"/sys", "EROFS", "read-only", "ok", "EACCES", func() error {
 		name, _, _ := strings.Cut(os.Getenv(tryDisk), ":")
 		return opened("/sys/block/"+name+"/uevent", os.O_WRONLY)
 	}},
-	{"own control group", "EROFS", "read-only", "ok", func() error {
+	{"own control group", "EROFS", "read-only", "ok", "EACCES", func() error {
 		found, err := filepath.Glob(cgroupDir + "/*/cgroup.procs")
 		if err != nil || len(found) == 0 {
 			found = []string{cgroupDir + "/cgroup.procs"}
 		}
 		return opened(found[0], os.O_WRONLY)
 	}},
-	{"ptrace of a process of the host", "ESRCH", "PID namespace", "ESRCH", func() error {
+	{"ptrace of a process of the host", "ESRCH", "PID namespace", "ESRCH", "ESRCH", func() error {
 		return traced(os.Getenv(tryProcess))
 	}},
-	{"signal to a process of the host", "ESRCH", "PID namespace", "ESRCH", func() error {
+	{"signal to a process of the host", "ESRCH", "PID namespace", "ESRCH", "ESRCH", func() error {
 		pid, err := strconv.Atoi(os.Getenv(tryProcess))
 		if err != nil {
 			return err
 		}
 		return unix.Kill(pid, 0)
 	}},
-	{"finding the supervisor in /proc", "ENOENT", "PID namespace", "ENOENT", func() error {
+	{"finding the supervisor in /proc", "ENOENT", "PID namespace", "ENOENT", "ENOENT", func() error {
 		lines, err := filepath.Glob("/proc/[0-9]*/cmdline")
 		if err != nil {
 			return err
@@ -131,18 +134,18 @@ var tries = []try{
 		}
 		return unix.ENOENT
 	}},
-	{"topo's control socket", "ENOENT", "a /run of its own", "ENOENT", func() error {
+	{"topo's control socket", "ENOENT", "a /run of its own", "ENOENT", "ENOENT", func() error {
 		fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 		if err != nil {
 			return err
 		}
 		return unix.Connect(fd, &unix.SockaddrUnix{Name: os.Getenv(trySocket)})
 	}},
-	{"topo's control socket by /proc/1/root", "ENOENT", "a root and a /run of its own", "ENOENT", func() error {
+	{"topo's control socket by /proc/1/root", "ENOENT", "a root and a /run of its own", "ENOENT", "ENOENT", func() error {
 		_, err := os.Stat("/proc/1/root" + os.Getenv(trySocket))
 		return err
 	}},
-	{"folder of the host by an inherited file", "ENOENT", "no file is left open by topo or a runtime", "ENOENT", func() error {
+	{"folder of the host by an inherited file", "ENOENT", "no file is left open by topo or a runtime", "ENOENT", "ENOENT", func() error {
 		files, err := filepath.Glob("/proc/1/fd/*")
 		if err != nil || len(files) < 3 {
 			return fmt.Errorf("process 1 has the files %q: %w", files, err)
@@ -154,10 +157,10 @@ var tries = []try{
 		}
 		return unix.ENOENT
 	}},
-	{"topo's own program", "EROFS", "it is mounted read-only, for the init", "EROFS", func() error {
+	{"topo's own program", "EROFS", "it is mounted read-only, for the init", "EROFS", "EROFS", func() error {
 		return os.Chmod(initPath, 0o755)
 	}},
-	{"out of a chroot", "ENOENT", "pivot_root: above its root there is nothing", "ENOENT", func() error {
+	{"out of a chroot", "ENOENT", "pivot_root: above its root there is nothing", "ENOENT", "ENOENT", func() error {
 		if err := os.MkdirAll("/try-jail", 0o755); err != nil {
 			return err
 		}
@@ -179,59 +182,59 @@ var tries = []try{
 		_, err = os.Stat("." + os.Getenv(trySocket))
 		return err
 	}},
-	{"file by its handle", "EPERM", "CAP_DAC_READ_SEARCH, seccomp", "EBADF", func() error {
+	{"file by its handle", "EPERM", "CAP_DAC_READ_SEARCH, seccomp", "EBADF", "EBADF", func() error {
 		_, err := unix.OpenByHandleAt(-1, unix.NewFileHandle(1, make([]byte, 8)), unix.O_RDONLY)
 		return err
 	}},
-	{"keyctl", "EPERM", "seccomp", "host", func() error {
+	{"keyctl", "EPERM", "seccomp", "host", "any", func() error {
 		_, err := unix.KeyctlGetKeyringID(unix.KEY_SPEC_SESSION_KEYRING, false)
 		return err
 	}},
-	{"add_key", "EPERM", "seccomp", "host", func() error {
+	{"add_key", "EPERM", "seccomp", "host", "any", func() error {
 		_, err := unix.AddKey("user", "", nil, unix.KEY_SPEC_PROCESS_KEYRING) // a key without a name is none
 		return err
 	}},
-	{"kernel module", "EPERM", "CAP_SYS_MODULE, seccomp", "host", func() error {
+	{"kernel module", "EPERM", "CAP_SYS_MODULE, seccomp", "host", "any", func() error {
 		return unix.InitModule([]byte("no module"), "")
 	}},
-	{"reboot", "EPERM", "CAP_SYS_BOOT, seccomp", "EINVAL", func() error { // the first magic number is wrong
+	{"reboot", "EPERM", "CAP_SYS_BOOT, seccomp", "EINVAL", "EINVAL", func() error { // the first magic number is wrong
 		_, _, errno := unix.Syscall6(unix.SYS_REBOOT, 0, unix.LINUX_REBOOT_MAGIC2, unix.LINUX_REBOOT_CMD_CAD_OFF, 0, 0, 0)
 		return failure(errno)
 	}},
-	{"clock", "EPERM", "CAP_SYS_TIME, seccomp", "EINVAL", func() error { // no such time
+	{"clock", "EPERM", "CAP_SYS_TIME, seccomp", "EINVAL", "EINVAL", func() error { // no such time
 		return unix.Settimeofday(&unix.Timeval{Sec: -1, Usec: -1})
 	}},
-	{"swap", "EPERM", "CAP_SYS_ADMIN, seccomp", "ENOENT", func() error {
+	{"swap", "EPERM", "CAP_SYS_ADMIN, seccomp", "ENOENT", "EPERM", func() error {
 		name := []byte("/no-such-file\x00")
 		_, _, errno := unix.Syscall(unix.SYS_SWAPON, uintptr(unsafe.Pointer(&name[0])), 0, 0)
 		return failure(errno)
 	}},
-	{"bpf", "EPERM", "CAP_BPF, seccomp", "host", func() error {
+	{"bpf", "EPERM", "CAP_BPF, seccomp", "host", "any", func() error {
 		_, _, errno := unix.Syscall(unix.SYS_BPF, ^uintptr(0), 0, 0) // no such command
 		return failure(errno)
 	}},
-	{"perf_event_open", "EPERM", "CAP_PERFMON, seccomp", "host", func() error {
+	{"perf_event_open", "EPERM", "CAP_PERFMON, seccomp", "host", "any", func() error {
 		fd, err := unix.PerfEventOpen(&unix.PerfEventAttr{Type: ^uint32(0), Size: uint32(unsafe.Sizeof(unix.PerfEventAttr{}))}, 0, -1, -1, 0)
 		return closed(fd, err)
 	}},
-	{"io_uring", "EPERM", "seccomp", "host", func() error {
+	{"io_uring", "EPERM", "seccomp", "host", "any", func() error {
 		_, _, errno := unix.Syscall(unix.SYS_IO_URING_SETUP, 0, 0, 0) // a queue of none
 		return failure(errno)
 	}},
-	{"userfaultfd", "EPERM", "seccomp", "host", func() error {
+	{"userfaultfd", "EPERM", "seccomp", "host", "any", func() error {
 		_, _, errno := unix.Syscall(unix.SYS_USERFAULTFD, ^uintptr(0), 0, 0) // no such flags
 		return failure(errno)
 	}},
-	{"socket to the hypervisor", "EPERM", "seccomp", "host", func() error {
+	{"socket to the hypervisor", "EPERM", "seccomp", "host", "any", func() error {
 		fd, err := unix.Socket(unix.AF_VSOCK, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 		return closed(fd, err)
 	}},
-	{"kernel log", "EPERM", "CAP_SYSLOG, seccomp", "host", func() error {
+	{"kernel log", "EPERM", "CAP_SYSLOG, seccomp", "host", "EPERM", func() error {
 		_, err := unix.Klogctl(10, nil) // SYSLOG_ACTION_SIZE_BUFFER
 		return err
 	}},
-	{"host name", "EPERM", "CAP_SYS_ADMIN, seccomp", "ok", func() error { return unix.Sethostname([]byte("try")) }},
-	{"interface's flags", "EPERM", "CAP_NET_ADMIN", "ok", func() error {
+	{"host name", "EPERM", "CAP_SYS_ADMIN, seccomp", "ok", "ok", func() error { return unix.Sethostname([]byte("try")) }},
+	{"interface's flags", "EPERM", "CAP_NET_ADMIN", "ok", "EPERM", func() error {
 		fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 		if err != nil {
 			return err
@@ -245,7 +248,7 @@ var tries = []try{
 		}
 		return unix.IoctlIfreq(fd, unix.SIOCSIFFLAGS, req) // as they are
 	}},
-	{"higher hard limit", "EPERM", "CAP_SYS_RESOURCE", "host", func() error {
+	{"higher hard limit", "EPERM", "CAP_SYS_RESOURCE", "host", "EPERM", func() error {
 		var now unix.Rlimit
 		if err := unix.Getrlimit(unix.RLIMIT_NICE, &now); err != nil {
 			return err
@@ -255,18 +258,21 @@ var tries = []try{
 	}},
 
 	// What Docker lets a container do.
-	{"raw socket", "ok", "CAP_NET_RAW is Docker's", "ok", func() error {
+	{"raw socket", "ok", "CAP_NET_RAW is Docker's", "ok", "EPERM", func() error {
 		fd, err := unix.Socket(unix.AF_INET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.IPPROTO_ICMP)
 		return closed(fd, err)
 	}},
-	{"packet socket", "ok", "CAP_NET_RAW is Docker's", "ok", func() error {
+	{"packet socket", "ok", "CAP_NET_RAW is Docker's", "ok", "EPERM", func() error {
 		fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0)
 		return closed(fd, err)
 	}},
-	{"chroot", "ok", "CAP_SYS_CHROOT is Docker's", "ok", func() error { return unix.Chroot("/mnt") }},
-	{"null device by mknod", "ok", "CAP_MKNOD is Docker's", "ok", func() error { return device("/try-null", unix.S_IFCHR, 1, 3) }},
-	{"writing /etc", "ok", "its own copy; the host's stays as it is", "ok", func() error {
-		return os.WriteFile("/etc/topo-try", nil, 0o644)
+	{"chroot", "ok", "CAP_SYS_CHROOT is Docker's", "ok", "ok", func() error { return unix.Chroot("/mnt") }},
+	{"null device by mknod", "ok", "CAP_MKNOD is Docker's", "ok", "EPERM", func() error { return device("/try-null", unix.S_IFCHR, 1, 3) }},
+	{"file of the host's root in a mount", "ok", "nothing: it was mounted to be written", "ok", "EACCES", func() error {
+		return opened(os.Getenv(tryFile), os.O_WRONLY)
+	}},
+	{"writing /usr", "ok", "its own copy; the host's stays as it is", "ok", "ok", func() error {
+		return os.WriteFile("/usr/topo-try", nil, 0o644)
 	}},
 }
 

@@ -142,6 +142,12 @@ func TestPrivateIDsAndVolumes(t *testing.T) {
 		}
 		l.drop("v")
 
+		// A folder that is made for it.
+		made := filepath.Join(host, "made")
+		if got := l.run(kernel.Process{UsernsMode: kernel.PrivateUserns, Mounts: []kernel.Mount{{Source: made, Target: "/mnt", CreateSource: true}}}, "touch /mnt/x; stat -c %u /mnt /mnt/x"); got != "0\n0\n" {
+			l.Errorf("in a folder that was made for it: %q", got)
+		}
+
 		// Part of one.
 		data = l.volume("w")
 		testhost.Run(l, "install", "-D", "-o", "33", "/etc/hostname", data+"/a/b/file")

@@ -11,15 +11,18 @@ import (
 	"topo/internal/kernel"
 )
 
-// resolveMounts makes missing source folders where that is asked for, and checks that the others are there.
-func resolveMounts(mounts []kernel.Mount) ([]kernel.Mount, error) {
+// resolveMounts makes missing source folders where that is asked for, and checks that the others are there. Those that it makes belong
+// to owner, who is the container's root on the host.
+func resolveMounts(mounts []kernel.Mount, owner uint32) ([]kernel.Mount, error) {
 	for _, m := range mounts {
 		if m.Kind != kernel.BindMount {
 			continue
 		}
 		_, err := os.Stat(m.Source)
 		if os.IsNotExist(err) && m.CreateSource {
-			err = os.MkdirAll(m.Source, 0o755)
+			if err = os.MkdirAll(m.Source, 0o755); err == nil && owner != 0 {
+				err = os.Lchown(m.Source, int(owner), int(owner))
+			}
 		}
 		if err != nil {
 			return nil, fmt.Errorf("mounting %s: %w", m.Target, err)
