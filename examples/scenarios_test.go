@@ -37,6 +37,7 @@ var scenarios = []struct {
 	{19, "a change to a running system", []string{"change-running-a.yaml", "change-running-b.yaml"}, "TestChangeRunning"},
 	{20, "somebody breaks it", []string{"flask-redis.yaml"}, "TestRepair"},
 	{0, "what a container may use", []string{"limits.yaml"}, "TestLimits"},
+	{0, "a root that is nobody on the host", []string{"userns.yaml"}, "TestUserns"},
 	{12, "the same, from images", []string{"flask-redis-image.yaml"}, "TestFlaskRedisImage"},
 	{9, "the same, from an image", []string{"nginx-image.yaml"}, "TestNginxImage"},
 	{0, "a router whose software is changed", []string{"router-edit.yaml"}, "TestRouterEdit"},

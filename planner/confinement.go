@@ -23,6 +23,9 @@ func confine(p *kernel.Process, s *spec.Process) {
 	for _, c := range s.CapDrop {
 		p.CapDrop = append(p.CapDrop, c.Name)
 	}
+	if s.Userns.Private {
+		p.UsernsMode = kernel.PrivateUserns
+	}
 	for _, m := range s.Tmpfs {
 		p.Tmpfs = append(p.Tmpfs, kernel.Tmpfs{Target: m.Target, Options: m.Options})
 	}
@@ -36,6 +39,7 @@ func confinementAttrs(p kernel.Process) []Attr {
 		{"pids_limit", orNone(p.Limits.PidsText())},
 		{"cap_add", words(p.CapAdd)},
 		{"cap_drop", words(p.CapDrop)},
+		{"userns_mode", cmp.Or(string(p.UsernsMode), "host")},
 	}
 	for _, u := range p.Ulimits {
 		attrs = append(attrs, Attr{"ulimit " + u.Name, ulimitText(u.Soft) + " to " + ulimitText(u.Hard)})
@@ -44,6 +48,41 @@ func confinementAttrs(p kernel.Process) []Attr {
 		attrs = append(attrs, Attr{"tmpfs " + m.Target, cmp.Or(strings.Join(m.Options, ","), "defaults")})
 	}
 	return attrs
+}
+
+// unmappable says why a container can't have a user namespace of its own here; "" when it can, or wants none.
+func unmappable(s kernel.Snapshot, p *spec.Process) string {
+	if !p.Userns.Private {
+		return ""
+	}
+	if s.Confinement.NoUserns != "" {
+		return s.Confinement.NoUserns
+	}
+	for _, path := range mappedFolders(p) {
+		if why := s.Unmappable[path]; why != "" {
+			return why
+		}
+	}
+	return ""
+}
+
+// mappedFolders are those whose files a container with a user namespace of its own has with other owners.
+func mappedFolders(p *spec.Process) []string {
+	if !p.Userns.Private {
+		return nil
+	}
+	list := []string{p.Rootfs}
+	switch {
+	case p.Image != "":
+		list = []string{kernel.DataFolder}
+	case p.Rootfs == "":
+		list = []string{"/"}
+	}
+	// An image's own volumes are where the image is.
+	if slices.ContainsFunc(p.Mounts, func(m spec.Mount) bool { return m.Kind == spec.VolumeMount }) {
+		list = append(list, kernel.DataFolder)
+	}
+	return list
 }
 
 func ulimitText(n int64) string {
@@ -71,6 +110,9 @@ func unconfinable(o Options) error {
 	for _, n := range o.Topology.Nodes {
 		if n.Process == nil {
 			continue
+		}
+		if why := unmappable(o.Snapshot, n.Process); why != "" {
+			add(n.Process.Userns.Pos, "userns_mode private of %s can't be had here: %s", n.Name, why)
 		}
 		l := n.Process.Limits
 		for _, need := range []struct {

@@ -115,3 +115,55 @@ p.yaml:9:15: cap_add CAP_SYS_TIME of box can't be given here: topo has not got i
 		}
 	}
 }
+
+// TestNoUserns: a machine that can't give a container a user namespace of its own says so, and why, before anything is done.
+func TestNoUserns(t *testing.T) {
+	l := &lab{t: t, m: fake.New()}
+	l.m.Publish("redis", "sha256:1")
+	l.load(`
+name: p
+volumes: {data: {}}
+containers:
+  view: {userns_mode: private}
+  folder: {userns_mode: private, rootfs: /srv/root}
+  keeper: {userns_mode: private, rootfs: /srv/other, volumes: ["data:/data"]}
+  image: {userns_mode: private, image: redis}
+  without: {userns_mode: host, volumes: ["data:/data"]}
+`)
+	o := l.options()
+	if got, want := o.Topology.Nodes, 5; len(got) != want {
+		t.Fatalf("%d nodes", len(got))
+	}
+	query := planner.Query(o.Topology, "p")
+	if diff := cmp.Diff([]string{"/", "/srv/root", "/srv/other", kernel.DataFolder, kernel.DataFolder}, query.Mapped); diff != "" {
+		t.Errorf("asked for (-want +got):\n%s", diff)
+	}
+	for _, c := range []struct {
+		no         string
+		unmappable map[string]string
+		want       string
+	}{
+		{"", nil, ""},
+		{"too old", nil, `
+p.yaml:5:23: userns_mode private of view can't be had here: too old
+p.yaml:6:25: userns_mode private of folder can't be had here: too old
+p.yaml:7:25: userns_mode private of keeper can't be had here: too old
+p.yaml:8:24: userns_mode private of image can't be had here: too old`},
+		{"", map[string]string{"/": "/ is NFS", kernel.DataFolder: "/var is NFS"}, `
+p.yaml:5:23: userns_mode private of view can't be had here: / is NFS
+p.yaml:7:25: userns_mode private of keeper can't be had here: /var is NFS
+p.yaml:8:24: userns_mode private of image can't be had here: /var is NFS`},
+		{"", map[string]string{"/srv/root": "it is NFS"}, `
+p.yaml:6:25: userns_mode private of folder can't be had here: it is NFS`},
+	} {
+		o.Snapshot.Confinement, o.Snapshot.Unmappable = &kernel.Confinement{NoUserns: c.no}, c.unmappable
+		_, err := planner.Build(o)
+		got := ""
+		if err != nil {
+			got = "\n" + err.Error()
+		}
+		if diff := cmp.Diff(c.want, got); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
+		}
+	}
+}

@@ -82,6 +82,7 @@ func TestAnEditTouchesOnlyWhatItChanges(t *testing.T) {
 		"volumes_from":      {"volumes_from: [store]", replaced},
 		"stop_grace_period": {"stop_grace_period: 3s", changed},
 		"extends":           {"extends: other", replaced}, // its image
+		"userns_mode":       {"userns_mode: private", replaced},
 	}
 	if diff := missing(keysOfANode(t), edits); len(diff) > 0 {
 		t.Errorf("no edit of %q here", diff)

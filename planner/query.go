@@ -29,6 +29,9 @@ func Query(t *spec.Topology, project string) kernel.Query {
 			q.Folders = append(q.Folders, n.Process.Rootfs)
 		}
 		q.Images = addImage(q.Images, n.Process)
+		if n.Process != nil {
+			q.Mapped = append(q.Mapped, mappedFolders(n.Process)...)
+		}
 	}
 	return q
 }

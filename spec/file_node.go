@@ -97,13 +97,12 @@ type logOptions struct {
 // A network namespace.
 type namespace struct {
 	node
-	_ struct{} `elsewhere:"image pull_policy rootfs volumes volumes_from tmpfs read_only cap_add cap_drop privileged mem_limit cpus pids_limit ulimits security_opt=is for containers; a namespace has the host's files and rights"`
+	_ struct{} `elsewhere:"image pull_policy rootfs volumes volumes_from tmpfs read_only cap_add cap_drop privileged mem_limit cpus pids_limit ulimits security_opt userns_mode=is for containers; a namespace has the host's files and rights"`
 }
 
 // A container.
 type container struct {
 	node
-	_ struct{} `later:"userns_mode"`
 
 	// Volumes, and files and folders of the host: [SOURCE:]TARGET[:OPTIONS], or the long form.
 	Volumes []volume `yaml:"volumes"`
@@ -135,6 +134,8 @@ type container struct {
 	Tmpfs texts `yaml:"tmpfs"`
 	// Containers whose volumes and bind mounts this one has, too: NODE, NODE:ro or NODE:rw.
 	VolumesFrom []text `yaml:"volumes_from"`
+	// private: a user namespace of its own, whose root is nobody on the host. Default: host.
+	UsernsMode text `yaml:"userns_mode" jsonschema:"enum=host,enum=private"`
 }
 
 // A limit of each process: a number that is the soft and the hard limit, or both. -1 is no limit.

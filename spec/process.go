@@ -143,6 +143,7 @@ func (r *resolver) containerOnly(c *container, n *Node, p *Process) {
 	p.Limits, p.Ulimits = r.limits(c), r.ulimits(c.Ulimits)
 	p.CapAdd, p.CapDrop = r.capabilities(c.CapAdd, "cap_add"), r.capabilities(c.CapDrop, "cap_drop")
 	p.Tmpfs = r.tmpfs(c.Tmpfs.all(), p.Mounts)
+	p.Userns = r.userns(c, p)
 }
 
 // securityOpt reads a security option as Docker writes it: "name", "name=value" or, as it was once, "name:value".

@@ -86,11 +86,13 @@ func (r *resolver) resolve() *Topology {
 		r.readPorts(s, n)
 		r.readRoutes(s, n)
 		n.Sysctls = r.sysctls(s)
+		r.addUsernsSysctls(s, n)
 		r.readNames(s, n)
 		n.Process = r.process(s, n)
 		n.Labels = r.labels(s.raw.Labels)
 	}
 	r.volumesFrom()
+	r.usernsMounts()
 	r.publish()
 	r.dependencies()
 	return r.topo

@@ -40,7 +40,7 @@ func (r *resolver) sysctls(s *nodeState) []Sysctl {
 	seen := map[string]Pos{}
 	for _, kv := range s.raw.Sysctls.read() {
 		// Names with slashes and with dots mean the same file.
-		canonical := strings.ReplaceAll(kv.key, "/", ".")
+		canonical := canonicalSysctl(kv.key)
 		first, twice := seen[canonical]
 		switch {
 		case kv.null || kv.value == "":
@@ -58,8 +58,14 @@ func (r *resolver) sysctls(s *nodeState) []Sysctl {
 			list = append(list, Sysctl{Pos: kv.pos, Key: kv.key, Value: kv.value})
 		}
 	}
-	slices.SortFunc(list, func(a, b Sysctl) int { return cmp.Compare(a.Key, b.Key) })
+	sortSysctls(list)
 	return list
+}
+
+func canonicalSysctl(key string) string { return strings.ReplaceAll(key, "/", ".") }
+
+func sortSysctls(list []Sysctl) {
+	slices.SortFunc(list, func(a, b Sysctl) int { return cmp.Compare(a.Key, b.Key) })
 }
 
 func (r *resolver) labels(p pairs) map[string]string {

@@ -220,6 +220,7 @@ type Process struct {
 	Tmpfs           []Tmpfs
 	// VolumesFrom is NODE or NODE:ro; what comes of it is in Mounts.
 	VolumesFrom []string
+	Userns      Userns `json:",omitzero"`
 }
 
 // Restart is what becomes of a process when it ends.

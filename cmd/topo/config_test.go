@@ -85,6 +85,7 @@ containers:
       - {type: tmpfs, target: /mem, tmpfs: {size: 64m, mode: 0700}}
   heir: {network_mode: none, volumes_from: ["keeper:ro"], volumes: ["/data"]}
   heir2: {network_mode: none, volumes_from: [heir, keeper]}
+  apart: {userns_mode: private, sysctls: {net/ipv4/ping_group_range: "1 0"}}
 volumes:
   data: {labels: {a.b: "$$c"}}
   theirs: {external: true}

@@ -228,6 +228,9 @@ func addProcessKeys(m *yamlMap, n spec.Node) {
 	m.text("image", p.Image)
 	m.text("pull_policy", string(p.PullPolicy))
 	addLimitKeys(m, *p)
+	if p.Userns.Private {
+		m.text("userns_mode", "private")
+	}
 }
 
 func healthNode(h spec.Healthcheck) *yaml.Node {

@@ -46,6 +46,8 @@ type nodeDocument struct {
 	Image *kernel.ImageConfig `json:"image,omitempty"`
 	// Usage is what a container that runs uses now.
 	Usage *container.Usage `json:"usage,omitempty"`
+	// FirstID is who the root of a container with a user namespace of its own is on the host.
+	FirstID uint32 `json:"first_id,omitempty"`
 }
 
 // interfaceView is one end of a link.
@@ -116,7 +118,7 @@ func documentOfNode(s kernel.Snapshot, project string, v nodeView) nodeDocument 
 	}
 	for _, p := range s.Processes {
 		if p.Process.Node == v.Node {
-			doc.Process, doc.HealthLog, doc.Image = &p.Process, p.HealthLog, p.Image
+			doc.Process, doc.HealthLog, doc.Image, doc.FirstID = &p.Process, p.HealthLog, p.Image, p.FirstID
 		}
 	}
 	ns, ok := findNetns(s, v.Namespace)

@@ -18,6 +18,7 @@ func writeNode(w io.Writer, d nodeDocument) error {
 	section(&b, "process", processText(d)...)
 	if d.Process != nil && d.Process.Container {
 		section(&b, "limits", limitText(*d.Process, d.Usage)...)
+		section(&b, "userns_mode", usernsText(*d.Process, d.FirstID)...)
 	}
 	for _, i := range d.Interfaces {
 		section(&b, "interface", interfaceText(i)...)

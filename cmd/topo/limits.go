@@ -54,6 +54,14 @@ func limitText(p kernel.Process, u *container.Usage) []string {
 	return lines
 }
 
+// usernsText says who a container's root is on the host. Without a range it never started.
+func usernsText(p kernel.Process, firstID uint32) []string {
+	if p.UsernsMode == "" || firstID == 0 {
+		return nil
+	}
+	return []string{fmt.Sprintf("%s: root is %d on the host", p.UsernsMode, firstID)}
+}
+
 func ulimitText(n int64) string {
 	if n == -1 {
 		return "unlimited"

@@ -45,6 +45,9 @@ func (m *machine) Snapshot(ctx context.Context, q kernel.Query) (kernel.Snapshot
 	if s.Images, err = m.engine.Images(ctx, q.Images); err != nil {
 		return kernel.Snapshot{}, err
 	}
+	if s.Unmappable, err = m.engine.Unmappable(q.Mapped); err != nil {
+		return kernel.Snapshot{}, fmt.Errorf("looking whose owners can be mapped: %w", err)
+	}
 	if q.Project == "" {
 		return s, nil
 	}

@@ -27,7 +27,9 @@ func Confinement(s kernel.Supervisor) (*kernel.Confinement, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &kernel.Confinement{Controllers: controllers, Capabilities: boundingSet(), HardLimits: limits}, nil
+	return &kernel.Confinement{
+		Controllers: controllers, Capabilities: boundingSet(), HardLimits: limits, NoUserns: userNamespaces(),
+	}, nil
 }
 
 // readControllers lists those that a container's control group can have. On a hybrid host they are those of the first

@@ -4,12 +4,16 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"topo/internal/kernel"
 )
 
 // idMap shows files with other owners: those of 0 to 65535 on disk are those of the container's range in a mount
@@ -75,4 +79,53 @@ func (m *idMap) tree(path string, flags uint) (*os.File, error) {
 		return nil, errors.Join(fmt.Errorf("mapping the owners of %s: %w", path, err), tree.Close())
 	}
 	return tree, nil
+}
+
+// Unmappable tells of which folders the owners can't be mapped, and why: their file system has to be able to. It
+// changes nothing: what it mounts to see is mounted nowhere.
+func (e *Engine) Unmappable(folders []string) (map[string]string, error) {
+	if len(folders) == 0 || userNamespaces() != "" {
+		return nil, nil
+	}
+	self, err := e.config.program()
+	if err != nil {
+		return nil, err
+	}
+	m, err := makeIDMap(self, firstIDs, func(c *exec.Cmd) (func(), error) {
+		return func() { _ = c.Wait() }, c.Start()
+	})
+	if err != nil {
+		return nil, err
+	}
+	defer m.close()
+	why := map[string]string{}
+	for _, folder := range folders {
+		path := folder
+		if folder == kernel.DataFolder {
+			path = existing(e.config.DataDir)
+		}
+		tree, err := m.tree(path, 0)
+		switch {
+		case err == nil:
+			err = tree.Close()
+		case errors.Is(err, unix.EINVAL):
+			why[folder], err = "the file system of "+path+" can't show files with other owners (idmapped mounts, mount_setattr(2))", nil
+		case errors.Is(err, fs.ErrNotExist):
+			err = nil // a rootfs that is missing is told of elsewhere
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	return why, nil
+}
+
+// existing is a path, or the nearest one above it that is there.
+func existing(path string) string {
+	for ; path != "/"; path = filepath.Dir(path) {
+		if exists(path) {
+			break
+		}
+	}
+	return path
 }

@@ -244,3 +244,28 @@ func TestMapThatCoversTheRanges(t *testing.T) {
 		t.Errorf("here: %s", why)
 	}
 }
+
+// What can't be mapped is known before anything is started.
+func TestUnmappable(t *testing.T) {
+	t.Parallel()
+	if testhost.Outside(t) {
+		return
+	}
+	e := New(Config{DataDir: "/proc/topo/data"})
+	before := testhost.Run(t, "cat", "/proc/self/mountinfo")
+	got, err := e.Unmappable([]string{"/run", "/run/absent", "/proc", kernel.DataFolder})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for folder, can := range map[string]bool{"/run": true, "/run/absent": true, "/proc": false, kernel.DataFolder: false} {
+		if (got[folder] == "") != can {
+			t.Errorf("%s: %q", folder, got[folder])
+		}
+	}
+	if after := testhost.Run(t, "cat", "/proc/self/mountinfo"); after != before {
+		t.Errorf("mounts have changed:\n%s", after)
+	}
+	if got, err := e.Unmappable(nil); got != nil || err != nil {
+		t.Errorf("nothing: %v, %v", got, err)
+	}
+}

@@ -84,4 +84,6 @@ type Confinement struct {
 	// HardLimits are how far the hard limits of processes can be raised, by the name of the ulimit; those
 	// that are not here can be what they like.
 	HardLimits map[string]int64
+	// NoUserns says why no container can have a user namespace of its own; "" where one can.
+	NoUserns string
 }

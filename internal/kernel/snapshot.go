@@ -34,7 +34,12 @@ type Query struct {
 	Images  []ImageQuery
 	// Options of the kernel's build, without CONFIG_, are looked for.
 	Options []string
+	// Mapped are folders whose files' owners are to be mapped for user namespaces; DataFolder is one of them.
+	Mapped []string
 }
+
+// DataFolder stands for the folder in which topo keeps images and volumes.
+const DataFolder = "topo's data"
 
 // A SysctlKey is a kernel parameter of one network namespace.
 type SysctlKey struct {
@@ -86,6 +91,8 @@ type Snapshot struct {
 	// Lacking are those of Query.Options that the kernel was built without, or whose module is not installed; one of
 	// which nothing can be known is not among them.
 	Lacking []string
+	// Unmappable are those of Query.Mapped of which the owners can't be mapped, and why.
+	Unmappable map[string]string
 }
 
 // Netns is a network namespace and what is in it.
