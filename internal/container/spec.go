@@ -212,8 +212,13 @@ func lockedOptions(m specs.Mount) []string {
 		flag int64
 		name string
 	}{
-		{unix.ST_RDONLY, "ro"}, {unix.ST_NOSUID, "nosuid"}, {unix.ST_NODEV, "nodev"}, {unix.ST_NOEXEC, "noexec"},
-		{unix.ST_NOATIME, "noatime"}, {unix.ST_NODIRATIME, "nodiratime"}, {unix.ST_RELATIME, "relatime"},
+		{unix.ST_RDONLY, "ro"},
+		{unix.ST_NOSUID, "nosuid"},
+		{unix.ST_NODEV, "nodev"},
+		{unix.ST_NOEXEC, "noexec"},
+		{unix.ST_NOATIME, "noatime"},
+		{unix.ST_NODIRATIME, "nodiratime"},
+		{unix.ST_RELATIME, "relatime"},
 	} {
 		if fs.Flags&o.flag != 0 && !slices.Contains(m.Options, o.name) {
 			options = append(options, o.name)

@@ -1,6 +1,7 @@
 package container
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -11,6 +12,7 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/moby/sys/user"
+	"golang.org/x/sys/unix"
 
 	"topo/internal/kernel"
 	"topo/internal/testhost"
@@ -51,9 +53,9 @@ func TestPrivateIDs(t *testing.T) {
 		const script = `
 			for p in / /etc /bin/sh /etc/issue /etc/hostname /dev /dev/shm /tmp/tmpfs /made/for/this /run; do stat -c '%n %u:%g %a' $p; done
 			id; echo x > /etc/new; echo y > /etc/issue; touch /tmp/tmpfs/x /made/for/this/x; stat -c '%u:%g' /etc/new /etc/issue /tmp/tmpfs/x
-			cat /etc/hosts > /dev/null && echo hosts; ls /sys/class/net; echo out > /dev/stdout`
+			cat /etc/hosts > /dev/null && echo hosts; for i in /sys/class/net/*; do [ -L $i ] && echo $i; done; echo out > /dev/stdout`
 		want := "/ 0:0 751\n/etc 0:0 755\n/bin/sh 0:0 755\n/etc/issue 33:44 644\n/etc/hostname 0:0 644\n/dev 0:0 755\n/dev/shm 0:0 1777\n" +
-			"/tmp/tmpfs 0:0 1777\n/made/for/this 0:0 755\n/run 0:0 755\nuid=0(root) gid=0(root) groups=0(root)\n0:0\n33:44\n0:0\nhosts\nlo\nout\n"
+			"/tmp/tmpfs 0:0 1777\n/made/for/this 0:0 755\n/run 0:0 755\nuid=0(root) gid=0(root) groups=0(root)\n0:0\n33:44\n0:0\nhosts\n/sys/class/net/lo\nout\n"
 		for what, p := range map[string]kernel.Process{"rootfs": {Rootfs: root}, "image": {Image: ref}} {
 			p.UsernsMode, p.Dir, p.Tmpfs = kernel.PrivateUserns, "/made/for/this", []kernel.Tmpfs{{Target: "/tmp/tmpfs"}}
 			p.Hosts = hosts
@@ -268,4 +270,68 @@ func TestUnmappable(t *testing.T) {
 	if got, err := e.Unmappable(nil); got != nil || err != nil {
 		t.Errorf("nothing: %v, %v", got, err)
 	}
+}
+
+// What the supervisor does, it does for them as well: health checks, restarts, and finding them again after its own death.
+func TestPrivateIDsAreWatched(t *testing.T) {
+	boxes(t, func(l *lab) {
+		l.start(kernel.Process{
+			Container: true, UsernsMode: kernel.PrivateUserns, User: "nobody", Restart: kernel.Restart{Policy: kernel.RestartAlways},
+			Argv:   []string{"sh", "-c", "echo runs; exec sleep 1000"},
+			Health: &kernel.Healthcheck{Argv: []string{"sh", "-c", "test $(id -un) = nobody && test ! -w /usr"}, Interval: 10 * time.Millisecond, Timeout: 10 * time.Second, StartInterval: 10 * time.Millisecond, Retries: 1},
+		})
+		l.do(kernel.ProcessWait{Project: l.project, Node: "n", Condition: kernel.ServiceHealthy})
+		first, pid := l.firstID("n"), l.state("n").PID
+		supervisor, err := findSupervisor(l.layout(l.project)).open()
+		if err != nil {
+			l.Fatal(err)
+		}
+		if err := errors.Join(supervisor.signal(unix.SIGKILL), supervisor.wait(l.Context())); err != nil {
+			l.Fatal(err)
+		}
+		supervisor.close()
+		l.do(kernel.SupervisorStart{Project: l.project})
+		if code, out, stderr := l.exec(ExecRequest{User: "root", Argv: []string{"sh", "-c", "id -u; kill -KILL -1; kill -KILL 1"}}); code == 0 && out != "0\n" {
+			l.Errorf("exec: %d %q %s", code, out, stderr)
+		}
+		if err := unix.Kill(pid, unix.SIGKILL); err != nil {
+			l.Fatal(err)
+		}
+		testhost.Poll(l, 10*time.Second, func() error {
+			if s := l.state("n"); s.PID == 0 || s.PID == pid {
+				return fmt.Errorf("it was not started again: %+v", s)
+			}
+			return nil
+		})
+		if now := l.firstID("n"); now != first {
+			l.Errorf("started again, it has %d instead of %d", now, first)
+		}
+		l.do(kernel.ProcessWait{Project: l.project, Node: "n", Condition: kernel.ServiceHealthy})
+	})
+}
+
+// The host's network, and what the host mounts later.
+func TestPrivateIDsBesideTheHost(t *testing.T) {
+	boxes(t, func(l *lab) {
+		shared := l.TempDir()
+		testhost.Run(l, "mount", "-t", "tmpfs", "tmpfs", shared)
+		defer testhost.Run(l, "umount", shared)
+		testhost.Run(l, "mount", "--make-shared", shared)
+		testhost.Run(l, "mkdir", shared+"/later")
+		p := l.complete(kernel.Process{
+			Container: true, UsernsMode: kernel.PrivateUserns, Init: true, Argv: []string{"sleep", "1000"},
+			Mounts: []kernel.Mount{{Source: shared, Target: "/mnt", Propagation: "rslave"}},
+		})
+		p.Netns = ""
+		l.do(kernel.ProcessStart{Process: p})
+		testhost.Run(l, "mount", "-t", "tmpfs", "tmpfs", shared+"/later")
+		defer testhost.Run(l, "umount", shared+"/later")
+		testhost.Run(l, "touch", shared+"/later/file")
+		code, out, stderr := l.exec(ExecRequest{Argv: []string{"sh", "-c", "ls /mnt/later; readlink /proc/self/ns/net; ip link set lo down || echo refused"}})
+		want := "file\n" + testhost.Run(l, "readlink", "/proc/self/ns/net") + "refused\n"
+		if code != 0 || out != want {
+			l.Errorf("%d %q %s, want %q", code, out, stderr, want)
+		}
+		l.do(kernel.ProcessStop{Project: l.project, Node: "n"})
+	})
 }
