@@ -66,9 +66,23 @@ func (l *lab) down(before string) {
 		return
 	}
 	testhost.Poll(l, 5*time.Second, func() error { return same(before, testhost.Machine(l)) })
-	if groups, err := filepath.Glob("/sys/fs/cgroup/*/topo-" + l.project + "-*"); err != nil || len(groups) != 0 {
-		l.Errorf("control groups are left: %v %v", groups, err)
+	if groups := l.groups(); len(groups) != 0 {
+		l.Errorf("control groups are left: %v", groups)
 	}
+}
+
+// groups are the control groups of the project's containers, of either version.
+func (l *lab) groups() []string {
+	l.Helper()
+	var all []string
+	for _, dir := range []string{cgroupDir, cgroupDir + "/*"} {
+		found, err := filepath.Glob(dir + "/topo-" + l.project + "-*")
+		if err != nil {
+			l.Fatal(err)
+		}
+		all = append(all, found...)
+	}
+	return all
 }
 
 func same(before, after string) error {

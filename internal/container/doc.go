@@ -72,6 +72,12 @@
 // All mounts of a container are made in a mount namespace that ends with the thread that starts it; the host
 // never sees one, and none can be left.
 //
+// # User namespaces
+//
+// A container with userns_mode private has ids of its own: a range of the host's, claimed by a file in the node's folder ([layout]),
+// which its root and its volumes are shown with through idmapped mounts ([idMap]). In between the runtime turns into the container's root, whom the
+// host's root lets nowhere: all that is mounted comes from a place that he can enter ([stage]). docs/decisions/0008 has the choices.
+//
 // # Volumes
 //
 // A volume is a folder of DATA/volumes that outlives containers: what it holds, and a file that says whose it is. It is
@@ -82,7 +88,8 @@
 //
 // What was met in crun 1.8.1, runc 1.1.5 and Linux 6.18 stands where it is dealt with: hybrid cgroups
 // (leaveHybrid), exec that loses PATH (go-runc's exec --process), compiled seccomp filters (filters), a main
-// process that can exit before its pid is known (reaper), FIFOs (output.go), the mounts in /run/netns
+// process that can exit before its pid is known (reaper), input that becomes the container's (ownNull, endedInput), exec in a user namespace
+// (besideNetns), FIFOs (output.go), the mounts in /run/netns
 // (mountBase), an init that can't be signalled before it is ready (ociRuntime.start), the main thread of
 // a Go program, which never ends (onThread).
 package container

@@ -86,11 +86,7 @@ func (l *lab) holdings() holdings {
 	}
 	children, _ := testhost.Try(l, "ps", "-o", "pid=", "--ppid", strconv.Itoa(id.PID)) // which fails when there is none
 	h["children"] = strings.Count(children, "\n")
-	groups, err := filepath.Glob("/sys/fs/cgroup/*/topo-" + l.project + "-*")
-	if err != nil {
-		l.Fatal(err)
-	}
-	h["control groups"] = len(groups)
+	h["control groups"] = len(l.groups())
 	for _, dir := range []string{l.config.RunDir, l.config.DataDir} {
 		err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 			if d != nil && strings.Contains(path, "/nodes/") && strings.HasPrefix(d.Name(), "log.") {
