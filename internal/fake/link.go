@@ -31,6 +31,7 @@ type link struct {
 	bridge *bridge
 	port   *kernel.PortAttrs
 	qdisc  *kernel.Qdisc
+	device
 }
 
 type bridge struct {
@@ -91,6 +92,9 @@ func (m *Machine) remove(l *link) {
 		}
 	}
 	m.detach(l)
+	for _, x := range m.orphans(l) {
+		m.remove(x)
+	}
 	l.space.routes = slices.DeleteFunc(l.space.routes, func(r *route) bool { return r.link == l })
 	l.space.links = slices.DeleteFunc(l.space.links, func(x *link) bool { return x == l })
 	l.space.forget(l.name)
@@ -312,7 +316,9 @@ func (m *Machine) detach(l *link) {
 	}
 	master := l.master
 	l.master, l.port = nil, nil
-	follow(master)
+	if master.bridge != nil {
+		follow(master)
+	}
 	master.linkLocal()
 }
 
@@ -376,7 +382,7 @@ func (m *Machine) setLink(o kernel.LinkSet) error {
 			l.flushIPv6()
 		}
 	}
-	if (o.MAC != nil || o.MTU != nil) && l.master != nil {
+	if (o.MAC != nil || o.MTU != nil) && l.port != nil {
 		follow(l.master)
 	}
 	if o.Group != nil {
@@ -426,7 +432,7 @@ func (m *Machine) deleteLink(o kernel.LinkDelete) error {
 	switch {
 	case err != nil:
 		return errAbsent
-	case l.kind != "veth" && l.kind != "bridge":
+	case l.kind == "" || l.kind == "loopback":
 		return syscall.EOPNOTSUPP
 	}
 	m.remove(l)
@@ -441,7 +447,7 @@ func (m *Machine) deleteGroup(o kernel.GroupDelete) error {
 			if !slices.Contains(o.Names, l.name) {
 				return fmt.Errorf("%s has joined the group: %w", l.name, syscall.EBUSY)
 			}
-			if l.kind != "veth" && l.kind != "bridge" {
+			if l.kind == "" || l.kind == "loopback" {
 				return syscall.EOPNOTSUPP
 			}
 		}

@@ -228,6 +228,16 @@ func (m *Machine) one(op kernel.Op) error {
 		return m.setPort(o)
 	case kernel.VethAdd:
 		return m.addVeth(o)
+	case kernel.LinkAdd:
+		return m.addLink(o)
+	case kernel.LinkParams:
+		return m.setParams(o)
+	case kernel.Enslave:
+		return m.enslave(o)
+	case kernel.RemoteAdd:
+		return m.addRemote(o)
+	case kernel.RemoteDelete:
+		return m.deleteRemote(o)
 	case kernel.LinkSet:
 		return m.setLink(o)
 	case kernel.LinkDelete:

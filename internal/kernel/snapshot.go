@@ -129,6 +129,12 @@ type Link struct {
 	Port   *PortAttrs
 	// Qdisc is what a veth sends through; nil: nothing, as by itself.
 	Qdisc *Qdisc
+	// Parent is what a VLAN, MACVLAN, VXLAN… stands on, where that is in a namespace that was read.
+	Parent End
+	// Params are those of a link that [LinkAdd] makes, in the kind's own order; without those that are not set.
+	Params []Param
+	// Remotes are the static entries of a VXLAN's forwarding database, by MAC address.
+	Remotes []VXLANRemote
 }
 
 // End names an interface. The zero End is none.

@@ -62,6 +62,16 @@ func (h *Host) do(op kernel.Op) error {
 		return h.portSet(o)
 	case kernel.VethAdd:
 		return h.vethAdd(o)
+	case kernel.LinkAdd:
+		return h.linkAdd(o)
+	case kernel.LinkParams:
+		return h.linkParams(o)
+	case kernel.Enslave:
+		return h.enslave(o)
+	case kernel.RemoteAdd:
+		return h.remoteAdd(o)
+	case kernel.RemoteDelete:
+		return h.remoteDelete(o)
 	case kernel.LinkSet:
 		return h.linkSet(o)
 	case kernel.LinkDelete:

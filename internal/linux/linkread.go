@@ -12,7 +12,8 @@ import (
 // link is what was read of a link, with the numbers that lead to its peer and master.
 type link struct {
 	kernel.Link
-	peerIndex   int    // IFLA_LINK: of a veth, the index of the other end
+	peerIndex   int    // IFLA_LINK: of a veth, the index of the other end; of a VLAN and the like, of what it stands on
+	lowerIndex  int    // the same in a kind's own words, where it has them: IFLA_LINK is the link itself then
 	peerNetns   int    // IFLA_LINK_NETNSID: the number of the other end's namespace
 	peerOutside bool   // the other end is in another namespace
 	master      int    // IFLA_MASTER
@@ -108,7 +109,7 @@ func parseLink(body []byte) link {
 		case unix.IFLA_QDISC:
 			l.qdisc = text(value)
 		case unix.IFLA_LINKINFO:
-			parseLinkInfo(value, &l.Link)
+			parseLinkInfo(value, &l)
 		}
 	}
 	if flags&unix.IFF_LOOPBACK != 0 {
@@ -118,7 +119,7 @@ func parseLink(body []byte) link {
 }
 
 // parseLinkInfo reads what the kinds of a link and of its master say about it.
-func parseLinkInfo(b []byte, l *kernel.Link) {
+func parseLinkInfo(b []byte, l *link) {
 	var data, port []byte
 	portKind := ""
 	for kind, value := range attributes(b) {
@@ -136,6 +137,7 @@ func parseLinkInfo(b []byte, l *kernel.Link) {
 	if l.Kind == "bridge" {
 		l.Bridge = parseBridge(data)
 	}
+	parseKind(l, data)
 	if portKind == "bridge" {
 		l.Port = parsePort(port)
 	}

@@ -15,8 +15,22 @@ import (
 
 // modules are those that have what options stand for, by the option's name without CONFIG_.
 var modules = map[string]string{
+	"BONDING":       "bonding",
+	"DUMMY":         "dummy",
+	"GENEVE":        "geneve",
+	"IFB":           "ifb",
+	"IPVLAN":        "ipvlan",
+	"MACVLAN":       "macvlan",
+	"MACVTAP":       "macvtap",
+	"NET_IPGRE":     "ip_gre",
+	"NET_IPIP":      "ipip",
 	"NET_SCH_NETEM": "sch_netem",
 	"NET_SCH_TBF":   "sch_tbf",
+	"NET_VRF":       "vrf",
+	"TUN":           "tun",
+	"VLAN_8021Q":    "8021q",
+	"VXLAN":         "vxlan",
+	"WIREGUARD":     "wireguard",
 }
 
 // lackingOptions are those of some options of the kernel's build that the running kernel can't have: it was built without, or as a

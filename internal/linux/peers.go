@@ -40,7 +40,51 @@ func (h *Host) findPeers(spaces []space) error {
 			}
 		}
 	}
+	return numbers.findParents(spaces)
+}
+
+// findParents tells each link of another kind what it stands on, by the same numbers.
+func (n *numbers) findParents(spaces []space) error {
+	byIndex := make([]map[int]*link, len(spaces)) // made when they are needed
+	for i := range spaces {
+		for j := range spaces[i].links {
+			l := &spaces[i].links[j]
+			index := l.lower()
+			if index == 0 {
+				continue
+			}
+			for k := range spaces {
+				if byIndex[k] == nil {
+					byIndex[k] = linksByIndex(spaces[k].links)
+				}
+				name := linkName(byIndex[k], index)
+				if name == "" {
+					continue
+				}
+				there, err := n.leadTo(spaces[i].Name, l, spaces[k].Name, i == k)
+				if err != nil {
+					return err
+				}
+				if there {
+					l.Parent = kernel.End{Netns: spaces[k].Name, Name: name}
+					break
+				}
+			}
+		}
+	}
 	return nil
+}
+
+// lower is the index of what a link stands on; 0: nothing.
+func (l *link) lower() int {
+	switch kind, made := linkKinds[l.Kind]; {
+	case !made:
+		return 0
+	case kind.parent != 0:
+		return l.lowerIndex
+	default:
+		return l.peerIndex
+	}
 }
 
 type candidate struct {

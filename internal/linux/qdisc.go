@@ -179,9 +179,12 @@ func readQdiscs(c *conn, links []link) error {
 	return nil
 }
 
-// impaired: a veth has noqueue by itself, noop before it is first set up, and is the only kind whose queueing is topo's.
+// impaired: what topo makes has noqueue by itself, and noop before it is first set up. A tun, an ifb and a macvtap have a queue of
+// their own, which isn't topo's.
 func (l *link) impaired() bool {
-	return l.Kind == "veth" && l.qdisc != "noqueue" && l.qdisc != "noop" && l.qdisc != ""
+	_, made := linkKinds[l.Kind]
+	queues := l.Kind == "tun" || l.Kind == "ifb" || l.Kind == "macvtap"
+	return (l.Kind == "veth" || made && !queues) && l.qdisc != "noqueue" && l.qdisc != "noop" && l.qdisc != ""
 }
 
 // parseQdisc reads a struct tcmsg with its attributes.

@@ -173,6 +173,9 @@ func readRest(c *conn, s *space) (err error) {
 	if s.Routes, err = readRoutes(c, s.links); err != nil {
 		return err
 	}
+	if err = readRemotes(c, s.links); err != nil {
+		return err
+	}
 	return readQdiscs(c, s.links)
 }
 

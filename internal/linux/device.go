@@ -1,0 +1,257 @@
+package linux
+
+import (
+	"cmp"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"slices"
+
+	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netlink/nl"
+	"golang.org/x/sys/unix"
+
+	"topo/internal/kernel"
+)
+
+// linkAdd makes a link, marked at once but for its alias, which RTM_NEWLINK ignores on creation; that, and the state, follow in one message.
+func (h *Host) linkAdd(o kernel.LinkAdd) error {
+	kind, ok := linkKinds[o.Kind]
+	if !ok {
+		return fmt.Errorf("kind %q: %w", o.Kind, unix.EINVAL)
+	}
+	var err error
+	if o.Kind == "tun" {
+		err = h.tunAdd(o)
+	} else {
+		err = h.in(birthplace(o), func(c *conn) error { return h.createLink(c, o, kind) })
+	}
+	if err != nil {
+		return lacking(err, o.Kind, "CONFIG_"+kind.option)
+	}
+	return h.in(o.Netns, func(c *conn) error {
+		return finishEnd(c, kernel.VethEnd{Name: o.Name, Alias: o.Alias, Up: o.Up})
+	})
+}
+
+// birthplace is the namespace in which a link is made: that of what it stands on.
+func birthplace(o kernel.LinkAdd) string {
+	if o.Parent.Name != "" {
+		return o.Parent.Netns
+	}
+	return o.Netns
+}
+
+func (h *Host) createLink(c *conn, o kernel.LinkAdd, kind linkKind) error {
+	req := nl.NewNetlinkRequest(unix.RTM_NEWLINK, unix.NLM_F_CREATE|unix.NLM_F_EXCL)
+	req.AddData(nl.NewIfInfomsg(unix.AF_UNSPEC))
+	if err := linkAttributes(req, o.Name, o.MAC, o.MTU, o.Group); err != nil {
+		return err
+	}
+	info := nl.NewRtAttr(unix.IFLA_LINKINFO, nil)
+	info.AddChild(nl.NewRtAttr(nl.IFLA_INFO_KIND, []byte(o.Kind)))
+	data := nested{info.AddRtAttr(nl.IFLA_INFO_DATA, nil)}
+	if o.Parent.Name != "" {
+		index, err := c.index(o.Parent.Name)
+		if err != nil {
+			return err
+		}
+		if kind.parent == 0 {
+			req.AddData(numberAttr(unix.IFLA_LINK, uint32(index)))
+		} else {
+			data.AddData(numberAttr(kind.parent, uint32(index)))
+		}
+	}
+	if err := putParams(data, o.Kind, o.Params); err != nil {
+		return err
+	}
+	if birthplace(o) != o.Netns {
+		fd, done, err := h.descriptor(o.Netns)
+		if err != nil {
+			return err
+		}
+		defer done() //nolint:errcheck // it was only read
+		req.AddData(numberAttr(unix.IFLA_NET_NS_FD, uint32(fd)))
+	}
+	req.AddData(info)
+	return c.change(req, "RTM_NEWLINK "+o.Kind+" "+o.Name)
+}
+
+func (h *Host) linkParams(o kernel.LinkParams) error {
+	return h.in(o.Netns, func(c *conn) error {
+		index, err := c.index(o.Name)
+		if err != nil {
+			return err
+		}
+		header := nl.NewIfInfomsg(unix.AF_UNSPEC)
+		header.Index = int32(index)
+		req := nl.NewNetlinkRequest(unix.RTM_NEWLINK, 0)
+		req.AddData(header)
+		info := nl.NewRtAttr(unix.IFLA_LINKINFO, nil)
+		info.AddChild(nl.NewRtAttr(nl.IFLA_INFO_KIND, []byte(o.Kind)))
+		if err := putParams(nested{info.AddRtAttr(nl.IFLA_INFO_DATA, nil)}, o.Kind, o.Params); err != nil {
+			return err
+		}
+		req.AddData(info)
+		return c.change(req, "RTM_NEWLINK "+o.Name+" "+o.Kind)
+	})
+}
+
+// tunAdd makes a persistent tap or tun device (Documentation/networking/tuntap.rst). It is named and marked while it is still
+// this process's alone, and goes with it: only then is it made to stay.
+func (h *Host) tunAdd(o kernel.LinkAdd) error {
+	ns, done, err := h.descriptor(o.Netns)
+	if err != nil {
+		return err
+	}
+	defer done() //nolint:errcheck // it was only read
+	return h.onThread(ns, func() error {
+		f, err := os.OpenFile("/dev/net/tun", os.O_RDWR|unix.O_CLOEXEC, 0)
+		if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENODEV) || errors.Is(err, unix.ENXIO) {
+			return fmt.Errorf("%w (%w)", err, unix.EOPNOTSUPP)
+		}
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		req, err := unix.NewIfreq(o.Name)
+		if err != nil {
+			return err
+		}
+		flags := uint16(unix.IFF_TUN)
+		for _, p := range o.Params {
+			if p == (kernel.Param{Name: "mode", Value: "tap"}) {
+				flags = unix.IFF_TAP
+			}
+		}
+		req.SetUint16(flags | unix.IFF_NO_PI | unix.IFF_TUN_EXCL)
+		fd := int(f.Fd())
+		if err := unix.IoctlIfreq(fd, unix.TUNSETIFF, req); errors.Is(err, unix.EBUSY) {
+			return unix.EEXIST // IFF_TUN_EXCL says it so
+		} else if err != nil {
+			return err
+		}
+		set := kernel.LinkSet{Netns: o.Netns, Name: o.Name, Group: &o.Group}
+		if o.MAC != "" {
+			set.MAC = &o.MAC
+		}
+		if o.MTU != 0 {
+			set.MTU = &o.MTU
+		}
+		if err := h.linkSet(set); err != nil {
+			return err
+		}
+		return unix.IoctlSetInt(fd, unix.TUNSETPERSIST, 1)
+	})
+}
+
+func (h *Host) enslave(o kernel.Enslave) error {
+	up := false
+	err := h.in(o.Netns, func(c *conn) error {
+		if !o.Down {
+			return nil
+		}
+		links, err := readLinks(c)
+		for _, l := range links {
+			up = up || l.Name == o.Name && l.Up
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if up {
+		if err := h.linkSet(kernel.LinkSet{Netns: o.Netns, Name: o.Name, Up: new(bool)}); err != nil {
+			return err
+		}
+	}
+	set := kernel.LinkSet{Netns: o.Netns, Name: o.Name, Master: &o.Master}
+	if up {
+		set.Up = &up
+	}
+	return h.linkSet(set)
+}
+
+// neighbour is a message about an entry of a VXLAN's forwarding database: vxlan_fdb_add in drivers/net/vxlan.
+func (c *conn) neighbour(verb, flags int, link string, r kernel.VXLANRemote) error {
+	index, err := c.index(link)
+	if err != nil {
+		return err
+	}
+	mac, err := net.ParseMAC(r.MAC)
+	if err != nil {
+		return fmt.Errorf("reading MAC address %q: %w", r.MAC, err)
+	}
+	remote, err := netip.ParseAddr(r.Remote)
+	if err != nil {
+		return err
+	}
+	req := nl.NewNetlinkRequest(verb, flags)
+	req.AddData(&netlink.Ndmsg{Family: unix.AF_BRIDGE, Index: uint32(index), State: unix.NUD_PERMANENT, Flags: unix.NTF_SELF})
+	req.AddData(nl.NewRtAttr(unix.NDA_LLADDR, mac))
+	req.AddData(nl.NewRtAttr(unix.NDA_DST, remote.AsSlice()))
+	return c.change(req, fmt.Sprintf("neighbour %s of %s", r.Remote, link))
+}
+
+func (h *Host) remoteAdd(o kernel.RemoteAdd) error {
+	return h.in(o.Netns, func(c *conn) error {
+		return c.neighbour(unix.RTM_NEWNEIGH, unix.NLM_F_CREATE|unix.NLM_F_APPEND, o.Link, o.VXLANRemote)
+	})
+}
+
+func (h *Host) remoteDelete(o kernel.RemoteDelete) error {
+	return gone(h.in(o.Netns, func(c *conn) error { return c.neighbour(unix.RTM_DELNEIGH, 0, o.Link, o.VXLANRemote) }))
+}
+
+// readRemotes reads the static entries of the forwarding databases of a namespace's VXLANs.
+func readRemotes(c *conn, links []link) error {
+	for i := range links {
+		l := &links[i]
+		if l.Kind != "vxlan" {
+			continue
+		}
+		group := ""
+		for _, p := range l.Params {
+			if p.Name == "group" || p.Name == "remote" {
+				group = p.Value
+			}
+		}
+		err := c.dump(unix.RTM_GETNEIGH, &netlink.Ndmsg{Family: unix.AF_BRIDGE, Index: uint32(l.Index)},
+			func() { l.Remotes = nil },
+			func(body []byte) error {
+				r, ok := parseRemote(body, l.Index)
+				if ok && (r != kernel.VXLANRemote{MAC: kernel.NoMAC, Remote: group}) { // the kernel's own of a group
+					l.Remotes = append(l.Remotes, r)
+				}
+				return nil
+			})
+		if err != nil {
+			return err
+		}
+		slices.SortFunc(l.Remotes, func(a, b kernel.VXLANRemote) int {
+			return cmp.Or(cmp.Compare(a.MAC, b.MAC), cmp.Compare(a.Remote, b.Remote))
+		})
+	}
+	return nil
+}
+
+// parseRemote reads a struct ndmsg with its attributes: a static entry of a VXLAN of its own.
+func parseRemote(body []byte, index int) (r kernel.VXLANRemote, ok bool) {
+	const size = 12 // of struct ndmsg
+	if len(body) < size || number(body[4:]) != index {
+		return r, false
+	}
+	state, flags := binary.NativeEndian.Uint16(body[8:]), body[10]
+	for kind, value := range attributes(body[size:]) {
+		switch kind {
+		case unix.NDA_LLADDR:
+			r.MAC = mac(value)
+		case unix.NDA_DST:
+			r.Remote = address(value).String()
+		}
+	}
+	return r, flags&unix.NTF_SELF != 0 && state&(unix.NUD_PERMANENT|unix.NUD_NOARP) != 0 && r.Remote != ""
+}
