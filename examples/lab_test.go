@@ -196,6 +196,9 @@ var checking = regexp.MustCompile(`/exec-|/log\.\d+ |crun .* exec|curl --fail|re
 // supervisor is the command line of one, behind its pid. A check that a supervisor begins has it, too, between fork and exec.
 var supervisor = regexp.MustCompile(`^ *\d+ (topo-supervisor .*)`)
 
+// chosen is which member a bond uses for the moment, and what became of the others.
+var chosen = regexp.MustCompile(`active_slave \S+ |bond_slave state \w+ mii_status \w+ link_failure_count \d+`)
+
 // quiet is [steady] without what comes and goes while a lab is up. A bridge that has had a carrier
 // since it was made is UNKNOWN, one that lost it once is UP.
 func quiet(machine string) []string {
@@ -209,7 +212,8 @@ func quiet(machine string) []string {
 		return checking.MatchString(line)
 	})
 	for i, line := range lines {
-		lines[i] = strings.Replace(line, "state UNKNOWN mode DEFAULT", "state UP mode DEFAULT", 1)
+		line = strings.Replace(line, "state UNKNOWN mode DEFAULT", "state UP mode DEFAULT", 1)
+		lines[i] = chosen.ReplaceAllString(line, "")
 	}
 	return lines
 }

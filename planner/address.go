@@ -16,6 +16,8 @@ type address struct {
 	prefix netip.Prefix
 	// primary is the address whose removal takes this one along; zero: none.
 	primary ID
+	// member is the interface's place in a VRF; zero: none. Who joins or leaves one loses IPv6 addresses.
+	member ID
 }
 
 var addressKind = Kind{Name: "address", Desire: desireAddresses, Observe: observeAddresses}
@@ -48,7 +50,26 @@ func desireAddresses(w *Want) []Resource {
 			}
 		}
 	}
-	return out
+	for _, i := range t.Interfaces {
+		for _, p := range i.Addresses {
+			out = append(out, nodeAddress(netns[i.Node], i.Node, i.Name, p))
+		}
+	}
+	return onMembers(out, desireMembers(w))
+}
+
+// onMembers tells addresses which memberships they are lost with.
+func onMembers(addresses, members []Resource) []Resource {
+	vrfs := memberOf(members)
+	if len(vrfs) == 0 {
+		return addresses
+	}
+	for i, r := range addresses {
+		a := r.(address)
+		a.member = vrfs[a.link]
+		addresses[i] = a
+	}
+	return addresses
 }
 
 func nodeAddress(netns, node, iface string, p netip.Prefix) address {
@@ -83,7 +104,7 @@ func observeAddresses(h *Have) []Resource {
 			}
 		}
 	}
-	return withPrimaries(out, h.Snapshot)
+	return withPrimaries(onMembers(out, observeMembers(h)), h.Snapshot)
 }
 
 // withPrimaries finds, for each secondary address, the one of its subnet that came first.
@@ -141,7 +162,7 @@ func addressID(owner, iface string, p netip.Prefix) ID {
 
 func (r address) ID() ID         { return addressID(r.owner, r.iface, r.prefix) }
 func (r address) In() []ID       { return []ID{r.link} }
-func (r address) Needs() []ID    { return []ID{r.link} }
+func (r address) Needs() []ID    { return []ID{r.link, r.member} }
 func (r address) Attrs() []Attr  { return []Attr{{"interface", r.iface}} }
 func (r address) Shared() bool   { return r.link.Kind == "bridge" }
 func (r address) Detail() string { return "" }
@@ -163,6 +184,9 @@ func (r address) Delete() []kernel.Op {
 // Lost: an address goes with the one of its subnet that came first. It is removed and made anew, whichever
 // of the two the kernel would do with it (promote_secondaries).
 func (r address) Lost(gone func(ID) bool) (ID, Action, bool) {
+	if r.member != (ID{}) && r.prefix.Addr().Is6() && gone(r.member) {
+		return r.member, Create, true
+	}
 	return r.primary, Replace, r.primary != ID{} && gone(r.primary)
 }
 

@@ -299,6 +299,11 @@ func (a *allocator) fill(b spec.Bridge, sub spec.Subnet) {
 			}
 		}
 	}
+	for _, i := range a.t.Interfaces {
+		for _, p := range i.Addresses {
+			taken[p.Addr()] = true
+		}
+	}
 	give := func(p place, addr netip.Addr) {
 		taken[addr] = true
 		at := &a.t.Nodes[p.node].Attachments[p.at]

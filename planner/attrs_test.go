@@ -31,6 +31,20 @@ var notCompared = map[string]string{
 	"address.link":       "is order",
 	"address.prefix":     "is the ID",
 	"address.primary":    "is order",
+	"address.member":     "is order",
+	"route.member":       "is order",
+	"device.id":          "is the ID",
+	"device.in":          "is order",
+	"member.netns":       "follows from the owner",
+	"member.owner":       "is the ID",
+	"member.iface":       "is the ID",
+	"member.link":        "is order",
+	"member.before":      "is order",
+	"member.on":          "follows from the master's name",
+	"remote.netns":       "follows from the owner",
+	"remote.owner":       "is the ID",
+	"remote.link":        "is order",
+	"remote.entry":       "is the ID",
 	"route.node":         "is the ID",
 	"route.link":         "follows from the interface",
 	"route.covers":       "is order",
@@ -82,6 +96,9 @@ func TestEveryFieldIsCompared(t *testing.T) {
 		"address":    {address{prefix: netip.MustParsePrefix("10.0.0.1/24")}},
 		"route":      {route{op: kernel.RouteReplace{Dst: netip.MustParsePrefix("10.0.0.0/24"), Table: 254}}},
 		"impair":     {impair{q: kernel.Qdisc{Kind: "netem", Netem: &kernel.Netem{Duplicate: 1, Corrupt: 1, Reorder: 1, Jitter: 1, Loss: kernel.Loss{P: [5]kernel.Chance{1}}}, TBF: &kernel.TBF{Rate: 1e9}}}},
+		"device":     {device{own: kernel.LinkAdd{MAC: "02:00:00:00:00:01"}}, device{own: kernel.LinkAdd{Netns: "a"}}},
+		"member":     {member{}},
+		"remote":     {remote{}},
 		"sysctl":     {sysctl{}},
 		"forwarding": {forwarding{}},
 		"file":       {file{}},
@@ -99,7 +116,9 @@ func TestEveryFieldIsCompared(t *testing.T) {
 		"process.p.Project": true, "process.p.Node": true,
 		// By kind of end; the other kind compares it.
 		"firewall.jumps.Family": true,
-		"veth.port.State":       true, // the kernel's own
+		// In words, as what it is.
+		"device.own.Parent.Netns": true, "device.own.Parent.Name": true,
+		"veth.port.State": true, // the kernel's own
 	}
 	for name, rs := range resources {
 		typ := reflect.TypeOf(rs[0])

@@ -76,6 +76,11 @@ func nameConflicts(w *Want, h *Have, changes map[ID]*Change) Conflicts {
 			if r.own.Netns == "" {
 				out = append(out, linkConflict(h, r.own.Name, r.id.String())...)
 			}
+		case device:
+			if r.own.Netns == "" {
+				out = append(out, linkConflict(h, r.own.Name, r.id.String())...)
+			}
+			out = append(out, parentConflict(h, r)...)
 		case file:
 			if f, ok := files[r.path]; ok && f.Mark.Project != w.Project {
 				out = append(out, &ConflictError{
@@ -100,6 +105,21 @@ func nameConflicts(w *Want, h *Have, changes map[ID]*Change) Conflicts {
 		}
 	}
 	return out
+}
+
+// parentConflict: what stands on an interface of the host's that topo doesn't make needs it to be there.
+func parentConflict(h *Have, r device) Conflicts {
+	name := r.own.Parent.Name
+	if name == "" || r.own.Parent.Netns != "" || h.wanted[parseID(r.on)] {
+		return nil
+	}
+	if _, ok := h.host[name]; ok {
+		return nil
+	}
+	return Conflicts{{
+		Object: "interface " + name + ", which " + r.id.String() + " stands on", Holder: "there is no such interface on the host",
+		Ways: []string{"look for its name: ip -brief link", "choose another parent:"},
+	}}
 }
 
 func linkConflict(h *Have, name, what string) Conflicts {

@@ -163,9 +163,17 @@ func (d *differ) spread(order []ID) bool {
 
 // goesDown reports whether a link that is up is wanted down.
 func (d *differ) goesDown(id ID) bool {
-	h, ok := d.have[id].(veth)
-	w, ok2 := d.want[id].(veth)
-	return ok && ok2 && h.own.Up && !w.own.Up
+	return isUp(d.have[id]) && d.want[id] != nil && !isUp(d.want[id])
+}
+
+func isUp(r Resource) bool {
+	switch r := r.(type) {
+	case veth:
+		return r.own.Up
+	case device:
+		return r.own.Up
+	}
+	return false
 }
 
 // survive makes an update of a resource that a replacement leaves behind changed.

@@ -82,6 +82,7 @@ func TestAnEditTouchesOnlyWhatItChanges(t *testing.T) {
 		"volumes_from":      {"volumes_from: [store]", replaced},
 		"stop_grace_period": {"stop_grace_period: 3s", changed},
 		"extends":           {"extends: other", replaced}, // its image
+		"interfaces":        {"interfaces: {extra: {type: dummy, address: 10.9.0.1/24}}", untouched},
 		"userns_mode":       {"userns_mode: private", replaced},
 	}
 	if diff := missing(keysOfANode(t), edits); len(diff) > 0 {

@@ -44,6 +44,16 @@ func desireImpair(w *Want) []Resource {
 			}
 		}
 	}
+	if len(w.Topology.Interfaces) > 0 {
+		mtu := map[ID]int{}
+		for _, r := range desireDevices(w, desireVeths(w)) {
+			mtu[r.ID()] = r.(device).own.MTU
+		}
+		for _, i := range w.Topology.Interfaces {
+			id := ID{"link", i.Node + ":" + i.Name}
+			add(netns[i.Node], i.Node, i.Name, id, i.Impair, mtu[id])
+		}
+	}
 	return out
 }
 
@@ -242,5 +252,8 @@ func impairNeeds(t *spec.Topology, need func(pos spec.Pos, what, option string))
 		for _, e := range l.Ends {
 			each(e.Impair)
 		}
+	}
+	for _, i := range t.Interfaces {
+		each(i.Impair)
 	}
 }

@@ -28,6 +28,8 @@ var kinds = []Kind{
 	bridgeKind,
 	linkKind,
 	portKind,
+	memberKind,
+	remoteKind,
 	impairKind,
 	addressKind,
 	routeKind,
@@ -113,6 +115,12 @@ func newHave(s kernel.Snapshot, project string, want []Resource) *Have {
 			} else {
 				h.links[r.id.Name] = true
 			}
+		case device:
+			if r.own.Netns == "" {
+				h.names[r.own.Name] = r.ID()
+			} else {
+				h.links[r.id.Name] = true
+			}
 		case sysctl:
 			h.sysctls[r.key] = r.ID()
 		}
@@ -136,7 +144,7 @@ func (h *Have) own(l kernel.Link) bool {
 		return false
 	}
 	_, inNode := h.nodes[l.Peer.Netns]
-	return inNode || givenName(h.Project, l.Name)
+	return inNode || givenName(h.Project, l.Name) || l.MAC == deriveMAC(h.Snapshot.HostID, h.Project, "link/"+spec.Host+":"+l.Name)
 }
 
 // linkID is the resource that a link of the host's namespace belongs to.
@@ -149,6 +157,9 @@ func (h *Have) linkID(l kernel.Link) ID {
 	}
 	if l.Kind == "bridge" {
 		return ID{"bridge", l.Name}
+	}
+	if l.Kind != "veth" {
+		return ID{"link", "host:" + l.Name}
 	}
 	return ID{"port", "host:" + l.Name}
 }

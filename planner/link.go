@@ -10,8 +10,11 @@ import (
 
 // link: the ends of veths that are in nodes, and those in the host's namespace that are no bridge's port.
 var linkKind = Kind{
-	Name:   "link",
-	Desire: func(w *Want) []Resource { return ofKind("link", desireVeths(w)) },
+	Name: "link",
+	Desire: func(w *Want) []Resource {
+		veths := desireVeths(w)
+		return append(ofKind("link", veths), desireDevices(w, veths)...)
+	},
 	Observe: func(h *Have) []Resource {
 		var out []Resource
 		for _, n := range h.Snapshot.Netns {
@@ -26,7 +29,7 @@ var linkKind = Kind{
 				if l.Name == "lo" || l.Group != kernel.Group(h.Project) && !h.links[name] {
 					continue
 				}
-				out = append(out, observeVeth(h, ID{"link", name}, n.Name, l))
+				out = append(out, observeLink(h, ID{"link", name}, n.Name, l))
 			}
 		}
 		return append(out, observeHostVeths(h, "link")...)
@@ -114,7 +117,31 @@ func desireVeths(w *Want) []Resource {
 		}
 		out = append(out, pair(ends[0], ends[1])...)
 	}
-	return out
+	return likeBonds(w, out)
+}
+
+// likeBonds gives the members of bonds their MAC addresses and MTUs.
+func likeBonds(w *Want, veths []Resource) []Resource {
+	bonds := bondOf(w.Topology)
+	if len(bonds) == 0 {
+		return veths
+	}
+	masters := map[ID]kernel.LinkAdd{}
+	for _, r := range desireDevices(w, veths) {
+		d := r.(device)
+		masters[d.id] = d.own
+	}
+	for i, r := range veths {
+		v := r.(veth)
+		if master, ok := masters[bonds[v.id]]; ok {
+			v.own.MAC, v.own.MTU = master.MAC, master.MTU
+		}
+		if master, ok := masters[bonds[parseID(v.peer)]]; ok {
+			v.other.MAC, v.other.MTU = master.MAC, master.MTU
+		}
+		veths[i] = v
+	}
+	return veths
 }
 
 // portID is the resource of a link's end that is a bridge's port: it is called as what is plugged in.
@@ -142,10 +169,17 @@ func observeHostVeths(h *Have, kind string) []Resource {
 			continue
 		}
 		if id := h.linkID(l); id.Kind == kind {
-			out = append(out, observeVeth(h, id, "", l))
+			out = append(out, observeLink(h, id, "", l))
 		}
 	}
 	return out
+}
+
+func observeLink(h *Have, id ID, netns string, l kernel.Link) Resource {
+	if _, made := deviceOptions[l.Kind]; made {
+		return observeDevice(h, id, netns, l)
+	}
+	return observeVeth(h, id, netns, l)
 }
 
 func observeVeth(h *Have, id ID, netns string, l kernel.Link) veth {
@@ -153,10 +187,11 @@ func observeVeth(h *Have, id ID, netns string, l kernel.Link) veth {
 		id: id, carrier: id, kind: l.Kind, peer: peerOf(h, l),
 		own: kernel.VethEnd{
 			Netns: netns, Name: l.Name, MAC: l.MAC, MTU: l.MTU, Group: l.Group, Up: l.Up,
-			Master: l.Master, Alias: l.Alias,
+			Alias: l.Alias,
 		},
 	}
 	if l.Port != nil {
+		r.own.Master = l.Master
 		r.port = kernel.PortAttrs{Isolated: l.Port.Isolated, Hairpin: l.Port.Hairpin}
 	}
 	// Removing one end removes the other: the plan says so once.

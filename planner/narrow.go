@@ -113,7 +113,7 @@ func nodesOf(c *Change) []string {
 		}
 	}
 	switch c.ID.Kind {
-	case "netns", "hosts", "resolv", "link", "port", "address", "route", "sysctl", "publish", "process":
+	case "netns", "hosts", "resolv", "link", "port", "member", "remote", "impair", "address", "route", "sysctl", "publish", "process":
 		node(c.ID)
 	case "guard", "volume": // of no node, some of them
 		if strings.Contains(c.ID.Name, ":") {

@@ -15,6 +15,8 @@ type route struct {
 	link ID
 	// covers are the addresses that make its next hop reachable: the kernel drops the route with the last.
 	covers []ID
+	// member is the interface's place in a VRF, zero for none: the route goes when it joins or leaves one.
+	member ID
 }
 
 var routeKind = Kind{Name: "route", Desire: desireRoutes, Observe: observeRoutes}
@@ -23,6 +25,7 @@ func desireRoutes(w *Want) []Resource {
 	var out []Resource
 	t := w.Topology
 	bridges := bridgesByName(t)
+	vrfs := memberOf(desireMembers(w))
 	for _, n := range t.Nodes {
 		if n.Network != spec.NetworkOwn {
 			continue
@@ -30,7 +33,7 @@ func desireRoutes(w *Want) []Resource {
 		addrs := addressesOf(t, n)
 		add := func(op kernel.RouteReplace) {
 			op.Netns = n.Netns
-			out = append(out, newRoute(n.Name, op, addrs))
+			out = append(out, newRoute(n.Name, op, addrs, vrfs))
 		}
 		stated := map[string]bool{}
 		for _, r := range n.Routes {
@@ -70,6 +73,7 @@ func desireRoutes(w *Want) []Resource {
 // person made (protocol topo, boot, static). Those of the kernel and of routing daemons are theirs.
 func observeRoutes(h *Have) []Resource {
 	var out []Resource
+	vrfs := memberOf(observeMembers(h))
 	for _, n := range h.Snapshot.Netns {
 		node, ok := h.nodes[n.Name]
 		if !ok {
@@ -93,7 +97,7 @@ func observeRoutes(h *Have) []Resource {
 			if r.Dst.Addr().Is6() && op.Metric == defaultMetric6 {
 				op.Metric = 0
 			}
-			out = append(out, newRoute(node, op, addrs))
+			out = append(out, newRoute(node, op, addrs, vrfs))
 		}
 	}
 	return out
@@ -106,11 +110,12 @@ const (
 	defaultMetric6 = 1024
 )
 
-func newRoute(node string, op kernel.RouteReplace, addrs []address) route {
+func newRoute(node string, op kernel.RouteReplace, addrs []address, vrfs map[ID]ID) route {
 	if op.Dst.Addr().Is6() && op.Metric == defaultMetric6 {
 		op.Metric = 0
 	}
 	r := route{node: node, op: op, link: ID{"link", node + ":" + op.Link}}
+	r.member = vrfs[r.link]
 	for _, a := range addrs {
 		if a.iface == op.Link && op.Via.IsValid() && a.prefix.Masked().Contains(op.Via) {
 			r.covers = append(r.covers, a.ID())
@@ -135,6 +140,14 @@ func addressesOf(t *spec.Topology, n spec.Node) []address {
 			for _, p := range e.Addresses {
 				out = append(out, nodeAddress(n.Netns, n.Name, e.Interface, p))
 			}
+		}
+	}
+	for _, i := range t.Interfaces {
+		if i.Node != n.Name {
+			continue
+		}
+		for _, p := range i.Addresses {
+			out = append(out, nodeAddress(n.Netns, n.Name, i.Name, p))
 		}
 	}
 	return out
@@ -177,7 +190,7 @@ func routeName(node string, op kernel.RouteReplace) string {
 
 func (r route) ID() ID      { return ID{"route", routeName(r.node, r.op)} }
 func (r route) In() []ID    { return []ID{r.link} }
-func (r route) Needs() []ID { return append([]ID{r.link}, r.covers...) }
+func (r route) Needs() []ID { return append([]ID{r.link, r.member}, r.covers...) }
 
 func (r route) Attrs() []Attr {
 	via := "none"
@@ -203,6 +216,9 @@ func (r route) Update(Resource) ([]kernel.Op, bool) { return r.Create(), true }
 
 // Lost: routes go with the last address that reaches their next hop.
 func (r route) Lost(gone func(ID) bool) (ID, Action, bool) {
+	if r.member != (ID{}) && gone(r.member) {
+		return r.member, Create, true
+	}
 	for _, id := range r.covers {
 		if !gone(id) {
 			return ID{}, "", false

@@ -70,6 +70,11 @@ func interfacesOf(t *spec.Topology, n spec.Node) []string {
 			}
 		}
 	}
+	for _, i := range t.Interfaces {
+		if i.Node == n.Name {
+			out = append(out, i.Name)
+		}
+	}
 	return out
 }
 

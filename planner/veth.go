@@ -101,8 +101,8 @@ func (r veth) Delete() []kernel.Op {
 }
 
 func (r veth) Update(have Resource) ([]kernel.Op, bool) {
-	h := have.(veth)
-	if h.own.Name != r.own.Name || h.own.Netns != r.own.Netns || h.kind != r.kind || h.peer != r.peer {
+	h, ok := have.(veth)
+	if !ok || h.own.Name != r.own.Name || h.own.Netns != r.own.Netns || h.kind != r.kind || h.peer != r.peer {
 		return nil, false
 	}
 	set := kernel.LinkSet{Netns: r.own.Netns, Name: r.own.Name}

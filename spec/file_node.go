@@ -3,7 +3,7 @@ package spec
 // Keys of nodes: of namespaces and containers both.
 type node struct {
 	origin
-	_ struct{} `later:"interfaces" instead:"networks=bridges"`
+	_ struct{} `instead:"networks=bridges"`
 
 	// Bridges to join: a list of names, or a map from a name to what the attachment is like.
 	Bridges attachments `yaml:"bridges"`
@@ -55,6 +55,8 @@ type node struct {
 	Logging *logging `yaml:"logging"`
 	// How many of the node there are: NAME-1, NAME-2…; NAME stands for all of them. Default: one, called NAME.
 	Scale number `yaml:"scale" jsonschema:"minimum=0,maximum=1000"`
+	// Interfaces of the node's own, of other kinds than veth: a map from their names.
+	Interfaces dict[iface] `yaml:"interfaces"`
 	// Profiles, one of which must be active (--profile) for the node to be there. Default: it always is.
 	Profiles []text `yaml:"profiles"`
 	// A node of the same kind, of this file or another, that this one is like; what is said here is laid over it.

@@ -28,6 +28,7 @@ type resolver struct {
 	volumes     map[string]int // key in the file → index in topo.Volumes
 	groups      map[string]*group
 	replicas    int              // nodes of entries with a scale
+	own         []ownInterface   // of other kinds than veth
 	profiles    []string         // that are active, once that is known
 	inactive    map[string]*node // entries none of whose profiles is active
 }
@@ -78,7 +79,9 @@ func (r *resolver) resolve() *Topology {
 	r.readLinks()
 	r.joinDefault()
 	r.attach()
+	r.claimInterfaces()
 	r.nameInterfaces()
+	r.readInterfaces()
 	r.defaultRoutes()
 	r.checkPortCounts()
 	for _, s := range r.order {

@@ -26,6 +26,8 @@ type Topology struct {
 	Scaled []string
 	// Inactive are the nodes of the file that are left out, as none of their profiles is active.
 	Inactive []Inactive
+	// Interfaces are those of other kinds than veth, in the order of their nodes.
+	Interfaces []Interface `json:",omitempty"`
 }
 
 // Inactive is a node none of whose profiles is active.

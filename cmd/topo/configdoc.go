@@ -25,9 +25,9 @@ func topologyNode(t *spec.Topology) *yaml.Node {
 	namespaces, containers := newMap(), newMap()
 	for _, n := range t.Nodes {
 		if n.Container {
-			containers.put(n.Name, nodeNode(n))
+			containers.put(n.Name, nodeNode(t, n))
 		} else {
-			namespaces.put(n.Name, nodeNode(n))
+			namespaces.put(n.Name, nodeNode(t, n))
 		}
 	}
 	m.set("namespaces", &namespaces.node)
@@ -79,7 +79,7 @@ func bridgeNode(b spec.Bridge) *yaml.Node {
 	return &m.node
 }
 
-func nodeNode(n spec.Node) *yaml.Node {
+func nodeNode(t *spec.Topology, n spec.Node) *yaml.Node {
 	m := newMap()
 	switch n.Network {
 	case spec.NetworkOwn:
@@ -93,6 +93,7 @@ func nodeNode(n spec.Node) *yaml.Node {
 		attachments.put(a.Bridge, attachmentNode(a))
 	}
 	m.set("bridges", &attachments.node)
+	m.set("interfaces", interfacesNode(t, n.Name))
 	m.texts("ports", portTexts(n.Ports))
 	var oneWay []string
 	for _, l := range n.OneWay {

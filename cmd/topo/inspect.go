@@ -10,6 +10,7 @@ import (
 
 	"topo/internal/container"
 	"topo/internal/kernel"
+	"topo/spec"
 )
 
 func inspectCommand() *cli.Command {
@@ -61,6 +62,10 @@ type interfaceView struct {
 	State     string         `json:"state"` // operational, RFC 2863
 	Addresses []netip.Prefix `json:"addresses"`
 	Peer      *peerView      `json:"peer,omitempty"`
+
+	Parent     string            `json:"parent,omitempty"`     // what it stands on, as NODE's namespace and name
+	Master     string            `json:"master,omitempty"`     // the bond or VRF that it is a member of
+	Parameters map[string]string `json:"parameters,omitempty"` // of its kind, as in ip-link(8)
 }
 
 // peerView is the other end of a link.
@@ -128,7 +133,7 @@ func documentOfNode(s kernel.Snapshot, project string, v nodeView) nodeDocument 
 	for _, l := range ns.Links {
 		doc.Interfaces = append(doc.Interfaces, interfaceView{
 			Name: l.Name, Index: l.Index, Kind: l.Kind, MAC: l.MAC, MTU: l.MTU, Up: l.Up, State: l.Oper,
-			Addresses: addressesOn(ns, l.Name), Peer: peerOf(s, l),
+			Addresses: addressesOn(ns, l.Name), Peer: peerOf(s, l), Parent: parentOf(l), Master: l.Master, Parameters: parametersOf(l),
 		})
 	}
 	slices.SortFunc(doc.Interfaces, func(a, b interfaceView) int { return cmp.Compare(a.Index, b.Index) })
@@ -171,6 +176,25 @@ func peerOf(s kernel.Snapshot, l kernel.Link) *peerView {
 		v.BridgeIndex, v.BridgeAddresses = bridge.Index, addressesOn(ns, bridge.Name)
 	}
 	return v
+}
+
+// parentOf is what a link stands on: of another namespace, with that.
+func parentOf(l kernel.Link) string {
+	switch {
+	case l.Parent.Name == "":
+		return ""
+	case l.Parent.Netns == "":
+		return spec.Host + ":" + l.Parent.Name
+	}
+	return l.Parent.Netns + ":" + l.Parent.Name
+}
+
+func parametersOf(l kernel.Link) map[string]string {
+	m := map[string]string{}
+	for _, p := range l.Params {
+		m[p.Name] = p.Value
+	}
+	return m
 }
 
 func findLink(ns kernel.Netns, name string) (kernel.Link, bool) {

@@ -3,6 +3,8 @@ package main
 import (
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -113,6 +115,19 @@ func interfaceText(i interfaceView) []string {
 	lines := []string{fmt.Sprintf("%s  %s  mtu %d  %s", name, i.MAC, i.MTU, upText(i.Up, i.State))}
 	for _, a := range i.Addresses {
 		lines = append(lines, "   "+a.String())
+	}
+	if len(i.Parameters) > 0 || i.Parent != "" || i.Master != "" {
+		words := []string{"   " + i.Kind}
+		for _, name := range slices.Sorted(maps.Keys(i.Parameters)) {
+			words = append(words, name+" "+i.Parameters[name])
+		}
+		if i.Parent != "" {
+			words = append(words, "on "+i.Parent)
+		}
+		if i.Master != "" {
+			words = append(words, "member of "+i.Master)
+		}
+		lines = append(lines, strings.Join(words, "  "))
 	}
 	if i.Peer == nil {
 		return lines

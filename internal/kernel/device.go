@@ -129,7 +129,7 @@ func (o Enslave) String() string {
 	}
 	b.add(ip(o.Netns), "link set", o.Name, "master", o.Master)
 	if o.Down {
-		b.add("up")
+		b.add("&&", ip(o.Netns), "link set", o.Name, "up")
 	}
 	return b.String()
 }

@@ -168,11 +168,12 @@ func (h *Host) enslave(o kernel.Enslave) error {
 			return err
 		}
 	}
-	set := kernel.LinkSet{Netns: o.Netns, Name: o.Name, Master: &o.Master}
+	err = h.linkSet(kernel.LinkSet{Netns: o.Netns, Name: o.Name, Master: &o.Master})
 	if up {
-		set.Up = &up
+		// In a message of its own: the kernel looks at the state before the master.
+		err = errors.Join(err, h.linkSet(kernel.LinkSet{Netns: o.Netns, Name: o.Name, Up: &up}))
 	}
-	return h.linkSet(set)
+	return err
 }
 
 // neighbour is a message about an entry of a VXLAN's forwarding database: vxlan_fdb_add in drivers/net/vxlan.

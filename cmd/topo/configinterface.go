@@ -1,0 +1,83 @@
+package main
+
+import (
+	"slices"
+	"strconv"
+
+	"gopkg.in/yaml.v3"
+
+	"topo/spec"
+)
+
+// interfacesNode writes a node's interfaces of other kinds than veth.
+func interfacesNode(t *spec.Topology, node string) *yaml.Node {
+	all := newMap()
+	for _, i := range t.Interfaces {
+		if i.Node == node {
+			all.put(i.Name, interfaceNode(i))
+		}
+	}
+	return &all.node
+}
+
+func interfaceNode(i spec.Interface) *yaml.Node {
+	m := newMap()
+	kind := i.Kind
+	params := i.Params
+	if kind == "tun" {
+		kind, params = params[0].Value, params[1:]
+	}
+	m.text("type", kind)
+	if p := i.Parent; p != nil {
+		name := p.Name
+		if p.Node != i.Node {
+			name = p.Node + ":" + p.Name
+		}
+		m.text("parent", name)
+	}
+	for _, p := range params {
+		switch p.Name {
+		case "learning":
+			m.flag(p.Name, p.Value == "on")
+		case "miimon", "updelay", "downdelay":
+			m.text(p.Name, p.Value+"ms")
+		default:
+			if n, err := strconv.Atoi(p.Value); err == nil {
+				m.number(p.Name, n)
+			} else {
+				m.text(p.Name, p.Value)
+			}
+		}
+	}
+	var macs []string
+	behind := map[string][]string{}
+	for _, r := range i.Remotes {
+		if !slices.Contains(macs, r.MAC) {
+			macs = append(macs, r.MAC)
+		}
+		behind[r.MAC] = append(behind[r.MAC], r.Addr.String())
+	}
+	m.texts("remotes", behind[""])
+	fdb := newMap()
+	for _, mac := range macs {
+		if mac != "" {
+			fdb.texts(mac, behind[mac])
+		}
+	}
+	m.set("fdb", &fdb.node)
+	var members []string
+	for _, x := range i.Members {
+		members = append(members, x.Name)
+	}
+	m.texts("members", members)
+	m.texts("address", words(i.Addresses))
+	m.text("mac", i.MAC)
+	if i.MTU != 0 {
+		m.number("mtu", i.MTU)
+	}
+	m.flag("up", i.Up)
+	if i.Impair != nil {
+		m.set("impair", impairNode(*i.Impair))
+	}
+	return &m.node
+}

@@ -1,0 +1,83 @@
+package examples_test
+
+import (
+	"strings"
+	"testing"
+
+	"topo/internal/testhost"
+)
+
+// Three networks are one by a VXLAN, and each part of it that somebody changes is put right alone.
+func TestOverlay(t *testing.T) {
+	t.Parallel()
+	if testhost.Outside(t) {
+		return
+	}
+	l := start(t, "overlay.yaml")
+	for _, to := range []string{"10.42.0.2", "10.42.0.3"} {
+		l.sh(in("overlay-red", "ping -c 1 -W 5 "+to))
+	}
+	l.sh(in("overlay-red", "ping -c 1 -W 5 -M do -s 1422 10.42.0.3"))
+	l.fails(in("overlay-red", "ping -c 1 -W 5 -M do -s 1423 10.42.0.3"))
+	l.shows("bridge -n overlay-red fdb show dev vx0", "00:00:00:00:00:00 dst 10.1.2.2 self permanent", "00:00:00:00:00:00 dst 10.1.3.2 self permanent")
+	l.heal("bridge -n overlay-red fdb delete 00:00:00:00:00:00 dev vx0 dst 10.1.3.2", "+ remote/red:vx0/10.1.3.2")
+	l.heal("bridge -n overlay-red fdb append 00:00:00:00:00:00 dev vx0 dst 10.1.9.9", "- remote/red:vx0/10.1.9.9")
+	l.heal("ip -n overlay-red link set vx0 mtu 1400", "~ link/red:vx0")
+	index := l.sh("ip -n overlay-red -o link show vx0 | cut -d: -f1")
+	// A remote less is one entry less, and nothing else.
+	l.edited("remotes: [10.1.2.2, 10.1.3.2]", "remotes: [10.1.2.2]")
+	l.plans("without a remote", "- remote/red:vx0/10.1.3.2")
+	l.up()
+	if after := l.sh("ip -n overlay-red -o link show vx0 | cut -d: -f1"); after != index {
+		t.Errorf("the VXLAN is another one: %s, before %s", after, index)
+	}
+	l.edited("id: 42, local: 10.1.1.2", "id: 43, local: 10.1.1.2")
+	l.plans("another number", "± link/red:vx0", "+ remote/red:vx0/10.1.2.2", "+ address/red:vx0/10.42.0.1/24")
+	l.up()
+	l.down()
+}
+
+// A bond outlives the loss of a leg, and a VLAN stands on it.
+func TestVMBond(t *testing.T) {
+	if testhost.Outside(t) {
+		return
+	}
+	testhost.Kernel(t, "CONFIG_BONDING", "ip", "link", "add", "probe", "type", "bond")
+	l := start(t, "bond.yaml")
+	l.shows("ip -n bond-server -d link show bond0.10", "vlan protocol 802.1Q id 10")
+	l.sh(in("bond-server", "ping -c 3 -i 0.2 -W 5 10.10.0.2"))
+	l.sh("ip -n bond-switch link set leg1 down")
+	l.sh(in("bond-server", `sh -c 'for i in $(seq 50); do ping -c 1 -W 1 10.10.0.2 && exit; done; exit 1'`))
+	l.plans("a cable is pulled", "~ link/switch:leg1")
+	l.up()
+	l.shows("ip netns exec bond-server cat /proc/net/bonding/bond0", "active-backup", "MII Polling Interval (ms): 100")
+	l.heal("ip -n bond-server link set leg2 nomaster", "+ member/server:leg2", "~ link/server:leg2")
+	l.heal("ip -n bond-server link set bond0 type bond miimon 500", "~ link/server:bond0")
+	l.sh("ip -n bond-server link delete bond0.10")
+	l.plans("the VLAN is gone", "+ link/server:bond0.10", "+ address/server:bond0.10/10.10.0.1/24")
+	l.up()
+	l.sh(in("bond-server", "ping -c 1 -W 5 10.10.0.2"))
+	l.down()
+}
+
+// Two VRFs have the same addresses, and never meet.
+func TestVMVRF(t *testing.T) {
+	if testhost.Outside(t) {
+		return
+	}
+	testhost.Kernel(t, "CONFIG_NET_VRF", "ip", "link", "add", "probe", "type", "vrf", "table", "7")
+	l := start(t, "vrf.yaml")
+	for _, customer := range []string{"red", "blue"} {
+		l.sh(in("vrf-"+customer+"-pc", "ping -c 1 -W 5 10.0.2.2"))
+		l.shows("ip -n vrf-router route show vrf "+customer, "10.0.1.0/24 dev "+customer+"-lan", "10.0.2.0/24 dev "+customer+"-dmz")
+	}
+	l.sh(in("vrf-red-pc", "ping -c 1 -W 5 10.0.9.1"))
+	l.fails(in("vrf-blue-pc", "ping -c 1 -W 1 10.0.9.1"))
+	if routes := strings.TrimSpace(l.sh("ip -n vrf-router route")); routes != "" {
+		t.Errorf("routes that are in no VRF: %s", routes)
+	}
+	// Who leaves a VRF loses its routes; they come back with it.
+	l.heal("ip -n vrf-router link set red-dmz nomaster", "+ member/router:red-dmz", "+ route/router:10.0.9.0/24 table 10")
+	l.sh(in("vrf-red-pc", "ping -c 1 -W 5 10.0.9.1"))
+	l.down()
+}

@@ -1,0 +1,340 @@
+package planner
+
+import (
+	"slices"
+
+	"topo/internal/kernel"
+	"topo/spec"
+)
+
+// device is a link of another kind than veth and bridge. Its ID is as a veth's, link/NODE:INTERFACE: what stands on a link need not know
+// which it is.
+type device struct {
+	id  ID
+	own kernel.LinkAdd
+	on  string // the parent, in words
+	in  []ID   // the namespace and the parent: with either it goes
+}
+
+// overhead is how much a tunnel puts around each packet, in bytes: outer IP header (IPv4, IPv6), and its own.
+var overhead = map[string][2]int{
+	"vxlan":     {50, 70}, // IP, UDP 8, VXLAN 8, the inner frame's header 14
+	"geneve":    {50, 70},
+	"gre":       {24, 44},
+	"ipip":      {20, 40},
+	"wireguard": {80, 80}, // as wg-quick(8): enough for either
+}
+
+// greKey is what a key adds to a gre's header.
+const greKey = 4
+
+const defaultMTU = 1500
+
+func desireDevices(w *Want, veths []Resource) []Resource {
+	b := deviceBuilder{Want: w, netns: netnsByNode(w.Topology), links: map[ID]kernel.LinkAdd{}}
+	for _, r := range veths {
+		v := r.(veth)
+		b.links[v.id] = kernel.LinkAdd{MTU: v.own.MTU, MAC: v.own.MAC}
+		if v.own.Netns == "" {
+			b.hostIDs = append(b.hostIDs, hostID{v.own.Name, v.id})
+		}
+	}
+	for _, br := range w.Topology.Bridges {
+		if !br.External {
+			id := ID{"bridge", br.Name}
+			b.hostIDs = append(b.hostIDs, hostID{br.Interface, id})
+			b.links[id] = kernel.LinkAdd{MTU: br.MTU, MAC: br.MAC}
+		}
+	}
+	// What stands on another follows it in its MTU and MAC address.
+	var out []Resource
+	todo := slices.Clone(w.Topology.Interfaces)
+	for len(todo) > 0 {
+		var later []spec.Interface
+		for _, i := range todo {
+			if i.Parent != nil && slices.ContainsFunc(todo, func(x spec.Interface) bool { return x.Node == i.Parent.Node && x.Name == i.Parent.Name }) {
+				later = append(later, i)
+				continue
+			}
+			out = append(out, b.device(i))
+		}
+		if len(later) == len(todo) {
+			break // a circle; spec refuses it
+		}
+		todo = later
+	}
+	return out
+}
+
+type deviceBuilder struct {
+	*Want
+	netns   map[string]string
+	links   map[ID]kernel.LinkAdd // those that are wanted, as far as others depend on them
+	hostIDs []hostID
+}
+
+// hostID is a wanted interface of the host's.
+type hostID struct {
+	name string
+	id   ID
+}
+
+func (b *deviceBuilder) device(i spec.Interface) device {
+	d := device{
+		id: ID{"link", i.Node + ":" + i.Name},
+		own: kernel.LinkAdd{
+			Netns: b.netns[i.Node], Name: i.Name, Kind: i.Kind, MAC: i.MAC, MTU: i.MTU, Group: kernel.Group(b.Project), Up: i.Up, Params: kernelParams(i),
+		},
+	}
+	if i.Node == spec.Host {
+		d.own.Alias = mark(b.Project, d.id)
+	} else {
+		d.in = append(d.in, ID{"netns", i.Node})
+	}
+	base := kernel.LinkAdd{MTU: defaultMTU}
+	if p := i.Parent; p != nil {
+		d.own.Parent = kernel.End{Netns: b.netns[p.Node], Name: p.Name}
+		id := b.linkID(*p)
+		d.on = id.String()
+		d.in = append(d.in, id)
+		if found, ok := b.links[id]; ok {
+			base = found
+		} else if p.Node == spec.Host {
+			base = b.onHost(p.Name)
+		}
+	}
+	if d.own.MTU == 0 {
+		d.own.MTU = base.MTU - overheadOf(i)
+	}
+	switch {
+	case d.own.MAC != "" || !hasMAC(i.Kind, d.own.Params):
+	case inheritsMAC(i.Kind) && base.MAC != "":
+		d.own.MAC = base.MAC
+	default:
+		d.own.MAC = deriveMAC(b.Host.HostID, b.Project, d.id.String())
+	}
+	b.links[d.id] = d.own
+	if i.Node == spec.Host {
+		b.hostIDs = append(b.hostIDs, hostID{i.Name, d.id})
+	}
+	return d
+}
+
+// linkID is the resource of an interface; of the host's own there is none, and nothing is known by that ID.
+func (b *deviceBuilder) linkID(n spec.InterfaceName) ID {
+	if n.Node == spec.Host {
+		for _, h := range b.hostIDs {
+			if h.name == n.Name {
+				return h.id
+			}
+		}
+	}
+	return ID{"link", n.Node + ":" + n.Name}
+}
+
+func (b *deviceBuilder) onHost(name string) kernel.LinkAdd {
+	for _, l := range b.Host.Host.Links {
+		if l.Name == name {
+			return kernel.LinkAdd{MTU: l.MTU, MAC: l.MAC}
+		}
+	}
+	return kernel.LinkAdd{MTU: defaultMTU}
+}
+
+func kernelParams(i spec.Interface) []kernel.Param {
+	all := make([]kernel.Param, len(i.Params))
+	for j, p := range i.Params {
+		all[j] = kernel.Param(p)
+	}
+	return kernel.Params(i.Kind, all...)
+}
+
+func param(params []kernel.Param, name string) string {
+	for _, p := range params {
+		if p.Name == name {
+			return p.Value
+		}
+	}
+	return ""
+}
+
+func overheadOf(i spec.Interface) int {
+	n := overhead[i.Kind]
+	if i.Kind == "gre" && param(kernelParams(i), "key") != "" {
+		return n[0] + greKey
+	}
+	if outer6(i) {
+		return n[1]
+	}
+	return n[0]
+}
+
+// outer6: the tunnel goes over IPv6.
+func outer6(i spec.Interface) bool {
+	for _, r := range i.Remotes {
+		if r.Addr.Is6() {
+			return true
+		}
+	}
+	for _, p := range i.Params {
+		if (p.Name == "local" || p.Name == "remote" || p.Name == "group") && slices.Contains([]byte(p.Value), ':') {
+			return true
+		}
+	}
+	return false
+}
+
+// hasMAC: the kind has MAC addresses.
+func hasMAC(kind string, params []kernel.Param) bool {
+	switch kind {
+	case "gre", "ipip", "wireguard":
+		return false
+	case "tun":
+		return param(params, "mode") == "tap"
+	}
+	return true
+}
+
+// inheritsMAC: it has its parent's.
+func inheritsMAC(kind string) bool { return kind == "vlan" || kind == "ipvlan" }
+
+// observeDevice is what the project has of such a link.
+func observeDevice(h *Have, id ID, netns string, l kernel.Link) device {
+	d := device{id: id, own: kernel.LinkAdd{
+		Netns: netns, Name: l.Name, Kind: l.Kind, Parent: l.Parent, MAC: l.MAC, MTU: l.MTU, Group: l.Group, Up: l.Up, Alias: l.Alias, Params: l.Params,
+	}}
+	if !hasMAC(l.Kind, l.Params) {
+		d.own.MAC = ""
+	}
+	if netns != "" {
+		d.own.Alias = ""
+		d.in = append(d.in, ID{"netns", h.nodes[netns]})
+	}
+	if l.Parent.Name != "" {
+		on := h.interfaceID(l.Parent)
+		d.on = on.String()
+		d.in = append(d.in, on)
+	}
+	return d
+}
+
+// interfaceID is the resource of an interface that is there.
+func (h *Have) interfaceID(e kernel.End) ID {
+	if e.Netns == "" {
+		if l, ok := h.host[e.Name]; ok && h.own(l) {
+			return h.linkID(l)
+		}
+		return ID{"link", spec.Host + ":" + e.Name}
+	}
+	return ID{"link", h.nodes[e.Netns] + ":" + e.Name}
+}
+
+func (r device) ID() ID      { return r.id }
+func (r device) In() []ID    { return r.in }
+func (r device) Needs() []ID { return r.in }
+
+func (r device) Attrs() []Attr {
+	attrs := []Attr{
+		{"interface", r.own.Name}, {"netns", orNone(r.own.Netns)}, {"kind", r.own.Kind}, {"parent", orNone(r.on)}, {"mtu", number(r.own.MTU)},
+	}
+	if r.own.MAC != "" {
+		attrs = append(attrs, Attr{"mac", r.own.MAC})
+	}
+	attrs = append(attrs, Attr{"state", upDown(r.own.Up)}, Attr{"group", number(r.own.Group)})
+	if r.own.Netns == "" {
+		attrs = append(attrs, Attr{"mark", orNone(r.own.Alias)})
+	}
+	for _, p := range r.own.Params {
+		attrs = append(attrs, Attr(p))
+	}
+	return attrs
+}
+
+func (r device) Detail() string {
+	text := r.own.Kind
+	if len(r.own.Params) > 0 {
+		text += " " + kernel.ParamText(r.own.Params)
+	}
+	if r.on != "" {
+		text += " on " + r.on
+	}
+	return text
+}
+
+func (r device) Claims() []string { return []string{claimLink(r.own.Netns, r.own.Name)} }
+
+func (r device) Create() []kernel.Op { return []kernel.Op{r.own} }
+
+func (r device) Delete() []kernel.Op {
+	return []kernel.Op{kernel.LinkDelete{Netns: r.own.Netns, Name: r.own.Name}}
+}
+
+// changeable are the parameters that a kind takes while the link is in use; another one's change makes it anew.
+var changeable = map[string][]string{
+	"ipvlan": {"mode"},
+	"bond":   {"miimon", "updelay", "downdelay", "min_links", "xmit_hash_policy"},
+	"gre":    {"local", "remote", "ttl"},
+	"ipip":   {"local", "remote", "ttl"},
+}
+
+func (r device) Update(have Resource) ([]kernel.Op, bool) {
+	h, ok := have.(device)
+	if !ok || h.own.Name != r.own.Name || h.own.Netns != r.own.Netns || h.own.Kind != r.own.Kind || h.on != r.on {
+		return nil, false
+	}
+	set := kernel.LinkSet{Netns: r.own.Netns, Name: r.own.Name}
+	if h.own.MTU != r.own.MTU {
+		set.MTU = &r.own.MTU
+	}
+	if r.own.MAC != "" && h.own.MAC != r.own.MAC {
+		if r.own.Kind == "ipvlan" {
+			return nil, false
+		}
+		set.MAC = &r.own.MAC
+	}
+	if h.own.Group != r.own.Group {
+		set.Group = &r.own.Group
+	}
+	if h.own.Up != r.own.Up {
+		set.Up = &r.own.Up
+	}
+	if r.own.Netns == "" && h.own.Alias != r.own.Alias {
+		set.Alias = &r.own.Alias
+	}
+	var ops []kernel.Op
+	if set != (kernel.LinkSet{Netns: r.own.Netns, Name: r.own.Name}) {
+		ops = append(ops, set)
+	}
+	var changed []kernel.Param
+	for _, p := range r.own.Params {
+		if param(h.own.Params, p.Name) != p.Value {
+			changed = append(changed, p)
+		}
+	}
+	for _, p := range h.own.Params {
+		if param(r.own.Params, p.Name) == "" {
+			changed = append(changed, kernel.Param{Name: p.Name, Value: kernel.DefaultParam(r.own.Kind, p.Name)})
+		}
+	}
+	for _, p := range changed {
+		if !slices.Contains(changeable[r.own.Kind], p.Name) || p.Value == "" {
+			return nil, false
+		}
+	}
+	if len(changed) > 0 {
+		ops = append(ops, kernel.LinkParams{Netns: r.own.Netns, Name: r.own.Name, Kind: r.own.Kind, Params: changed})
+	}
+	return ops, true
+}
+
+// deviceOptions are what the kinds need of the kernel's build.
+var deviceOptions = map[string]string{
+	"dummy": "DUMMY", "ifb": "IFB", "tun": "TUN", "macvlan": "MACVLAN", "macvtap": "MACVTAP", "ipvlan": "IPVLAN", "vlan": "VLAN_8021Q", "vxlan": "VXLAN",
+	"geneve": "GENEVE", "gre": "NET_IPGRE", "ipip": "NET_IPIP", "wireguard": "WIREGUARD", "vrf": "NET_VRF", "bond": "BONDING",
+}
+
+func deviceNeeds(t *spec.Topology, need func(pos spec.Pos, what, option string)) {
+	for _, i := range t.Interfaces {
+		need(i.Pos, i.Kind, deviceOptions[i.Kind])
+	}
+}

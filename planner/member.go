@@ -1,0 +1,111 @@
+package planner
+
+import (
+	"topo/internal/kernel"
+	"topo/spec"
+)
+
+// member is an interface's place in a bond or a VRF.
+type member struct {
+	netns  string
+	owner  string // node, or "host"
+	iface  string
+	link   ID
+	master string
+	kind   string // of the master
+	on     ID     // the master
+	// before is the one that the file names before it: a bond begins with the first that it gets.
+	before ID
+}
+
+var memberKind = Kind{Name: "member", Desire: desireMembers, Observe: observeMembers}
+
+func memberID(owner, iface string) ID { return ID{"member", owner + ":" + iface} }
+
+func desireMembers(w *Want) []Resource {
+	var out []Resource
+	netns := netnsByNode(w.Topology)
+	for _, i := range w.Topology.Interfaces {
+		var before ID
+		for _, m := range i.Members {
+			r := member{
+				netns: netns[m.Node], owner: m.Node, iface: m.Name, link: ID{"link", m.Node + ":" + m.Name},
+				master: i.Name, kind: i.Kind, on: ID{"link", i.Node + ":" + i.Name}, before: before,
+			}
+			out = append(out, r)
+			before = r.ID()
+		}
+	}
+	return out
+}
+
+// observeMembers lists the links of the project that have a master which is no bridge.
+func observeMembers(h *Have) []Resource {
+	var out []Resource
+	find := func(links []kernel.Link, netns, owner string, own func(kernel.Link) (ID, bool)) {
+		kinds := map[string]string{}
+		for _, l := range links {
+			kinds[l.Name] = l.Kind
+		}
+		for _, l := range links {
+			if id, ours := own(l); ours && l.Master != "" && l.Port == nil {
+				out = append(out, member{
+					netns: netns, owner: owner, iface: l.Name, link: id, master: l.Master, kind: kinds[l.Master],
+					on: h.interfaceID(kernel.End{Netns: netns, Name: l.Master}),
+				})
+			}
+		}
+	}
+	find(h.Snapshot.Host.Links, "", spec.Host, func(l kernel.Link) (ID, bool) { return h.linkID(l), h.own(l) })
+	for _, n := range h.Snapshot.Netns {
+		node, ok := h.nodes[n.Name]
+		if !ok {
+			continue
+		}
+		managed := h.managed(node, n)
+		find(n.Links, n.Name, node, func(l kernel.Link) (ID, bool) { return ID{"link", node + ":" + l.Name}, managed[l.Name] })
+	}
+	return out
+}
+
+func (r member) ID() ID         { return memberID(r.owner, r.iface) }
+func (r member) In() []ID       { return []ID{r.link, r.on} }
+func (r member) Needs() []ID    { return []ID{r.link, r.on, r.before} }
+func (r member) Attrs() []Attr  { return []Attr{{"master", r.master}, {"kind", r.kind}} }
+func (r member) Detail() string { return "of " + r.kind + " " + r.master }
+
+func (r member) Create() []kernel.Op {
+	return []kernel.Op{kernel.Enslave{Netns: r.netns, Name: r.iface, Master: r.master, Down: r.kind == "bond"}}
+}
+
+func (r member) Delete() []kernel.Op {
+	none := ""
+	return []kernel.Op{kernel.LinkSet{Netns: r.netns, Name: r.iface, Master: &none}}
+}
+
+func (r member) Update(Resource) ([]kernel.Op, bool) { return nil, false }
+
+// bondOf are the bonds that interfaces are wanted to be members of: they have its MAC address and its MTU.
+func bondOf(t *spec.Topology) map[ID]ID {
+	out := map[ID]ID{}
+	for _, i := range t.Interfaces {
+		if i.Kind != "bond" {
+			continue
+		}
+		for _, m := range i.Members {
+			out[ID{"link", m.Node + ":" + m.Name}] = ID{"link", i.Node + ":" + i.Name}
+		}
+	}
+	return out
+}
+
+// memberOf are the memberships of VRFs, by link: whoever joins or leaves one loses its routes and IPv6 addresses.
+func memberOf(rs []Resource) map[ID]ID {
+	out := map[ID]ID{}
+	for _, r := range rs {
+		if m := r.(member); m.kind == "vrf" {
+			out[m.link] = m.ID()
+		}
+	}
+	return out
+}

@@ -1,0 +1,68 @@
+package spec
+
+// An interface of a node's own, of another kind than veth: ip-link(8).
+type iface struct {
+	origin
+	kindKeys
+
+	// Addresses with prefix length, one or a list.
+	Address texts `yaml:"address" merge:"replace"`
+	// MAC address. Default: that of the parent, of a vlan or an ipvlan; else derived from machine, project and name.
+	MAC text `yaml:"mac" jsonschema:"pattern=^([0-9a-fA-F]{2}[:-]){5}[0-9a-fA-F]{2}$"`
+	// Bytes of the largest packet. Default: the parent's, or 1500, less what a tunnel puts around each packet.
+	MTU number `yaml:"mtu" jsonschema:"minimum=68,maximum=65535"`
+	// Whether the interface is set up. Default: true.
+	Up flag `yaml:"up"`
+	// What becomes of the packets that it sends.
+	Impair *impair `yaml:"impair"`
+}
+
+// What makes an interface one of its kind. Which keys a kind takes, the reference says.
+type kindKeys struct {
+	_ struct{} `instead:"kind=type dev=parent link=parent vni=id vid=id dstport=port slaves=members interfaces=members xmit-hash-policy=xmit_hash_policy"`
+
+	// What it is.
+	Type text `yaml:"type" jsonschema:"required,enum=dummy,enum=macvlan,enum=macvtap,enum=ipvlan,enum=vlan,enum=vxlan,enum=geneve,enum=gre,enum=ipip,enum=vrf,enum=bond,enum=tap,enum=tun,enum=ifb"`
+	// The interface that it stands on: one of the same node, NODE:INTERFACE, or host:INTERFACE.
+	Parent text `yaml:"parent"`
+	// macvlan, macvtap: bridge (default), private, vepa, passthru. ipvlan: l2 (default), l3, l3s. bond: balance-rr (default), active-backup, balance-xor, broadcast, 802.3ad, balance-tlb, balance-alb.
+	Mode text `yaml:"mode" jsonschema:"enum=bridge,enum=private,enum=vepa,enum=passthru,enum=l2,enum=l3,enum=l3s,enum=balance-rr,enum=active-backup,enum=balance-xor,enum=broadcast,enum=802.3ad,enum=balance-tlb,enum=balance-alb"`
+	// Number of the VLAN (1 to 4094), or of the network in a vxlan or geneve.
+	ID number `yaml:"id" jsonschema:"minimum=0,maximum=16777215"`
+	// Of a vlan: 802.1ad for the outer one of two. Default: 802.1Q.
+	Protocol text `yaml:"protocol" jsonschema:"enum=802.1Q,enum=802.1ad"`
+	// Own address of a tunnel.
+	Local text `yaml:"local"`
+	// Address of a tunnel's other end.
+	Remote text `yaml:"remote"`
+	// Of a vxlan: addresses that get what has no entry of its own.
+	Remotes texts `yaml:"remotes" merge:"replace"`
+	// Of a vxlan: the multicast group that gets it.
+	Group text `yaml:"group"`
+	// Of a vxlan: static entries, the remote address of each MAC address.
+	FDB dict[texts] `yaml:"fdb"`
+	// UDP port. Default: 4789 of a vxlan, 6081 of a geneve.
+	Port number `yaml:"port" jsonschema:"minimum=1,maximum=65535"`
+	// Time to live of a tunnel's outer packets; 0 is the system's own, or the inner one's. Default: 0.
+	TTL number `yaml:"ttl" jsonschema:"minimum=0,maximum=255"`
+	// Of a gre: the number that both ends have.
+	Key number `yaml:"key" jsonschema:"minimum=0,maximum=4294967295"`
+	// Of a vxlan: whether it learns who is behind which remote. Default: true.
+	Learning flag `yaml:"learning"`
+	// Of a vrf: the routing table that its members use.
+	Table number `yaml:"table" jsonschema:"minimum=1,maximum=4294967295"`
+	// Of a bond or a vrf: interfaces of the same node.
+	Members []text `yaml:"members"`
+	// Of a bond: how often its members' carrier is looked at; 0s is never. Default: 100ms.
+	MIIMon span `yaml:"miimon"`
+	// Of a bond: how long a member with a carrier is waited with. Default: 0s.
+	UpDelay span `yaml:"updelay"`
+	// Of a bond: how long a member without a carrier is still used. Default: 0s.
+	DownDelay span `yaml:"downdelay"`
+	// Of a bond: members with a carrier that it takes for it to have one. Default: 0.
+	MinLinks number `yaml:"min_links" jsonschema:"minimum=0,maximum=1000"`
+	// Of a bond with mode 802.3ad: how often the other side is asked to speak. Default: slow.
+	LACPRate text `yaml:"lacp_rate" jsonschema:"enum=slow,enum=fast"`
+	// Of a bond: by what a member is chosen for a packet. Default: layer2.
+	XmitHashPolicy text `yaml:"xmit_hash_policy" jsonschema:"enum=layer2,enum=layer2+3,enum=layer3+4,enum=encap2+3,enum=encap3+4,enum=vlan+srcmac"`
+}

@@ -1,0 +1,485 @@
+package spec
+
+import (
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Interface is a network interface of another kind than veth.
+type Interface struct {
+	Pos  Pos
+	Node string // a node, or "host"
+	Name string
+	Kind string // as in ip link add type: a tap's is "tun"
+	// Parent is what it stands on; nil: nothing.
+	Parent *InterfaceName `json:",omitempty"`
+	// Params are its kind's parameters, in ip-link(8)'s words, with their defaults.
+	Params []InterfaceParam `json:",omitempty"`
+	// Remotes are the static entries of a vxlan's forwarding database.
+	Remotes []Remote `json:",omitempty"`
+	// Members are interfaces of the same node, of a bond or a vrf.
+	Members   []InterfaceName `json:",omitempty"`
+	Addresses []netip.Prefix
+	MAC       string // "" = derived
+	MTU       int    // 0 = derived
+	Up        bool
+	// Impair is what becomes of what it sends; nil: nothing.
+	Impair *Impair `json:",omitempty"`
+}
+
+// InterfaceName is an interface of a node, or of the host's.
+type InterfaceName struct {
+	Pos        Pos
+	Node, Name string
+}
+
+// InterfaceParam is a parameter of an interface's kind.
+type InterfaceParam struct{ Name, Value string }
+
+// Remote is the address behind which a MAC address is; without one, all that nothing is known of.
+type Remote struct {
+	Pos  Pos
+	MAC  string
+	Addr netip.Addr
+}
+
+// kindRule is what a type of interface takes.
+type kindRule struct {
+	kind     string   // where it isn't the type
+	keys     []string // besides those that all take
+	required []string
+	modes    []string // the first is the default
+	parent   string   // "": it has none; "may", "must"
+	address  bool     // it can have addresses
+	mac      bool     // it can be given a MAC address
+	family4  bool     // its outer addresses are IPv4
+}
+
+var macvlanModes = []string{"bridge", "private", "vepa", "passthru"}
+
+// kindRules are by type.
+var kindRules = map[string]kindRule{
+	"dummy":   {address: true, mac: true},
+	"ifb":     {mac: true},
+	"tap":     {kind: "tun", address: true, mac: true},
+	"tun":     {address: true},
+	"macvlan": {keys: []string{"mode"}, modes: macvlanModes, parent: "must", address: true, mac: true},
+	"macvtap": {keys: []string{"mode"}, modes: macvlanModes, parent: "must", address: true, mac: true},
+	"ipvlan":  {keys: []string{"mode"}, modes: []string{"l2", "l3", "l3s"}, parent: "must", address: true},
+	"vlan":    {keys: []string{"id", "protocol"}, required: []string{"id"}, parent: "must", address: true, mac: true},
+	"vxlan": {
+		keys: []string{"id", "local", "remotes", "group", "fdb", "port", "ttl", "learning"}, required: []string{"id"}, parent: "may", address: true, mac: true,
+	},
+	"geneve": {keys: []string{"id", "remote", "port", "ttl"}, required: []string{"id", "remote"}, address: true, mac: true},
+	"gre":    {keys: []string{"local", "remote", "ttl", "key"}, required: []string{"remote"}, address: true, family4: true},
+	"ipip":   {keys: []string{"local", "remote", "ttl"}, required: []string{"remote"}, address: true, family4: true},
+	"vrf":    {keys: []string{"table", "members"}, required: []string{"table"}, address: true, mac: true},
+	"bond": {
+		keys:  []string{"mode", "members", "miimon", "updelay", "downdelay", "min_links", "lacp_rate", "xmit_hash_policy"},
+		modes: []string{"balance-rr", "active-backup", "balance-xor", "broadcast", "802.3ad", "balance-tlb", "balance-alb"}, address: true, mac: true,
+	},
+}
+
+// key is a key of the file, and where it stands.
+type key struct {
+	name string
+	at   origin
+}
+
+// stated are the keys of a kind that the file has, but for type.
+func (k *kindKeys) stated() []key {
+	var out []key
+	add := func(name string, at origin) {
+		if at.Set || at.Bad {
+			out = append(out, key{name, at})
+		}
+	}
+	add("parent", k.Parent.origin)
+	add("mode", k.Mode.origin)
+	add("id", k.ID.origin)
+	add("protocol", k.Protocol.origin)
+	add("local", k.Local.origin)
+	add("remote", k.Remote.origin)
+	add("remotes", k.Remotes.origin)
+	add("group", k.Group.origin)
+	if len(k.FDB) > 0 {
+		add("fdb", origin{Pos: k.FDB[0].Pos, Set: true})
+	}
+	add("port", k.Port.origin)
+	add("ttl", k.TTL.origin)
+	add("key", k.Key.origin)
+	add("learning", k.Learning.origin)
+	add("table", k.Table.origin)
+	if len(k.Members) > 0 {
+		add("members", origin{Pos: k.Members[0].Pos, Set: true})
+	}
+	add("miimon", k.MIIMon.origin)
+	add("updelay", k.UpDelay.origin)
+	add("downdelay", k.DownDelay.origin)
+	add("min_links", k.MinLinks.origin)
+	add("lacp_rate", k.LACPRate.origin)
+	add("xmit_hash_policy", k.XmitHashPolicy.origin)
+	return out
+}
+
+// ownInterface is an interface that has its name, and of which nothing else is known yet.
+type ownInterface struct {
+	node string
+	s    *nodeState // nil: the host's
+	pos  Pos
+	name string
+	raw  *iface
+}
+
+// claimInterfaces takes the names of the nodes' own interfaces.
+func (r *resolver) claimInterfaces() {
+	for _, s := range r.order {
+		n := r.node(s)
+		for i := range s.raw.Interfaces {
+			e := &s.raw.Interfaces[i]
+			if !r.checkInterface(e.Pos, e.Key) {
+				continue
+			}
+			if n.Network != NetworkOwn {
+				r.add(e.Pos, "interfaces exclude network_mode %s", s.raw.NetworkMode.Value)
+				continue
+			}
+			r.claimInterface(s, n, e.Pos, e.Key)
+			r.own = append(r.own, ownInterface{node: n.Name, s: s, pos: e.Pos, name: e.Key, raw: &e.Value})
+		}
+	}
+}
+
+// readInterfaces reads what they are; all interfaces have names by now.
+func (r *resolver) readInterfaces() {
+	for _, o := range r.own {
+		if i, ok := r.ownInterface(o); ok {
+			r.topo.Interfaces = append(r.topo.Interfaces, i)
+			o.s.ends = append(o.s.ends, Endpoint{Node: i.Node, Interface: i.Name, Addresses: i.Addresses})
+		}
+	}
+	r.interfacesTogether()
+}
+
+func (r *resolver) ownInterface(o ownInterface) (i Interface, ok bool) {
+	raw := o.raw
+	rule, known := kindRules[raw.Type.Value]
+	if !known {
+		return i, false // noted
+	}
+	i = Interface{
+		Pos: o.pos, Node: o.node, Name: o.name, Kind: raw.Type.Value, MAC: r.mac(raw.MAC), MTU: raw.MTU.Value, Up: raw.Up.or(true), Impair: r.impairment(raw.Impair),
+	}
+	if rule.kind != "" {
+		i.Kind = rule.kind
+	}
+	if !r.kindKeys(o, rule) {
+		return i, false
+	}
+	if raw.Parent.Set {
+		i.Parent = r.interfaceName(o, raw.Parent, "parent")
+	}
+	i.Params = r.kindParams(o, rule)
+	i.Remotes = r.remotes(raw.kindKeys)
+	for _, t := range set(raw.Members) {
+		if m := r.interfaceName(o, t, "member"); m != nil {
+			i.Members = append(i.Members, *m)
+		}
+	}
+	if raw.MAC.Set && !rule.mac {
+		r.add(raw.MAC.Pos, "type %s has no mac of its own", raw.Type.Value)
+	}
+	for _, t := range raw.Address.all() {
+		a, bits, fine := r.ifaceAddr(t)
+		switch {
+		case !fine:
+			continue
+		case !rule.address:
+			r.add(t.Pos, "type %s has no address", raw.Type.Value)
+			continue
+		case bits < 0:
+			r.add(t.Pos, "address %s needs a length, as in %s", a, exampleLength(a))
+			continue
+		case a.Is6() && raw.MTU.Set && i.MTU < minMTU6:
+			r.add(raw.MTU.Pos, "mtu must be at least %d for IPv6", minMTU6)
+		}
+		if word := reserved(netip.PrefixFrom(a, bits).Masked(), a); word != "" {
+			r.add(t.Pos, "address %s is %s of %s", a, word, netip.PrefixFrom(a, bits).Masked())
+			continue
+		}
+		i.Addresses = append(i.Addresses, netip.PrefixFrom(a, bits))
+	}
+	return i, true
+}
+
+// kindKeys checks that the keys are those of the type.
+func (r *resolver) kindKeys(o ownInterface, rule kindRule) bool {
+	stated := o.raw.stated()
+	takes := rule.keys
+	if rule.parent != "" {
+		takes = append([]string{"parent"}, takes...)
+	}
+	required := rule.required
+	if rule.parent == "must" {
+		required = append([]string{"parent"}, required...)
+	}
+	ok := true
+	for _, k := range stated {
+		if !slices.Contains(takes, k.name) {
+			own := "it takes none of its own"
+			if len(takes) > 0 {
+				own = "it takes " + strings.Join(takes, ", ")
+			}
+			r.add(k.at.Pos, "type %s has no %s; %s", o.raw.Type.Value, k.name, own)
+			ok = false
+		}
+	}
+	for _, name := range required {
+		i := slices.IndexFunc(stated, func(k key) bool { return k.name == name })
+		if i < 0 {
+			r.add(o.raw.Type.Pos, "type %s needs %s", o.raw.Type.Value, name)
+		}
+		ok = ok && i >= 0 && !stated[i].at.Bad
+	}
+	return ok
+}
+
+// interfaceName reads INTERFACE, of the same node, or NODE:INTERFACE.
+func (r *resolver) interfaceName(o ownInterface, t text, what string) *InterfaceName {
+	node, name, other := strings.Cut(t.Value, ":")
+	if !other {
+		node, name = o.node, t.Value
+	}
+	found := &InterfaceName{Pos: t.Pos, Node: node, Name: name}
+	if node == Host {
+		if what == "parent" && o.node != Host && !other || name == "" {
+			r.add(t.Pos, "a %s is INTERFACE or NODE:INTERFACE, not %q", what, t.Value)
+			return nil
+		}
+		return found
+	}
+	s := o.s
+	if other {
+		if s = r.findNode(t.Pos, node); s == nil {
+			return nil
+		}
+	}
+	switch {
+	case what == "member" && other:
+		r.add(t.Pos, "a member is an interface of the same node, not %q", t.Value)
+	case node == o.node && name == o.name:
+		r.add(t.Pos, "%s can't be its own %s", name, what)
+	case s.vague, hasInterface(s, name):
+		return found
+	default:
+		var known []string
+		for n := range s.names {
+			known = append(known, n)
+		}
+		slices.Sort(known)
+		hint := suggest(name, known)
+		if hint == "" && what == "parent" && !other {
+			hint = "; one of the host's is host:" + name
+		}
+		r.add(t.Pos, "%s has no interface %q%s", node, name, hint)
+	}
+	return nil
+}
+
+// kindParams are the parameters, with their defaults, in the order of the kind.
+func (r *resolver) kindParams(o ownInterface, rule kindRule) []InterfaceParam {
+	raw := &o.raw.kindKeys
+	var out []InterfaceParam
+	add := func(name, value string) {
+		if value != "" {
+			out = append(out, InterfaceParam{name, value})
+		}
+	}
+	number := func(n number) string {
+		if !n.Set {
+			return ""
+		}
+		return strconv.Itoa(n.Value)
+	}
+	mode := ""
+	if len(rule.modes) > 0 {
+		if mode = rule.modes[0]; raw.Mode.Set {
+			mode = raw.Mode.Value
+			if !slices.Contains(rule.modes, mode) {
+				r.add(raw.Mode.Pos, "type %s has no mode %q%s", raw.Type.Value, mode, suggestOrList(mode, rule.modes))
+			}
+		}
+	}
+	port := func(otherwise int) string { return strconv.Itoa(raw.Port.or(otherwise)) }
+	milliseconds := func(s span, otherwise time.Duration) string {
+		d := otherwise
+		if s.Set {
+			d = s.Value
+		}
+		if d%time.Millisecond != 0 {
+			r.add(s.Pos, "%s is counted in milliseconds", d)
+		}
+		return strconv.FormatInt(d.Milliseconds(), 10)
+	}
+	switch raw.Type.Value {
+	case "tap", "tun":
+		add("mode", raw.Type.Value)
+	case "macvlan", "macvtap", "ipvlan":
+		add("mode", mode)
+	case "vlan":
+		if raw.ID.Value < 1 || raw.ID.Value > 4094 {
+			r.add(raw.ID.Pos, "the id of a vlan must be 1 to 4094, not %d", raw.ID.Value)
+		}
+		protocol := "802.1Q"
+		if raw.Protocol.Set {
+			protocol = raw.Protocol.Value
+		}
+		add("protocol", protocol)
+		add("id", number(raw.ID))
+	case "vxlan":
+		add("id", number(raw.ID))
+		add("local", r.outer(raw, raw.Local, "local", rule))
+		add("group", r.group(raw))
+		add("port", port(4789))
+		add("ttl", number(raw.TTL))
+		add("learning", map[bool]string{true: "on", false: "off"}[raw.Learning.or(true)])
+	case "geneve":
+		add("id", number(raw.ID))
+		add("remote", r.outer(raw, raw.Remote, "remote", rule))
+		add("port", port(6081))
+		add("ttl", number(raw.TTL))
+	case "gre", "ipip":
+		add("local", r.outer(raw, raw.Local, "local", rule))
+		add("remote", r.outer(raw, raw.Remote, "remote", rule))
+		add("ttl", number(raw.TTL))
+		add("key", number(raw.Key))
+	case "vrf":
+		if raw.Table.Value >= tableMain-1 && raw.Table.Value <= tableLocal {
+			r.add(raw.Table.Pos, "table %d is the kernel's own", raw.Table.Value)
+		}
+		add("table", number(raw.Table))
+	case "bond":
+		add("mode", mode)
+		add("miimon", milliseconds(raw.MIIMon, 100*time.Millisecond))
+		add("updelay", milliseconds(raw.UpDelay, 0))
+		add("downdelay", milliseconds(raw.DownDelay, 0))
+		add("min_links", number(raw.MinLinks))
+		add("lacp_rate", raw.LACPRate.Value)
+		add("xmit_hash_policy", raw.XmitHashPolicy.Value)
+		if raw.LACPRate.Set && mode != "802.3ad" {
+			r.add(raw.LACPRate.Pos, "lacp_rate is for mode 802.3ad")
+		}
+	}
+	return out
+}
+
+// outer reads an address of a tunnel's own packets.
+func (r *resolver) outer(raw *kindKeys, t text, what string, rule kindRule) string {
+	if !t.Set {
+		return ""
+	}
+	a, ok := r.addr(t.Pos, t.Value, what)
+	switch {
+	case !ok:
+		return ""
+	case rule.family4 && !a.Is4():
+		r.add(t.Pos, "type %s goes over IPv4, not %s", raw.Type.Value, a)
+	}
+	return a.String()
+}
+
+func (r *resolver) group(raw *kindKeys) string {
+	if !raw.Group.Set {
+		return ""
+	}
+	a, err := netip.ParseAddr(raw.Group.Value)
+	switch {
+	case err != nil || a.Zone() != "" || !a.IsMulticast():
+		r.add(raw.Group.Pos, "group %q is no multicast address; of single ones, remotes is a list", raw.Group.Value)
+		return ""
+	case !raw.Parent.Set:
+		r.add(raw.Group.Pos, "a group needs the parent that it is joined on")
+	case raw.Remotes.Set:
+		r.add(raw.Group.Pos, "group excludes remotes")
+	}
+	return a.String()
+}
+
+// remotes reads where a vxlan sends what.
+func (r *resolver) remotes(raw kindKeys) []Remote {
+	var out []Remote
+	var local netip.Addr
+	if raw.Local.Set {
+		local, _ = netip.ParseAddr(raw.Local.Value)
+	}
+	add := func(mac string, list []text) {
+		for _, t := range list {
+			a, ok := r.addr(t.Pos, t.Value, "remote")
+			switch {
+			case !ok:
+				continue
+			case local.IsValid() && a == local:
+				r.add(t.Pos, "remote %s is the local address", a)
+			case local.IsValid() && a.Is4() != local.Is4():
+				r.add(t.Pos, "remote %s is not of the family of local %s", a, local)
+			case slices.ContainsFunc(out, func(x Remote) bool { return x.MAC == mac && x.Addr == a }):
+				r.add(t.Pos, "remote %s is there twice", a)
+			default:
+				out = append(out, Remote{Pos: t.Pos, MAC: mac, Addr: a})
+			}
+		}
+	}
+	add("", raw.Remotes.all())
+	for _, e := range raw.FDB {
+		mac := r.mac(text{origin: origin{Pos: e.Pos, Set: true}, Value: e.Key})
+		add(mac, e.Value.all())
+	}
+	return out
+}
+
+// interfacesTogether checks what no single interface shows: each is a member of one at most, and none stands on itself.
+func (r *resolver) interfacesTogether() {
+	master := map[[2]string]Interface{}
+	parent := map[[2]string]*InterfaceName{}
+	for _, i := range r.topo.Interfaces {
+		parent[[2]string{i.Node, i.Name}] = i.Parent
+		for _, m := range i.Members {
+			at := [2]string{m.Node, m.Name}
+			if other, taken := master[at]; taken {
+				r.add(m.Pos, "%s is a member of %s already", m.Name, other.Name)
+				continue
+			}
+			master[at] = i
+			if i.Kind == "bond" && r.hasAddress(m) {
+				r.add(m.Pos, "%s has an address, and as a member of bond %s it can't be reached by it", m.Name, i.Name)
+			}
+		}
+	}
+	for _, i := range r.topo.Interfaces {
+		seen := map[[2]string]bool{}
+		for at := ([2]string{i.Node, i.Name}); !seen[at]; {
+			seen[at] = true
+			p := parent[at]
+			if p == nil {
+				break
+			}
+			if at = [2]string{p.Node, p.Name}; at == [2]string{i.Node, i.Name} {
+				r.add(i.Parent.Pos, "%s stands on itself", i.Name)
+			}
+		}
+	}
+}
+
+// hasAddress reports whether an interface of a node has one, stated or allocated.
+func (r *resolver) hasAddress(m InterfaceName) bool {
+	s := r.nodes[m.Node]
+	for _, a := range r.node(s).Attachments {
+		if a.Interface == m.Name {
+			return len(a.Addresses) > 0 || len(r.bridge(r.bridges[a.Bridge]).Subnets) > 0
+		}
+	}
+	return slices.ContainsFunc(s.ends, func(e Endpoint) bool { return e.Interface == m.Name && len(e.Addresses) > 0 })
+}
