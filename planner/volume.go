@@ -96,7 +96,10 @@ func volumeConflicts(w *Want, h *Have, changes map[ID]*Change) Conflicts {
 		if r, ok := c.Want.(volume); ok {
 			if v, there := have[r.name]; there && v.Project != w.Project {
 				holder, way := "exists and is not topo's", "move it away"
-				if v.Project != "" {
+				switch {
+				case v.External:
+					holder, way = "was made by topo volume create", "use it as it is: external: true"
+				case v.Project != "":
 					holder, way = "belongs to project "+v.Project, "use it as it is: external: true"
 				}
 				out = append(out, &ConflictError{Object: "volume " + r.name, Holder: holder, Ways: []string{way, "choose another name:"}})
@@ -116,10 +119,10 @@ func volumeConflicts(w *Want, h *Have, changes map[ID]*Change) Conflicts {
 		return out
 	}
 	for _, v := range w.Topology.Volumes {
-		if v.External && have[v.Name].Project == "" {
+		if v.External && !have[v.Name].Genuine() {
 			out = append(out, &ConflictError{
 				Object: "external volume " + v.Name, Holder: "there is no such volume on this machine",
-				Ways: []string{"bring up the project that makes it", "leave out external: true, and topo makes it"},
+				Ways: []string{"bring up the project that makes it", "make it: topo volume create " + v.Name, "leave out external: true, and topo makes it"},
 			})
 		}
 	}

@@ -3,6 +3,7 @@ package spec
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"fmt"
 	"slices"
 )
 
@@ -39,12 +40,20 @@ func (r *resolver) readVolumes() {
 
 // volumeName checks a name that is taken verbatim: it is that of a folder.
 func (r *resolver) volumeName(t text) {
-	switch {
-	case !objectName.MatchString(t.Value):
-		r.add(t.Pos, "name %q of a volume must be letters, digits, -, _ and ., and start with a letter or digit", t.Value)
-	case len(t.Value) > maxFile:
-		r.add(t.Pos, "name of a volume is longer than %d bytes", maxFile)
+	if err := CheckVolumeName(t.Value); err != nil {
+		r.add(t.Pos, "%v", err)
 	}
+}
+
+// CheckVolumeName tells what is wrong with a volume's name on the machine.
+func CheckVolumeName(name string) error {
+	switch {
+	case !objectName.MatchString(name):
+		return fmt.Errorf("name %q of a volume must be letters, digits, -, _ and ., and start with a letter or digit", name)
+	case len(name) > maxFile:
+		return fmt.Errorf("name of a volume is longer than %d bytes", maxFile)
+	}
+	return nil
 }
 
 func (r *resolver) volumeKeys() []string {

@@ -17,15 +17,15 @@ import (
 func volumeCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "volume",
-		Usage:     "list and remove volumes",
-		UsageText: "topo volume ls [-f FILE | -p PROJECT] [--json]\ntopo volume rm NAME…",
+		Usage:     "make, list and remove volumes",
+		UsageText: "topo volume ls [-f FILE | -p PROJECT] [--json]\ntopo volume create [--label KEY=VALUE] NAME\ntopo volume rm NAME…\ntopo volume prune [--all] [--dry-run]",
 		Description: `A volume is a folder that topo keeps for containers, below /var/lib/topo/volumes. It
-outlives them: only "topo down -v" and "topo volume rm" remove one.
+outlives them: only "topo down -v", "topo volume rm" and "topo volume prune" remove one.
 
 Example:
   topo volume ls
   sudo topo volume rm shop_data`,
-		Subcommands: []*cli.Command{volumeLsCommand(), volumeRmCommand()},
+		Subcommands: []*cli.Command{volumeLsCommand(), volumeCreateCommand(), volumeRmCommand(), volumePruneCommand()},
 		Action:      noSubcommand,
 	}
 }
@@ -84,7 +84,7 @@ func completeVolumes(c *cli.Context) {
 		return
 	}
 	for _, v := range list {
-		if v.Project != "" && len(v.Users) == 0 {
+		if v.Genuine() && len(v.Users) == 0 {
 			fmt.Fprintln(c.App.Writer, v.Name)
 		}
 	}
@@ -109,7 +109,7 @@ func volumeLs(c *cli.Context) error {
 	}
 	list := []kernel.Volume{}
 	for _, v := range all {
-		if v.Project != "" && (project == "" || v.Project == project) {
+		if v.Genuine() && (project == "" || v.Project == project) {
 			list = append(list, v)
 		}
 	}
@@ -118,13 +118,17 @@ func volumeLs(c *cli.Context) error {
 	}
 	rows := make([][]string, len(list))
 	for i, v := range list {
-		of := ""
-		if v.Node != "" {
-			of = v.Node + ":" + v.Target
-		}
-		rows[i] = []string{v.Name, v.Project, of, v.Created.Local().Format(time.DateTime), strings.Join(usersOf(v), ", ")}
+		rows[i] = []string{v.Name, v.Project, ownerOf(v), v.Created.Local().Format(time.DateTime), strings.Join(usersOf(v), ", ")}
 	}
 	return writeTable(c.App.Writer, []string{"VOLUME", "PROJECT", "OF", "CREATED", "USED BY"}, rows)
+}
+
+// ownerOf names whose own a volume is; "" where it is nobody's.
+func ownerOf(v kernel.Volume) string {
+	if v.Node == "" {
+		return ""
+	}
+	return v.Node + ":" + v.Target
 }
 
 // usersOf names the nodes that have a volume mounted: with their project, where that is another's.
@@ -178,7 +182,7 @@ func removable(ctx context.Context, m *machine, names []string) ([]kernel.Volume
 	}
 	known := map[string]kernel.Volume{}
 	for _, v := range all {
-		if v.Project != "" {
+		if v.Genuine() {
 			known[v.Name] = v
 		}
 	}
@@ -204,10 +208,12 @@ func removable(ctx context.Context, m *machine, names []string) ([]kernel.Volume
 
 // removeVolume removes one while no other topo works on its project, which may be about to mount it.
 func removeVolume(c *cli.Context, m *machine, v kernel.Volume) error {
-	unlock, err := lockProject(c.Context, c, v.Project)
-	if err != nil {
-		return err
+	if !v.External {
+		unlock, err := lockProject(c.Context, c, v.Project)
+		if err != nil {
+			return err
+		}
+		defer unlock()
 	}
-	defer unlock()
 	return m.Do(c.Context, []kernel.Op{kernel.VolumeDelete{Name: v.Name, Project: v.Project}})
 }

@@ -107,7 +107,7 @@ func (s volumeStore) ready(name string, from func() (*os.File, error), ids *idMa
 	if err != nil {
 		return err
 	}
-	if v.Project == "" {
+	if !v.Genuine() {
 		return fmt.Errorf("%s is not a volume of topo's", s.path(name))
 	}
 	if err := s.moveIn(name); err != nil {

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	continuity "github.com/containerd/continuity/fs"
 	"golang.org/x/sys/unix"
 
 	"topo/internal/kernel"
@@ -66,6 +67,15 @@ func (e *Engine) Volumes(context.Context) ([]kernel.Volume, error) {
 		list = append(list, v)
 	}
 	return list, nil
+}
+
+// VolumeSize is how many bytes a volume takes on the disk, with what it is being filled with.
+func (e *Engine) VolumeSize(ctx context.Context, name string) (int64, error) {
+	usage, err := continuity.DiskUsage(ctx, e.volumes().path(name))
+	if err != nil {
+		return 0, fmt.Errorf("measuring volume %s: %w", name, err)
+	}
+	return usage.Size, nil
 }
 
 // read reads what a volume is. What is no volume has a name and no project.
@@ -136,7 +146,7 @@ func (s volumeStore) create(o kernel.VolumeCreate) error {
 	}
 	v := kernel.Volume{
 		Name: o.Name, Project: o.Project, Labels: o.Labels, Created: time.Now().UTC().Truncate(time.Second),
-		Node: o.Node, Target: o.Target,
+		Node: o.Node, Target: o.Target, External: o.Project == "",
 	}
 	if err := writeSynced(filepath.Join(made, "volume.json"), v); err != nil {
 		return err
@@ -182,13 +192,19 @@ func (s volumeStore) set(o kernel.VolumeSet) error {
 	return syncFolder(s.path(o.Name))
 }
 
-// own reads a volume that must be the project's: ENOENT, EPERM.
+// own reads a volume that must be the project's, or with "" external: ENOENT, EPERM.
 func (s volumeStore) own(name, project string) (kernel.Volume, error) {
 	if _, err := os.Lstat(s.path(name)); err != nil {
 		return kernel.Volume{}, unix.ENOENT
 	}
 	v, err := s.read(name)
-	if err == nil && v.Project != project {
+	switch {
+	case err != nil:
+	case !v.Genuine():
+		err = fmt.Errorf("%s is not a volume of topo's: %w", s.path(name), unix.EPERM)
+	case v.Project != project && project == "":
+		err = fmt.Errorf("it is of project %s: %w", v.Project, unix.EPERM)
+	case v.Project != project:
 		err = fmt.Errorf("it is not of project %s: %w", project, unix.EPERM)
 	}
 	return v, err

@@ -19,6 +19,7 @@ func ContractVolumes(t *testing.T, open func(*testing.T) executor.Machine) {
 	}{
 		{"volume", contractVolume},
 		{"volume of others", contractForeignVolume},
+		{"external volume", contractExternalVolume},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			if m := open(t); m != nil {
@@ -70,4 +71,20 @@ func contractForeignVolume(h *host) {
 	h.refuse(syscall.EPERM, kernel.VolumeDelete{Name: "a", Project: contractProject})
 	equal(h, "volumes", h.volumes(), []kernel.Volume{{Name: "a", Project: "other"}})
 	h.do(kernel.VolumeDelete{Name: "a", Project: "other"})
+}
+
+// What no project made, every project can mount and none can change.
+func contractExternalVolume(h *host) {
+	h.do(kernel.VolumeCreate{Name: "a", Labels: map[string]string{"tier": "db"}})
+	want := []kernel.Volume{{Name: "a", Labels: map[string]string{"tier": "db"}, External: true}}
+	equal(h, "volumes", h.volumes(), want)
+	h.refuse(syscall.EEXIST, kernel.VolumeCreate{Name: "a"})
+	h.refuse(syscall.EEXIST, kernel.VolumeCreate{Name: "a", Project: contractProject})
+	h.refuse(syscall.EPERM, kernel.VolumeSet{Name: "a", Project: contractProject})
+	h.refuse(syscall.EPERM, kernel.VolumeDelete{Name: "a", Project: contractProject})
+	equal(h, "volumes", h.volumes(), want)
+	h.do(kernel.VolumeDelete{Name: "a"})
+	h.do(kernel.VolumeCreate{Name: "b", Project: contractProject})
+	h.refuse(syscall.EPERM, kernel.VolumeDelete{Name: "b"})
+	h.do(kernel.VolumeDelete{Name: "b", Project: contractProject})
 }

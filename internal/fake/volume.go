@@ -23,6 +23,7 @@ func (m *Machine) createVolume(o kernel.VolumeCreate) error {
 	}
 	m.volumes[o.Name] = kernel.Volume{
 		Name: o.Name, Project: o.Project, Labels: o.Labels, Created: m.clock(), Node: o.Node, Target: o.Target,
+		External: o.Project == "",
 	}
 	return nil
 }
@@ -57,7 +58,7 @@ func (m *Machine) ownVolume(name, project string) (kernel.Volume, error) {
 	switch {
 	case !there:
 		return v, syscall.ENOENT
-	case v.Project != project:
+	case v.Project != project || !v.Genuine():
 		return v, syscall.EPERM
 	}
 	return v, nil
@@ -66,7 +67,7 @@ func (m *Machine) ownVolume(name, project string) (kernel.Volume, error) {
 // mountVolumes checks that the volumes of a process are there.
 func (m *Machine) mountVolumes(p kernel.Process) error {
 	for _, mount := range p.Mounts {
-		if mount.Kind == kernel.VolumeMount && m.volumes[mount.Source].Project == "" {
+		if mount.Kind == kernel.VolumeMount && !m.volumes[mount.Source].Genuine() {
 			return fmt.Errorf("volume %s: %w", mount.Source, syscall.ENOENT)
 		}
 	}

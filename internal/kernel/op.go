@@ -186,7 +186,8 @@ type (
 
 	// ImagePull fetches what a reference names now into the store.
 	ImagePull struct{ Reference string }
-	// VolumeCreate makes a volume, empty, with all that says whose it is. EEXIST where anything has the name.
+	// VolumeCreate makes a volume, empty, with all that says whose it is: without a Project it is external to all. EEXIST
+	// where anything has the name.
 	VolumeCreate struct {
 		Name, Project string
 		Labels        map[string]string
@@ -198,7 +199,8 @@ type (
 		Name, Project string
 		Labels        map[string]string
 	}
-	// VolumeDelete removes a volume of the project with all that is in it. EBUSY while a process has it mounted.
+	// VolumeDelete removes a volume of the project, or without one an external volume, with all that is in it. EBUSY while a
+	// process has it mounted.
 	VolumeDelete struct{ Name, Project string }
 )
 

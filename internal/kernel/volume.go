@@ -9,7 +9,7 @@ import (
 // Volume is a folder that topo keeps for containers, and that outlives them.
 type Volume struct {
 	Name string `json:"name"`
-	// Project made it; "" for something else that stands where the volume would be.
+	// Project made it; "" for one that is External, and for something else that stands where a volume would be.
 	Project string            `json:"project"`
 	Labels  map[string]string `json:"labels,omitempty"`
 	Created time.Time         `json:"created"`
@@ -18,7 +18,12 @@ type Volume struct {
 	Target string `json:"target,omitempty"`
 	// Users are the nodes whose processes, as they were started, have it mounted, by project and node.
 	Users []VolumeUser `json:"users,omitempty"`
+	// External: a person made it (topo volume create), for any project to name.
+	External bool `json:"external,omitempty"`
 }
+
+// Genuine reports whether it is a volume, and not something else that stands where one would be.
+func (v Volume) Genuine() bool { return v.Project != "" || v.External }
 
 // VolumeUser is a node that has a volume mounted. Its process may have ended.
 type VolumeUser struct {
