@@ -251,6 +251,15 @@ func TestEveryFieldOfMountsAndChecksIsCompared(t *testing.T) {
 			t.Errorf("Tmpfs.%s is not compared", reflect.TypeFor[kernel.Tmpfs]().Field(i).Name)
 		}
 	}
+	base.VolumesFrom = []kernel.VolumesFrom{{Node: "a"}}
+	for i := range reflect.TypeFor[kernel.VolumesFrom]().NumField() {
+		p := base
+		p.VolumesFrom = []kernel.VolumesFrom{base.VolumesFrom[0]}
+		change(reflect.ValueOf(&p.VolumesFrom[0]).Elem().Field(i))
+		if len(changedAttrs(process{p: base}, process{p: p})) == 0 {
+			t.Errorf("VolumesFrom.%s is not compared", reflect.TypeFor[kernel.VolumesFrom]().Field(i).Name)
+		}
+	}
 	for i := range reflect.TypeFor[kernel.Healthcheck]().NumField() {
 		p, h := base, *base.Health
 		change(reflect.ValueOf(&h).Elem().Field(i))

@@ -66,6 +66,7 @@ func desireProcesses(w *Want) []Resource {
 		for _, a := range home.Attachments {
 			r.needs = append(r.needs, ID{"up", a.Bridge})
 		}
+		r.p.VolumesFrom = handedOn(w, nodes, n)
 		r.volumes = volumeNeeds(r.p, volumes)
 		r.needs = append(r.needs, r.volumes...)
 		for _, d := range n.DependsOn {
@@ -126,8 +127,9 @@ func observeProcesses(h *Have) []Resource {
 		r := process{p: s.Process, needs: []ID{{"supervisor", h.Project}}, volumes: volumeNeeds(s.Process, h.volumes)}
 		r.state, r.done = stateOf(s)
 		r.needs = append(r.needs, r.volumes...)
-		for _, v := range h.Snapshot.Volumes { // its image's are among them
-			if v.Project == h.Project && v.Node == s.Process.Node {
+		for _, v := range h.Snapshot.Volumes { // those of its image, and of others', are among them
+			own, used := v.Node == s.Process.Node, slices.Contains(v.Users, kernel.VolumeUser{Project: h.Project, Node: s.Process.Node})
+			if v.Project == h.Project && (own || used) {
 				r.needs = append(r.needs, h.volumes[v.Name])
 			}
 		}
@@ -200,6 +202,9 @@ func (r process) Attrs() []Attr {
 	attrs = append(attrs, Attr{"restart", p.Restart.String()}, Attr{"logging", logWords(p.Log)})
 	for _, d := range p.DependsOn {
 		attrs = append(attrs, Attr{"depends_on " + d.Node, dependencyWords(d)})
+	}
+	if len(p.VolumesFrom) > 0 {
+		attrs = append(attrs, Attr{"volumes_from", handedOnWords(p.VolumesFrom)})
 	}
 	return append(append(attrs, rootAttrs(p)...), confinementAttrs(p)...)
 }

@@ -162,7 +162,7 @@ func (r volume) Update(have Resource) ([]kernel.Op, bool) {
 func kernelMount(m spec.Mount) kernel.Mount {
 	k := kernel.Mount{
 		Source: m.Source, Target: m.Target, ReadOnly: m.ReadOnly, Propagation: m.Propagation, CreateSource: m.CreateSource,
-		NoCopy: m.NoCopy, Subpath: m.Subpath, Size: m.Size, Mode: m.Mode,
+		NoCopy: m.NoCopy, Subpath: m.Subpath, Size: m.Size, Mode: m.Mode, From: m.From,
 	}
 	switch m.Kind {
 	case spec.VolumeMount:
@@ -194,7 +194,7 @@ func mountWords(m kernel.Mount) string {
 	for _, w := range []struct {
 		word string
 		on   bool
-	}{{"ro", m.ReadOnly}, {m.Propagation, m.Propagation != ""}, {"created", m.CreateSource}, {"nocopy", m.NoCopy}} {
+	}{{"ro", m.ReadOnly}, {m.Propagation, m.Propagation != ""}, {"created", m.CreateSource}, {"nocopy", m.NoCopy}, {"from " + m.From, m.From != ""}} {
 		if w.on {
 			words = append(words, w.word)
 		}

@@ -80,7 +80,7 @@ func TestVolumesChange(t *testing.T) {
 			replace: []string{"[data:/data, /cache]", "[data:/data, /cache, logs:/logs]"},
 			want: []string{
 				"± process/db volume /logs none → volume p_logs edited; can't be changed in a running process",
-				"± process/reader volume /logs none → volume p_logs ro nocopy edited; can't be changed in a running process",
+				"± process/reader volume /logs none → volume p_logs ro nocopy from db edited; can't be changed in a running process",
 			},
 		},
 		"nobody's volume was removed by hand": {
@@ -266,5 +266,36 @@ func TestNoVolumeIsLost(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// Which volumes an image has isn't known before it is there: who has them from its node is replaced with it, and nobody else.
+func TestHandedOnFromAnotherImage(t *testing.T) {
+	l := &lab{t: t, m: fake.New()}
+	l.m.Publish("db", "sha256:1")
+	l.load(`
+name: p
+containers:
+  db: {network_mode: none, image: db, pull_policy: always, command: [serve]}
+  reader: {network_mode: none, volumes_from: [db:ro]}
+  second: {network_mode: none, volumes_from: [reader]}
+  other: {network_mode: none}
+`)
+	l.up()
+	l.m.Publish("db", "sha256:2")
+	const edited = "edited; can't be changed in a running process"
+	got := lines(l.plan())
+	want := []string{
+		"~ image/db digest sha256:1 → sha256:2 edited",
+		"± process/db image id config of sha256:1 → that to be pulled " + edited,
+		"± process/reader volumes_from db ro config of sha256:1 → db ro an image to be pulled " + edited,
+		"± process/second volumes_from reader config of sha256:1 → reader an image to be pulled " + edited,
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("plan (-want +got):\n%s", diff)
+	}
+	l.up()
+	if left := lines(l.plan()); len(left) > 0 {
+		t.Errorf("left to do: %q", left)
 	}
 }

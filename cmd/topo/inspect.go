@@ -49,6 +49,8 @@ type nodeDocument struct {
 	Usage *container.Usage `json:"usage,omitempty"`
 	// FirstID is who the root of a container with a user namespace of its own is on the host.
 	FirstID uint32 `json:"first_id,omitempty"`
+	// Added is mounted besides what Process states.
+	Added []kernel.Mount `json:"added,omitempty"`
 }
 
 // interfaceView is one end of a link.
@@ -123,7 +125,7 @@ func documentOfNode(s kernel.Snapshot, project string, v nodeView) nodeDocument 
 	}
 	for _, p := range s.Processes {
 		if p.Process.Node == v.Node {
-			doc.Process, doc.HealthLog, doc.Image, doc.FirstID = &p.Process, p.HealthLog, p.Image, p.FirstID
+			doc.Process, doc.HealthLog, doc.Image, doc.FirstID, doc.Added = &p.Process, p.HealthLog, p.Image, p.FirstID, p.Added
 		}
 	}
 	ns, ok := findNetns(s, v.Namespace)

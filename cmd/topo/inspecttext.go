@@ -86,7 +86,7 @@ func processText(d nodeDocument) []string {
 		for _, kv := range d.Process.Env {
 			lines = append(lines, "env "+kv)
 		}
-		for _, m := range d.Process.Mounts {
+		for _, m := range slices.Concat(d.Process.Mounts, d.Added) {
 			mode := "rw"
 			if m.ReadOnly {
 				mode = "ro"

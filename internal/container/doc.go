@@ -67,7 +67,8 @@
 // With a rootfs the same is done over that folder, and with an image over its layers (package image); nothing of the host is in
 // it then, and its /run is its own. What the file leaves to the image is filled in at the start (kernel.ImageConfig.Over), and
 // kept in state.json; process.json has what was asked for, with the ID of the image that it became. An image's volumes are
-// folders like others.
+// volumes of the node's own. They, and those of other nodes' images that it is handed, are in state.json before anything is made
+// ready for them: who is to remove a volume looks there.
 //
 // All mounts of a container are made in a mount namespace that ends with the thread that starts it; the host
 // never sees one, and none can be left.

@@ -65,36 +65,45 @@ func (n *node) start(ctx context.Context, p kernel.Process) error {
 	if err := n.forget(ctx); err != nil {
 		return err
 	}
-	if err := n.note(ctx, &p); err != nil {
+	rec, err := n.note(ctx, &p)
+	if err != nil {
 		return err
 	}
 	n.mu.Lock()
-	n.process, n.record = p, record{}
+	n.process, n.record = p, rec
 	n.mu.Unlock()
 	return n.run(ctx, p)
 }
 
-// note writes down what is to be started, and which image that is. From then on the image is in use.
-func (n *node) note(ctx context.Context, p *kernel.Process) error {
+// note writes down what is to be started, which image that is, and what is mounted. From then on all of these are in use.
+func (n *node) note(ctx context.Context, p *kernel.Process) (record, error) {
 	var from origin
 	if p.Image != "" {
 		store := image.Open(n.dataDir)
 		release, err := store.Use(ctx)
 		if err != nil {
-			return err
+			return record{}, err
 		}
 		defer release()
 		if from, err = findOrigin(store, p); err != nil {
-			return err
+			return record{}, err
 		}
 	}
 	if len(from.config.Over(*p).Argv) == 0 {
-		return errors.New("no command")
+		return record{}, errors.New("no command")
+	}
+	added, err := n.added(p, from.config)
+	if err != nil {
+		return record{}, err
 	}
 	if err := n.makeNode(n.name); err != nil {
-		return err
+		return record{}, err
 	}
-	return writeJSON(n.processFile(n.name), *p)
+	rec := record{Status: kernel.Lost, Starter: n.self, Image: from.config, Added: added}
+	if err := writeJSON(n.stateFile(n.name), rec); err != nil {
+		return record{}, err
+	}
+	return rec, writeJSON(n.processFile(n.name), *p) // the last: without it there is no process
 }
 
 // run is the first run after a person's start: when it can't be, that is told, and not tried again.
@@ -125,9 +134,10 @@ func (n *node) launch(ctx context.Context, p kernel.Process, before record) erro
 	if err != nil {
 		return err
 	}
-	stated := len(p.Mounts)
+	_, noted, _ := n.state()
 	p = from.config.Over(p)
-	if err := (volumeStore{n.runDir, n.dataDir}).createOwn(p, p.Mounts[stated:]); err != nil {
+	p.Mounts = putOver(p.Mounts, noted.Added...)
+	if err := (volumeStore{n.runDir, n.dataDir}).claim(p, noted.Added); err != nil {
 		return err
 	}
 	io, err := makeOutput(n.layout, n.name)
@@ -140,7 +150,7 @@ func (n *node) launch(ctx context.Context, p kernel.Process, before record) erro
 		return err
 	}
 	save := func(r record) error {
-		r.Restarts, r.Backoff = before.Restarts, before.Backoff
+		r.Restarts, r.Backoff, r.Added = before.Restarts, before.Backoff, noted.Added
 		r.Status, r.Starter = kernel.Lost, n.self // what it is if this supervisor dies now
 		return n.update(func(now *record) { *now = r })
 	}
@@ -153,7 +163,7 @@ func (n *node) launch(ctx context.Context, p kernel.Process, before record) erro
 	started, err := launch(p, io, save)
 	if err == nil {
 		started.Status, started.StartedAt = kernel.Running, time.Now().UTC()
-		started.Restarts, started.Backoff = before.Restarts, before.Backoff
+		started.Restarts, started.Backoff, started.Added = before.Restarts, before.Backoff, noted.Added
 		if p.Health != nil {
 			started.Health = kernel.Starting
 		}

@@ -39,6 +39,8 @@ type record struct {
 	Starter identity `json:"starter,omitzero"`
 	// Image is what the image says that a container was made from.
 	Image *kernel.ImageConfig `json:"image,omitempty"`
+	// Added is mounted besides what the process states. It is on disk before anything is made ready for it: what it names is in use.
+	Added []kernel.Mount `json:"added,omitempty"`
 }
 
 // state is the record in the words of the snapshot.
@@ -46,7 +48,7 @@ func (r record) state(p kernel.Process) kernel.ProcessState {
 	s := kernel.ProcessState{
 		Process: p, Status: r.Status, ExitCode: r.ExitCode, Error: r.Error,
 		Health: r.Health, HealthLog: r.HealthLog, StartedAt: r.StartedAt, FinishedAt: r.FinishedAt, Image: r.Image,
-		Signal: r.Signal, OOMKilled: r.OOMKilled, Restarts: r.Restarts,
+		Signal: r.Signal, OOMKilled: r.OOMKilled, Restarts: r.Restarts, Added: r.Added,
 	}
 	if r.Status == kernel.Restarting {
 		s.RestartAt = r.RestartAt

@@ -107,15 +107,12 @@ func (s volumeStore) users() (map[string][]kernel.VolumeUser, error) {
 		} else if err != nil {
 			return nil, err
 		}
-		// What its image adds is in use from the start on.
 		var r record
-		if err := readJSON(filepath.Join(filepath.Dir(file), "state.json"), &r); err == nil {
-			p = r.Image.Over(p)
-		} else if !errors.Is(err, fs.ErrNotExist) {
+		if err := readJSON(filepath.Join(filepath.Dir(file), "state.json"), &r); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return nil, err
 		}
 		user := kernel.VolumeUser{Project: p.Project, Node: p.Node}
-		for _, m := range p.Mounts {
+		for _, m := range slices.Concat(p.Mounts, r.Added) {
 			if m.Kind == kernel.VolumeMount && !slices.Contains(users[m.Source], user) {
 				users[m.Source] = append(users[m.Source], user)
 			}
@@ -157,9 +154,21 @@ func (s volumeStore) create(o kernel.VolumeCreate) error {
 	return syncFolder(s.path())
 }
 
-// createOwn makes the volumes that a process has for itself and that are not there yet.
-func (s volumeStore) createOwn(p kernel.Process, mounts []kernel.Mount) error {
-	for _, m := range mounts {
+// claim makes sure that the volumes of a process, which is written down, are not being removed: who removes one holds the lock
+// from when nobody was found to use it. It makes those of its image that are not there yet.
+func (s volumeStore) claim(p kernel.Process, added []kernel.Mount) error {
+	if !slices.ContainsFunc(p.Mounts, func(m kernel.Mount) bool { return m.Kind == kernel.VolumeMount }) {
+		return nil
+	}
+	unlock, err := s.lock()
+	if err != nil {
+		return err
+	}
+	unlock()
+	for _, m := range added {
+		if m.From != "" {
+			continue
+		}
 		err := s.create(kernel.VolumeCreate{Name: m.Source, Project: p.Project, Node: p.Node, Target: m.Target})
 		if errors.Is(err, unix.EEXIST) {
 			_, err = s.own(m.Source, p.Project)

@@ -3,6 +3,7 @@ package fake
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"syscall"
 	"time"
 
@@ -115,6 +116,12 @@ func (m *Machine) launch(k processKey, p kernel.Process) error {
 			return fmt.Errorf("image %s: %w", p.Image, syscall.ENOENT)
 		}
 		p.ImageID = configOf(m.images[p.Image])
+	}
+	p.VolumesFrom = slices.Clone(p.VolumesFrom)
+	for i, v := range p.VolumesFrom {
+		if from := m.processes[processKey{p.Project, v.Node}]; from != nil {
+			p.VolumesFrom[i].Images = from.Process.ImagesBehind()
+		}
 	}
 	s, err := m.find(p.Netns)
 	if err != nil {

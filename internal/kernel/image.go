@@ -39,7 +39,7 @@ type ImageConfig struct {
 	Volumes []string `json:"volumes,omitempty"`
 }
 
-// Over gives the process with what it leaves to its image filled in; nil, of one without an image, changes nothing.
+// Over gives the process with what it leaves to its image filled in, but for volumes; nil, of one without an image, changes nothing.
 func (c *ImageConfig) Over(p Process) Process {
 	if c == nil {
 		return p
@@ -56,7 +56,6 @@ func (c *ImageConfig) Over(p Process) Process {
 		p.Health = p.Health.over(c.Health)
 	}
 	p.ImageEntrypoint, p.ImageCommand, p.ImageHealth = false, false, false
-	p.Mounts = append(slices.Clone(p.Mounts), c.volumesOf(p)...)
 	// Of two values of one variable the later holds.
 	p.Env = slices.Concat(c.Env, p.Env)
 	for _, f := range []struct{ have, image *string }{{&p.Dir, &c.Dir}, {&p.User, &c.User}, {&p.StopSignal, &c.StopSignal}} {
@@ -67,8 +66,11 @@ func (c *ImageConfig) Over(p Process) Process {
 	return p
 }
 
-// volumesOf are the image's volumes that a process has for itself: at each target where nothing else is mounted.
-func (c *ImageConfig) volumesOf(p Process) []Mount {
+// VolumesOf are the image's volumes that a process has for itself: at each target where nothing else is mounted. nil has none.
+func (c *ImageConfig) VolumesOf(p Process) []Mount {
+	if c == nil {
+		return nil
+	}
 	var mounts []Mount
 	for _, target := range c.Volumes {
 		target = path.Clean("/" + target)

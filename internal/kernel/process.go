@@ -62,6 +62,29 @@ type Process struct {
 	DependsOn []Dependency `json:"depends_on,omitempty"`
 	// UsernsMode says whose ids a container has: "" the host's.
 	UsernsMode UsernsMode `json:"userns_mode,omitempty"`
+	// VolumesFrom are the nodes that hand their volumes on, a later one's over an earlier one's: what their files state is in
+	// Mounts, what comes with their images is found when the process is started.
+	VolumesFrom []VolumesFrom `json:"volumes_from,omitempty"`
+}
+
+// VolumesFrom is a node that hands its volumes on.
+type VolumesFrom struct {
+	Node     string `json:"node"`
+	ReadOnly bool   `json:"read_only,omitempty"`
+	// Images are the IDs of the images that volumes may come with: the node's, and those behind it; "" is one that is to be pulled.
+	Images []string `json:"images,omitempty"`
+}
+
+// ImagesBehind are the IDs of the images that a process has volumes from.
+func (p Process) ImagesBehind() []string {
+	var ids []string
+	if p.Image != "" {
+		ids = append(ids, p.ImageID)
+	}
+	for _, v := range p.VolumesFrom {
+		ids = append(ids, v.Images...)
+	}
+	return ids
 }
 
 // UsernsMode is in which user namespace a container is.
@@ -86,6 +109,8 @@ type Mount struct {
 	Subpath string `json:"subpath,omitempty"` // of a volume: what is mounted of it; "" is all
 	Size    int64  `json:"size,omitempty"`    // of a tmpfs, in bytes; 0 is the kernel's default, half of the memory
 	Mode    uint32 `json:"mode,omitempty"`    // of a tmpfs's root
+	// From is the node that handed it on (VolumesFrom); "" is nobody.
+	From string `json:"from,omitempty"`
 }
 
 // MountKind is what is mounted.
@@ -171,6 +196,8 @@ type ProcessState struct {
 	Image *ImageConfig `json:"image,omitempty"`
 	// FirstID is the host's id that is 0 in a container with a user namespace of its own.
 	FirstID uint32 `json:"first_id,omitempty"`
+	// Added is mounted besides what Process states: its image's volumes, and those of the images of nodes that hand theirs on.
+	Added []Mount `json:"added,omitempty"`
 }
 
 // Condition is what a dependent waits for (depends_on of compose-spec).
