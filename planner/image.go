@@ -101,7 +101,9 @@ func short(digest string) string {
 	return digest
 }
 
-func (r image) Create() []kernel.Op { return []kernel.Op{kernel.ImagePull{Reference: r.ref}} }
+func (r image) Create() []kernel.Op {
+	return []kernel.Op{kernel.ImagePull{Reference: r.ref, Digest: r.digest}}
+}
 
 // Delete does nothing: the store is all projects'.
 func (r image) Delete() []kernel.Op { return nil }

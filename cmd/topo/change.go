@@ -80,7 +80,15 @@ func lockProject(ctx context.Context, c *cli.Context, project string) (unlock fu
 
 // run reads the host, plans, carries the plan out and proves the result. Between the reading
 // and the last step that other projects could notice, no other topo changes the host.
+//
+// Registries are asked once, before: other projects don't wait for them, and what the printed plan says of an image is
+// what is fetched and what is proved, whatever its tag names by then.
 func (w *changing) run(ctx context.Context, m *machine) (*planner.Plan, error) {
+	asked, err := m.engine.AskImages(ctx, w.query.Images)
+	if err != nil {
+		return nil, err
+	}
+	w.query.Images = asked
 	release, err := linux.LockHost(ctx, -1)
 	if err != nil {
 		return nil, err

@@ -44,7 +44,7 @@ func pull(c *cli.Context) error {
 	defer stop()
 	for _, ref := range imagesOf(t) {
 		report, end := pulling(c.App.ErrWriter)
-		img, err := newEngine().Store().Pull(ctx, ref, report)
+		img, err := newEngine().Store().Pull(ctx, ref, "", report)
 		end()
 		if err != nil {
 			return fmt.Errorf("pulling image %s: %w", ref, err)

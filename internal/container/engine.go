@@ -56,7 +56,8 @@ func (e *Engine) layout(project string) layout {
 //     that the program is not there. A process that could not be started is remembered, as exited
 //     with 126, 127 or 128, until ProcessStop. It starts a supervisor where there is none.
 //   - ProcessStop: succeeds when there is none. It starts no supervisor.
-//   - ImagePull: tries again when the registry or the network may do better.
+//   - ImagePull: tries again when the registry or the network may do better. Fails where a file of this machine is another image
+//     than the one that is asked for.
 //   - ProcessUpdate: fails with ESRCH when the node has no process. It starts a supervisor where there is none.
 //   - ProcessWait: fails at once when the condition can no longer be met.
 //   - VolumeCreate: fails with EEXIST where anything has the name.
@@ -81,7 +82,7 @@ func (e *Engine) Do(ctx context.Context, op kernel.Op) error {
 	case kernel.ProcessWait:
 		err = e.ask(ctx, e.layout(op.Project), request{Op: opWait, Node: op.Node, Condition: op.Condition, Optional: op.Optional})
 	case kernel.ImagePull:
-		_, err = e.Store().Pull(ctx, op.Reference, e.config.Pulling)
+		_, err = e.Store().Pull(ctx, op.Reference, op.Digest, e.config.Pulling)
 	case kernel.VolumeCreate:
 		err = e.volumes().create(op)
 	case kernel.VolumeSet:

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
 
 	"topo/internal/image"
 	"topo/internal/kernel"
@@ -37,20 +38,48 @@ func (e *Engine) Images(ctx context.Context, queries []kernel.ImageQuery) ([]ker
 		case !errors.Is(err, image.ErrAbsent):
 			return nil, fmt.Errorf("reading image %s: %w", q.Reference, err)
 		}
-		if !q.Stored && (q.Fresh || image.Local(q.Reference)) {
-			now, err := e.Store().Current(ctx, q.Reference)
-			switch {
-			case err == nil:
-				i.Now = now
-			case ctx.Err() != nil:
-				return nil, ctx.Err()
-			default:
-				i.Error = err.Error()
-			}
+		q, err := e.askImage(ctx, q)
+		if err != nil {
+			return nil, err
 		}
+		i.Now, i.Error = q.Now, q.Error
 		list = append(list, i)
 	}
 	return list, nil
+}
+
+// AskImages finds out what references name now where that is asked for, all at once: a registry may take its time.
+// The queries that it gives back say so to [Engine.Images].
+func (e *Engine) AskImages(ctx context.Context, queries []kernel.ImageQuery) ([]kernel.ImageQuery, error) {
+	asked := slices.Clone(queries)
+	errs := make([]error, len(asked))
+	var all sync.WaitGroup
+	for i := range asked {
+		all.Go(func() { asked[i], errs[i] = e.askImage(ctx, asked[i]) })
+	}
+	all.Wait()
+	return asked, errors.Join(errs...)
+}
+
+// askImage gives a query with its answer; the error is that of ctx.
+func (e *Engine) askImage(ctx context.Context, q kernel.ImageQuery) (kernel.ImageQuery, error) {
+	if q.Asked {
+		return q, nil
+	}
+	q.Asked = true
+	if q.Stored || !q.Fresh && !image.Local(q.Reference) {
+		return q, nil
+	}
+	now, err := e.Store().Current(ctx, q.Reference)
+	switch {
+	case err == nil:
+		q.Now = now
+	case ctx.Err() != nil:
+		return q, ctx.Err()
+	default:
+		q.Error = err.Error()
+	}
+	return q, nil
 }
 
 // ImageUsers tells which processes of which projects were made from an image, by its ID.

@@ -1,6 +1,7 @@
 package fake
 
 import (
+	"cmp"
 	"fmt"
 	"syscall"
 
@@ -19,7 +20,7 @@ func (m *Machine) pullImage(o kernel.ImagePull) error {
 	if !ok {
 		return fmt.Errorf("image %s: %w", o.Reference, syscall.ENOENT)
 	}
-	m.images[o.Reference] = digest
+	m.images[o.Reference] = cmp.Or(o.Digest, digest)
 	return nil
 }
 
@@ -30,7 +31,10 @@ func (m *Machine) findImages(queries []kernel.ImageQuery) []kernel.Image {
 		if i.Digest != "" {
 			i.ID = configOf(i.Digest)
 		}
-		if q.Fresh {
+		switch {
+		case q.Asked:
+			i.Now, i.Error = q.Now, q.Error
+		case q.Fresh:
 			if i.Now = m.registry[q.Reference]; i.Now == "" {
 				i.Error = "no such image"
 			}

@@ -154,7 +154,7 @@ func storeIn(t testing.TB) *Store {
 
 func pulled(t testing.TB, s *Store, ref string) Image {
 	t.Helper()
-	img, err := s.Pull(t.Context(), ref, nil)
+	img, err := s.Pull(t.Context(), ref, "", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -200,7 +200,7 @@ func TestSources(t *testing.T) {
 	for _, ref := range []string{host + "/web:1", host + "/web@" + digestOf(t, img), host + "/many", "oci:" + folder + ":web", "docker-archive:" + archive, "docker-archive:" + archive + ".gz"} {
 		s := storeIn(t)
 		var last Progress
-		got, err := s.Pull(t.Context(), ref, func(p Progress) { last = p })
+		got, err := s.Pull(t.Context(), ref, "", func(p Progress) { last = p })
 		if err != nil {
 			t.Errorf("%s: %v", ref, err)
 			continue
@@ -226,7 +226,7 @@ func TestSources(t *testing.T) {
 		"docker-archive:" + archive + "no": "no such file",
 		"docker-archive:" + folder:         "is not a file",
 	} {
-		if _, err := storeIn(t).Pull(t.Context(), ref, nil); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := storeIn(t).Pull(t.Context(), ref, "", nil); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: error %v, want %q", ref, err, want)
 		}
 	}
@@ -417,22 +417,22 @@ func TestRetry(t *testing.T) {
 	push(t, host+"/a", img)
 	failures.Store(3)
 	s := storeIn(t)
-	if _, err := s.Pull(t.Context(), host+"/a", nil); err != nil {
+	if _, err := s.Pull(t.Context(), host+"/a", "", nil); err != nil {
 		t.Errorf("after three failures: %v", err)
 	}
 	failures.Store(1000)
-	if _, err := storeIn(t).Pull(t.Context(), host+"/a", nil); err == nil {
+	if _, err := storeIn(t).Pull(t.Context(), host+"/a", "", nil); err == nil {
 		t.Error("a registry that never answers")
 	}
 	if got := 1000 - failures.Load(); got > 3*tries {
 		t.Errorf("%d requests before it gave up", got)
 	}
-	if _, err := storeIn(t).Pull(t.Context(), host+"/denied/a", nil); err == nil || refused.Load() > 2 {
+	if _, err := storeIn(t).Pull(t.Context(), host+"/denied/a", "", nil); err == nil || refused.Load() > 2 {
 		t.Errorf("a refusal: %v, after %d requests", err, refused.Load())
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := storeIn(t).Pull(ctx, host+"/a", nil); !errors.Is(err, context.Canceled) {
+	if _, err := storeIn(t).Pull(ctx, host+"/a", "", nil); !errors.Is(err, context.Canceled) {
 		t.Errorf("interrupted: %v", err)
 	}
 }
@@ -540,5 +540,40 @@ func TestUseKeepsImages(t *testing.T) {
 	release()
 	if _, _, err := s.Prune(t.Context(), func() (map[string][]string, error) { return nil, nil }); err != nil {
 		t.Error(err)
+	}
+}
+
+// What was asked for is fetched, though the tag has gone on; a file that has is an error.
+func TestPullOfADigest(t *testing.T) {
+	t.Parallel()
+	host := serve(t, func(http.ResponseWriter, *http.Request) bool { return false })
+	first := imageWith(t, v1.Config{User: "first"}, []entry{file("a", "1")})
+	second := imageWith(t, v1.Config{User: "second"}, []entry{file("a", "2")})
+	push(t, host+"/a", first)
+	s := storeIn(t)
+	digest, err := s.Current(t.Context(), host+"/a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	push(t, host+"/a", second)
+	img, err := s.Pull(t.Context(), host+"/a", digest, nil)
+	if err != nil || img.Digest != digest || img.Config.User != "first" {
+		t.Errorf("pulled %+v, %v", img, err)
+	}
+	if found, err := s.Find(host + "/a"); err != nil || found.Digest != digest {
+		t.Errorf("by its tag it is %+v, %v", found, err)
+	}
+	archive := filepath.Join(t.TempDir(), "a.tar")
+	if err := tarball.WriteToFile(archive, name.MustParseReference("a"), first); err != nil {
+		t.Fatal(err)
+	}
+	if digest, err = s.Current(t.Context(), "docker-archive:"+archive); err != nil {
+		t.Fatal(err)
+	}
+	if err := tarball.WriteToFile(archive, name.MustParseReference("a"), second); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Pull(t.Context(), "docker-archive:"+archive, digest, nil); err == nil || !strings.Contains(err.Error(), "and was "+digest) {
+		t.Errorf("of a file that is another image now: %v", err)
 	}
 }

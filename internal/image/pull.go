@@ -47,9 +47,9 @@ func (s *Store) Current(ctx context.Context, text string) (string, error) {
 	return digest, err
 }
 
-// Pull fetches what a reference names now, with the layers that the store lacks. report, if not nil, hears of it
-// as it goes on, in this goroutine.
-func (s *Store) Pull(ctx context.Context, text string, report func(Progress)) (Image, error) {
+// Pull fetches what a reference names, with the layers that the store lacks: what [Store.Current] gave as digest, or, with "",
+// what it names now. report, if not nil, hears of it as it goes on, in this goroutine.
+func (s *Store) Pull(ctx context.Context, text, digest string, report func(Progress)) (Image, error) {
 	r, err := parse(text)
 	if err != nil {
 		return Image{}, err
@@ -73,7 +73,7 @@ func (s *Store) Pull(ctx context.Context, text string, report func(Progress)) (I
 	}
 	var img Image
 	err = s.patiently(ctx, func() (err error) {
-		img, err = s.fetch(ctx, r, report)
+		img, err = s.fetch(ctx, r, digest, report)
 		return err
 	})
 	return img, err
@@ -116,10 +116,13 @@ func Denied(err error) bool {
 }
 
 // fetch gets the image, layer by layer; then the store knows it.
-func (s *Store) fetch(ctx context.Context, r reference, report func(Progress)) (Image, error) {
-	digest, source, err := r.source(ctx)
+func (s *Store) fetch(ctx context.Context, r reference, wanted string, report func(Progress)) (Image, error) {
+	digest, source, err := r.at(wanted).source(ctx)
 	if err != nil {
 		return Image{}, err
+	}
+	if wanted != "" && digest != wanted {
+		return Image{}, fmt.Errorf("it is %s now, and was %s when that was to be fetched", digest, wanted)
 	}
 	raw, err := source.RawConfigFile()
 	if err != nil {

@@ -47,6 +47,14 @@ func parse(text string) (reference, error) {
 	return reference{text: r.Name(), remote: r}, nil
 }
 
+// at is the reference by its digest, where it is a registry's and that is known: a tag may have gone on.
+func (r reference) at(digest string) reference {
+	if r.remote != nil && digest != "" {
+		r.remote = r.remote.Context().Digest(digest)
+	}
+	return r
+}
+
 // Local reports whether a reference is to a folder or file of this machine.
 func Local(text string) bool {
 	return strings.HasPrefix(text, layoutScheme) || strings.HasPrefix(text, archiveScheme)

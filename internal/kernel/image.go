@@ -10,6 +10,9 @@ type ImageQuery struct {
 	Reference string // as the file has it
 	// Fresh asks the registry, too. Stored looks at nothing but the store, not even at files of this machine.
 	Fresh, Stored bool
+	// Asked: Now and Error are those of an Image, found out before, and nobody is asked again.
+	Asked      bool
+	Now, Error string
 }
 
 // Image is what the reference of a container image names.
