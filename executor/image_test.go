@@ -91,11 +91,23 @@ func TestImages(t *testing.T) {
 		"± process/a command none → x, image redis:7 → nginx, image id config of sha256:two → config of sha256:nginx, image's command on → off edited; can't be changed in a running process")
 }
 
+// One reference for two platforms is two images; one that is named goes beside the machine's own.
+func TestImagesOfPlatforms(t *testing.T) {
+	l := &imageLab{T: t, m: fake.New()}
+	l.m.Publish("redis:7", "sha256:one")
+	l.want(l.up("  a: {image: \"redis:7\", network_mode: none}\n"), "+ image/redis:7", "+ process/a redis:7")
+	l.want(l.up("  a: {image: \"redis:7\", network_mode: none, platform: linux/amd64}\n"),
+		"+ image/redis:7[linux/amd64] missing",
+		"± process/a platform none → linux/amd64, image id config of sha256:one → that to be pulled edited; can't be changed in a running process")
+	l.want(l.up("  a: {image: \"redis:7\", network_mode: none, platform: linux/amd64}\n"))
+}
+
 func TestImageIsNotThere(t *testing.T) {
 	l := &imageLab{T: t, m: fake.New()}
 	for yaml, want := range map[string]string{
-		"  a: {image: absent, pull_policy: never}\n":  "t.yaml:3:14: image absent of a is not in the store, and pull_policy is never",
-		"  a: {image: absent, pull_policy: always}\n": "t.yaml:3:14: image absent of a: no such image",
+		"  a: {image: absent, pull_policy: never}\n":    "t.yaml:3:14: image absent of a is not in the store, and pull_policy is never",
+		"  a: {image: absent, platform: linux/s390x}\n": "t.yaml:3:32: platform linux/s390x of a: this machine is linux/amd64",
+		"  a: {image: absent, pull_policy: always}\n":   "t.yaml:3:14: image absent of a: no such image",
 	} {
 		_, _, err := l.plan(yaml)
 		var mistakes spec.Errors

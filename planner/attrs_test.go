@@ -74,6 +74,7 @@ var notCompared = map[string]string{
 	"process.needs":      "is order",
 	"process.netns":      "follows from the process",
 	"image.ref":          "is the ID",
+	"image.platform":     "is the ID",
 	"image.nodes":        "is order",
 	"process.volumes":    "follows from the process",
 	"volume.id":          "is the ID",

@@ -1,6 +1,7 @@
 package planner
 
 import (
+	"cmp"
 	"slices"
 
 	"topo/internal/kernel"
@@ -11,6 +12,8 @@ import (
 // stays there.
 type image struct {
 	ref string
+	// platform is "" for the machine's.
+	platform string
 	// digest is of what the reference named when it was pulled; wanted, of what it names now, or "" where only pulling will tell.
 	digest string
 	nodes  []string // that are made from it
@@ -25,19 +28,16 @@ func desireImages(w *Want) []Resource {
 		if n.Process == nil || n.Process.Image == "" {
 			continue
 		}
-		ref := n.Process.Image
-		if i, ok := at[ref]; ok {
+		r := image{ref: n.Process.Image, platform: n.Process.Platform, nodes: []string{n.Name}}
+		if i, ok := at[r.ID().Name]; ok {
 			r := out[i].(image)
 			r.nodes = append(r.nodes, n.Name)
 			out[i] = r
 			continue
 		}
-		at[ref] = len(out)
-		found := imageIn(w.Host, ref)
-		r := image{ref: ref, digest: found.Digest, nodes: []string{n.Name}}
-		if found.Now != "" {
-			r.digest = found.Now
-		}
+		at[r.ID().Name] = len(out)
+		found := imageIn(w.Host, r.ref, r.platform)
+		r.digest = cmp.Or(found.Now, found.Digest)
 		out = append(out, r)
 	}
 	return out
@@ -48,16 +48,16 @@ func observeImages(h *Have) []Resource {
 	var out []Resource
 	for _, i := range h.Snapshot.Images {
 		if i.Digest != "" {
-			out = append(out, image{ref: i.Reference, digest: i.Digest})
+			out = append(out, image{ref: i.Reference, platform: i.Platform, digest: i.Digest})
 		}
 	}
 	return out
 }
 
-func imageIn(s kernel.Snapshot, ref string) kernel.Image {
-	i := slices.IndexFunc(s.Images, func(i kernel.Image) bool { return i.Reference == ref })
+func imageIn(s kernel.Snapshot, ref, platform string) kernel.Image {
+	i := slices.IndexFunc(s.Images, func(i kernel.Image) bool { return i.Reference == ref && i.Platform == platform })
 	if i < 0 {
-		return kernel.Image{Reference: ref}
+		return kernel.Image{Reference: ref, Platform: platform}
 	}
 	return s.Images[i]
 }
@@ -69,23 +69,30 @@ func addImage(list []kernel.ImageQuery, p *spec.Process) []kernel.ImageQuery {
 		return list
 	}
 	fresh, stored := p.PullPolicy == spec.PullAlways, p.PullPolicy == spec.PullNever
-	if i := slices.IndexFunc(list, func(q kernel.ImageQuery) bool { return q.Reference == p.Image }); i >= 0 {
+	if i := slices.IndexFunc(list, func(q kernel.ImageQuery) bool { return q.Reference == p.Image && q.Platform == p.Platform }); i >= 0 {
 		list[i].Fresh, list[i].Stored = list[i].Fresh || fresh, list[i].Stored && stored
 		return list
 	}
-	return append(list, kernel.ImageQuery{Reference: p.Image, Fresh: fresh, Stored: stored})
+	return append(list, kernel.ImageQuery{Reference: p.Image, Platform: p.Platform, Fresh: fresh, Stored: stored})
 }
 
 // imageID is the config of the image that a process will be started from; "" where only pulling will tell.
-func imageID(s kernel.Snapshot, ref string) string {
-	i := imageIn(s, ref)
+func imageID(s kernel.Snapshot, ref, platform string) string {
+	i := imageIn(s, ref, platform)
 	if i.Now != "" && i.Now != i.Digest {
 		return ""
 	}
 	return i.ID
 }
 
-func (r image) ID() ID      { return ID{"image", r.ref} }
+// ID names the platform where it is stated: a reference may be wanted for several.
+func (r image) ID() ID {
+	if r.platform != "" {
+		return ID{"image", r.ref + "[" + r.platform + "]"}
+	}
+	return ID{"image", r.ref}
+}
+
 func (r image) Needs() []ID { return nil }
 
 func (r image) Attrs() []Attr { return []Attr{{"digest", r.digest}} }
@@ -102,7 +109,7 @@ func short(digest string) string {
 }
 
 func (r image) Create() []kernel.Op {
-	return []kernel.Op{kernel.ImagePull{Reference: r.ref, Digest: r.digest}}
+	return []kernel.Op{kernel.ImagePull{Reference: r.ref, Digest: r.digest, Platform: r.platform}}
 }
 
 // Delete does nothing: the store is all projects'.

@@ -61,7 +61,7 @@ func desireProcesses(w *Want) []Resource {
 		r := process{p: kernelProcess(w, n, home), state: runs, netns: ID{"netns", home.Name}}
 		r.needs = append([]ID{{"supervisor", w.Project}, r.netns}, byNode[home.Name]...)
 		if n.Process.Image != "" {
-			r.needs = append(r.needs, ID{"image", n.Process.Image})
+			r.needs = append(r.needs, image{ref: n.Process.Image, platform: n.Process.Platform}.ID())
 		}
 		for _, a := range home.Attachments {
 			r.needs = append(r.needs, ID{"up", a.Bridge})
@@ -94,7 +94,7 @@ func kernelProcess(w *Want, n, home spec.Node) kernel.Process {
 		Log:     kernel.LogLimits{MaxSize: s.Log.MaxSize, MaxFile: s.Log.MaxFile},
 	}
 	if s.Image != "" {
-		p.Image, p.ImageID = s.Image, imageID(w.Host, s.Image)
+		p.Image, p.Platform, p.ImageID = s.Image, s.Platform, imageID(w.Host, s.Image, s.Platform)
 		p.ImageEntrypoint, p.ImageCommand, p.ImageHealth = s.ImageEntrypoint, s.ImageCommand, s.ImageHealth
 	}
 	if home.Netns != "" {
@@ -231,7 +231,7 @@ func healthWords(h kernel.Healthcheck) string {
 
 // rootAttrs are the attributes of what a container is made from.
 func rootAttrs(p kernel.Process) []Attr {
-	attrs := []Attr{{"rootfs", orNone(p.Rootfs)}, {"image", orNone(p.Image)}}
+	attrs := []Attr{{"rootfs", orNone(p.Rootfs)}, {"image", orNone(p.Image)}, {"platform", orNone(p.Platform)}}
 	if p.Image == "" && p.ImageID == "" && !p.ImageEntrypoint && !p.ImageCommand && !p.ImageHealth {
 		return attrs
 	}

@@ -21,11 +21,13 @@ func roots(o Options) error {
 		if p == nil {
 			continue
 		}
-		i := imageIn(o.Snapshot, p.Image)
+		i := imageIn(o.Snapshot, p.Image, p.Platform)
 		switch {
 		case p.Rootfs != "" && slices.Contains(o.Snapshot.MissingFolders, p.Rootfs):
 			add(p, "rootfs %s of %s is not a folder of this machine", p.Rootfs, n.Name)
 		case p.Image == "" || len(o.Snapshot.Images) == 0:
+		case i.Unfit != "":
+			errs = append(errs, &spec.Error{Pos: p.PlatformPos, Msg: fmt.Sprintf("platform %s of %s: %s", p.Platform, n.Name, i.Unfit)})
 		case i.Digest == "" && p.PullPolicy == spec.PullNever:
 			add(p, "image %s of %s is not in the store, and pull_policy is never", p.Image, n.Name)
 		case i.Error != "" && (i.Digest == "" || p.PullPolicy == spec.PullAlways):

@@ -99,7 +99,7 @@ type logOptions struct {
 // A network namespace.
 type namespace struct {
 	node
-	_ struct{} `elsewhere:"image pull_policy rootfs volumes volumes_from tmpfs read_only cap_add cap_drop privileged mem_limit cpus pids_limit ulimits security_opt userns_mode=is for containers; a namespace has the host's files and rights"`
+	_ struct{} `elsewhere:"image pull_policy platform rootfs volumes volumes_from tmpfs read_only cap_add cap_drop privileged mem_limit cpus pids_limit ulimits security_opt userns_mode=is for containers; a namespace has the host's files and rights"`
 }
 
 // A container.
@@ -138,6 +138,8 @@ type container struct {
 	VolumesFrom []text `yaml:"volumes_from"`
 	// private: a user namespace of its own, whose root is nobody on the host. Default: host.
 	UsernsMode text `yaml:"userns_mode" jsonschema:"enum=host,enum=private"`
+	// What the image is for: linux/ARCH or linux/ARCH/VARIANT, with Go's words for architectures. Default: the machine's.
+	Platform text `yaml:"platform"`
 }
 
 // A limit of each process: a number that is the soft and the hard limit, or both. -1 is no limit.

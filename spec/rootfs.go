@@ -29,6 +29,7 @@ func (r *resolver) root(c *container, p *Process) {
 		p.Image, p.RootPos = r.image(c.Image), c.Image.Pos
 		p.PullPolicy = pullPolicy(c.PullPolicy)
 	}
+	r.platform(c, p)
 	switch {
 	case c.Image.Set && c.Rootfs.Set:
 		r.add(c.Rootfs.Pos, "rootfs and image exclude each other")

@@ -223,6 +223,9 @@ type Process struct {
 	// VolumesFrom is NODE or NODE:ro; what comes of it is in Mounts.
 	VolumesFrom []string
 	Userns      Userns `json:",omitzero"`
+	// Platform is "linux/ARCH" or "linux/ARCH/VARIANT", of the image; "" is the machine's.
+	Platform    string
+	PlatformPos Pos `json:",omitzero"`
 }
 
 // Restart is what becomes of a process when it ends.

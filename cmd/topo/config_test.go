@@ -39,7 +39,7 @@ namespaces:
   guest: {network_mode: "node:r1", command: [sleep, "1"]}
 containers:
   all-from-image: {image: "redis:7"}
-  command: {image: redis, command: [a], pull_policy: always}
+  command: {image: redis, command: [a], pull_policy: always, platform: linux/aarch64}
   empty-command: {image: redis, command: []}
   entrypoint: {image: "oci:/layout:x", entrypoint: sh -c, command: ["true"], pull_policy: never}
   healthless: {image: "docker-archive:/a.tar", stop_signal: SIGINT, healthcheck: {disable: true}}

@@ -228,6 +228,7 @@ func addProcessKeys(m *yamlMap, n spec.Node) {
 	m.text("rootfs", p.Rootfs)
 	m.text("image", p.Image)
 	m.text("pull_policy", string(p.PullPolicy))
+	m.text("platform", p.Platform)
 	addLimitKeys(m, *p)
 	if p.Userns.Private {
 		m.text("userns_mode", "private")

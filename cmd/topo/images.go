@@ -16,8 +16,9 @@ func imagesCommand() *cli.Command {
 		Name:      "images",
 		Usage:     "list the images in the store",
 		UsageText: "topo images [--json]",
-		Description: `Lists the references that were pulled, with the digest that each named then, the image's ID (the
-digest of its config), and by whom it is used.
+		Description: `Lists the references that were pulled, with what the image is for, the digest that each named then, the
+image's ID (the digest of its config), and by whom it is used. A reference that was pulled for
+several platforms is there once for each.
 
 Example:
   topo images --json | jq -r '.[] | "\(.reference) \(.digest)"'`,
@@ -60,14 +61,14 @@ func images(c *cli.Context) error {
 			}
 		}
 		rows = append(rows, []string{
-			img.Reference, shortDigest(img.Digest), shortDigest(img.ID), units.HumanSize(float64(img.Size)),
+			img.Reference, img.Platform, shortDigest(img.Digest), shortDigest(img.ID), units.HumanSize(float64(img.Size)),
 			img.Pulled.Local().Format(time.DateTime), used,
 		})
 	}
 	if c.Bool("json") {
 		return writeJSON(c.App.Writer, views)
 	}
-	return writeTable(c.App.Writer, []string{"REFERENCE", "DIGEST", "ID", "SIZE", "PULLED", "USED BY"}, rows)
+	return writeTable(c.App.Writer, []string{"REFERENCE", "PLATFORM", "DIGEST", "ID", "SIZE", "PULLED", "USED BY"}, rows)
 }
 
 // shortDigest is enough of a digest to tell it from others.
@@ -79,7 +80,7 @@ func imageCommand() *cli.Command {
 		Usage:     "remove images from the store",
 		UsageText: "topo image rm REF…\n   topo image prune",
 		ArgsUsage: "rm REF… | prune",
-		Description: `rm removes images; prune all that no process was made from, and what pulls left that were
+		Description: `rm removes images, for all platforms that they were pulled for; prune all that no process was made from, and what pulls left that were
 cut short. An image that is in use is kept, and by whom is said: rm ends with 1 then.
 
 Example:

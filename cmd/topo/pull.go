@@ -1,9 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/schollz/progressbar/v3"
@@ -17,14 +19,16 @@ func pullCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "pull",
 		Usage:     "fetch the images of a file",
-		UsageText: "topo pull [-f FILE] [--profile NAME]",
+		UsageText: "topo pull [-f FILE] [--profile NAME] [--platform PLATFORM]",
 		Description: `Fetches what the references name now, whatever is in the store, and prints the digest of each.
 Only layers that are missing are sent. What runs is left alone: the next up replaces
-processes whose image is another one now. Credentials are those of docker login.
+processes whose image is another one now. Credentials are those of docker login. An image
+for another platform needs no machine that can run it.
 
 Example:
   topo pull && topo plan`,
-		Flags:  append(targetFlags(false), profileFlag()),
+		Flags: append(targetFlags(false), profileFlag(),
+			textFlag("platform", "", "fetch the images for `PLATFORM` (linux/arm64, linux/arm/v7…) in place of the file's and the machine's")),
 		Action: pull,
 	}
 }
@@ -32,6 +36,13 @@ Example:
 func pull(c *cli.Context) error {
 	if _, err := operands(c, 0, 0); err != nil {
 		return err
+	}
+	platform := ""
+	if given := c.String("platform"); given != "" {
+		var err error
+		if platform, err = spec.ParsePlatform(given); err != nil {
+			return usageErrorf(c, "--%v", err)
+		}
 	}
 	t, err := loadFile(c)
 	if err != nil {
@@ -42,26 +53,28 @@ func pull(c *cli.Context) error {
 	}
 	ctx, stop := interruptible(c.Context)
 	defer stop()
-	for _, ref := range imagesOf(t) {
+	for _, q := range imagesOf(t, platform) {
 		report, end := pulling(c.App.ErrWriter)
-		img, err := newEngine().Store().Pull(ctx, ref, "", report)
+		img, err := newEngine().Store().Pull(ctx, q, "", report)
 		end()
 		if err != nil {
-			return fmt.Errorf("pulling image %s: %w", ref, err)
+			return fmt.Errorf("pulling image %s: %w", q.Reference, err)
 		}
-		fmt.Fprintln(c.App.Writer, ref, img.Digest)
+		fmt.Fprintln(c.App.Writer, q.Reference, img.Digest)
 	}
 	return nil
 }
 
-// imagesOf are the references in a file, each once, in its order.
-func imagesOf(t *spec.Topology) []string {
-	var list []string
-	seen := map[string]bool{}
+// imagesOf are the images of a file, each once, in its order; for one platform, or with "" for those that the file says.
+func imagesOf(t *spec.Topology, platform string) []image.Query {
+	var list []image.Query
 	for _, n := range t.Nodes {
-		if n.Process != nil && n.Process.Image != "" && !seen[n.Process.Image] {
-			seen[n.Process.Image] = true
-			list = append(list, n.Process.Image)
+		if n.Process == nil || n.Process.Image == "" {
+			continue
+		}
+		q := image.Query{Reference: n.Process.Image, Platform: cmp.Or(platform, n.Process.Platform)}
+		if !slices.Contains(list, q) {
+			list = append(list, q)
 		}
 	}
 	return list

@@ -82,7 +82,7 @@ func (e *Engine) Do(ctx context.Context, op kernel.Op) error {
 	case kernel.ProcessWait:
 		err = e.ask(ctx, e.layout(op.Project), request{Op: opWait, Node: op.Node, Condition: op.Condition, Optional: op.Optional})
 	case kernel.ImagePull:
-		_, err = e.Store().Pull(ctx, op.Reference, op.Digest, e.config.Pulling)
+		_, err = e.Store().Pull(ctx, image.Query{Reference: op.Reference, Platform: op.Platform}, op.Digest, e.config.Pulling)
 	case kernel.VolumeCreate:
 		err = e.volumes().create(op)
 	case kernel.VolumeSet:

@@ -31,8 +31,8 @@ func (e *Engine) Store() *image.Store { return image.Open(e.config.DataDir) }
 func (e *Engine) Images(ctx context.Context, queries []kernel.ImageQuery) ([]kernel.Image, error) {
 	var list []kernel.Image
 	for _, q := range queries {
-		i := kernel.Image{Reference: q.Reference}
-		switch found, err := e.Store().Find(q.Reference); {
+		i := kernel.Image{Reference: q.Reference, Platform: q.Platform, Unfit: unfit(binfmtDir, q.Platform)}
+		switch found, err := e.Store().Find(image.Query{Reference: q.Reference, Platform: q.Platform}); {
 		case err == nil:
 			i.Digest, i.ID = found.Digest, found.ID
 		case !errors.Is(err, image.ErrAbsent):
@@ -70,7 +70,7 @@ func (e *Engine) askImage(ctx context.Context, q kernel.ImageQuery) (kernel.Imag
 	if q.Stored || !q.Fresh && !image.Local(q.Reference) {
 		return q, nil
 	}
-	now, err := e.Store().Current(ctx, q.Reference)
+	now, err := e.Store().Current(ctx, image.Query{Reference: q.Reference, Platform: q.Platform})
 	switch {
 	case err == nil:
 		q.Now = now
@@ -118,7 +118,7 @@ func findOrigin(store *image.Store, p *kernel.Process) (origin, error) {
 	var found image.Image
 	var err error
 	if p.ImageID == "" {
-		found, err = store.Find(p.Image)
+		found, err = store.Find(image.Query{Reference: p.Image, Platform: p.Platform})
 	} else {
 		found, err = store.ByID(p.ImageID)
 	}

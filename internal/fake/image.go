@@ -20,16 +20,26 @@ func (m *Machine) pullImage(o kernel.ImagePull) error {
 	if !ok {
 		return fmt.Errorf("image %s: %w", o.Reference, syscall.ENOENT)
 	}
-	m.images[o.Reference] = cmp.Or(o.Digest, digest)
+	m.images[imageKey{o.Reference, o.Platform}] = cmp.Or(o.Digest, digest)
 	return nil
 }
+
+// imageKey names an image in the store; a platform of "" is the machine's.
+type imageKey struct{ reference, platform string }
+
+// platform is what the machine runs, and nothing else.
+const platform = "linux/amd64"
 
 func (m *Machine) findImages(queries []kernel.ImageQuery) []kernel.Image {
 	var list []kernel.Image
 	for _, q := range queries {
-		i := kernel.Image{Reference: q.Reference, Digest: m.images[q.Reference]}
+		key := imageKey{q.Reference, q.Platform}
+		i := kernel.Image{Reference: q.Reference, Platform: q.Platform, Digest: m.images[key]}
 		if i.Digest != "" {
-			i.ID = configOf(i.Digest)
+			i.ID = m.configOf(key)
+		}
+		if q.Platform != "" && q.Platform != platform {
+			i.Unfit = "this machine is " + platform
 		}
 		switch {
 		case q.Asked:
@@ -44,4 +54,4 @@ func (m *Machine) findImages(queries []kernel.ImageQuery) []kernel.Image {
 	return list
 }
 
-func configOf(digest string) string { return "config of " + digest }
+func (m *Machine) configOf(key imageKey) string { return "config of " + m.images[key] }

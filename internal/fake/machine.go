@@ -27,7 +27,7 @@ type Machine struct {
 	processes   map[processKey]*process
 	behaviours  map[string]Behaviour // by node
 	registry    map[string]string    // what images are named elsewhere: reference → digest
-	images      map[string]string    // the store, likewise
+	images      map[imageKey]string  // the store, likewise
 	volumes     map[string]kernel.Volume
 
 	serial int // of link indices, process IDs and MAC addresses
@@ -62,7 +62,7 @@ func New() *Machine {
 		processes:   map[processKey]*process{},
 		behaviours:  map[string]Behaviour{},
 		registry:    map[string]string{},
-		images:      map[string]string{},
+		images:      map[imageKey]string{},
 		volumes:     map[string]kernel.Volume{},
 	}
 	m.host = m.newSpace("")

@@ -112,10 +112,11 @@ func (m *Machine) launch(k processKey, p kernel.Process) error {
 		return syscall.EINVAL
 	}
 	if p.Image != "" {
-		if m.images[p.Image] == "" {
+		key := imageKey{p.Image, p.Platform}
+		if m.images[key] == "" {
 			return fmt.Errorf("image %s: %w", p.Image, syscall.ENOENT)
 		}
-		p.ImageID = configOf(m.images[p.Image])
+		p.ImageID = m.configOf(key)
 	}
 	p.VolumesFrom = slices.Clone(p.VolumesFrom)
 	for i, v := range p.VolumesFrom {

@@ -27,7 +27,7 @@ func TestCredentials(t *testing.T) {
 	closed.Store(true)
 	folder := t.TempDir()
 	t.Setenv("DOCKER_CONFIG", folder)
-	if _, err := storeIn(t).Pull(t.Context(), host+"/a", "", nil); err == nil || !strings.Contains(err.Error(), "401") {
+	if _, err := storeIn(t).Pull(t.Context(), Query{Reference: host + "/a"}, "", nil); err == nil || !strings.Contains(err.Error(), "401") {
 		t.Errorf("without credentials: %v", err)
 	}
 	config := `{"auths": {"` + host + `": {"auth": "bWU6c2VjcmV0"}}}` // me:secret

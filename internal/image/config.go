@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/moby/sys/signal"
 
 	"topo/internal/kernel"
@@ -16,6 +17,7 @@ import (
 
 // configFile is an image's config as it is written (OCI image-spec, config.md), with Docker's health check.
 type configFile struct {
+	v1.Platform
 	RootFS struct {
 		DiffIDs []string `json:"diff_ids"`
 	} `json:"rootfs"`
@@ -45,10 +47,10 @@ const (
 	healthRetries       = 3
 )
 
-func readConfig(raw []byte) (layers []string, c kernel.ImageConfig, err error) {
+func readConfig(raw []byte) (layers []string, is v1.Platform, c kernel.ImageConfig, err error) {
 	var f configFile
 	if err := json.Unmarshal(raw, &f); err != nil {
-		return nil, c, fmt.Errorf("reading the config: %w", err)
+		return nil, is, c, fmt.Errorf("reading the config: %w", err)
 	}
 	c = kernel.ImageConfig{
 		User: f.Config.User, Entrypoint: f.Config.Entrypoint, Command: f.Config.Cmd,
@@ -69,7 +71,7 @@ func readConfig(raw []byte) (layers []string, c kernel.ImageConfig, err error) {
 	}
 	h := f.Config.Healthcheck
 	if h == nil || len(h.Test) < 2 {
-		return f.RootFS.DiffIDs, c, nil
+		return f.RootFS.DiffIDs, f.Platform, c, nil
 	}
 	c.Health = &kernel.Healthcheck{
 		Argv:     h.Test[1:],
@@ -84,7 +86,7 @@ func readConfig(raw []byte) (layers []string, c kernel.ImageConfig, err error) {
 		}
 		c.Health.Argv = append(slices.Clone(shell), h.Test[1:]...)
 	}
-	return f.RootFS.DiffIDs, c, nil
+	return f.RootFS.DiffIDs, f.Platform, c, nil
 }
 
 // or is a stated value, or the default.

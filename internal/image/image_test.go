@@ -99,7 +99,7 @@ func withConfig(t testing.TB, img v1.Image, config v1.Config) v1.Image {
 		t.Fatal(err)
 	}
 	f = f.DeepCopy()
-	f.Config, f.OS, f.Architecture = config, "linux", platform.Architecture
+	f.Config, f.OS, f.Architecture = config, "linux", machine.Architecture
 	if img, err = mutate.ConfigFile(img, f); err != nil {
 		t.Fatal(err)
 	}
@@ -154,11 +154,11 @@ func storeIn(t testing.TB) *Store {
 
 func pulled(t testing.TB, s *Store, ref string) Image {
 	t.Helper()
-	img, err := s.Pull(t.Context(), ref, "", nil)
+	img, err := s.Pull(t.Context(), Query{Reference: ref}, "", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	found, err := s.Find(ref)
+	found, err := s.Find(Query{Reference: ref})
 	if err != nil || found.ID != img.ID || found.Digest != img.Digest {
 		t.Fatalf("the store has %+v, %v; want %+v", found, err, img)
 	}
@@ -172,7 +172,7 @@ func TestSources(t *testing.T) {
 	push(t, host+"/web:1", img)
 	push(t, host+"/many", mutate.AppendManifests(empty.Index,
 		mutate.IndexAddendum{Add: other, Descriptor: v1.Descriptor{Platform: &v1.Platform{OS: "linux", Architecture: "s390x"}}},
-		mutate.IndexAddendum{Add: img, Descriptor: v1.Descriptor{Platform: &platform}}))
+		mutate.IndexAddendum{Add: img, Descriptor: v1.Descriptor{Platform: &machine}}))
 	folder, archive := t.TempDir(), filepath.Join(t.TempDir(), "web.tar")
 	path, err := layout.Write(folder, empty.Index)
 	if err != nil {
@@ -200,7 +200,7 @@ func TestSources(t *testing.T) {
 	for _, ref := range []string{host + "/web:1", host + "/web@" + digestOf(t, img), host + "/many", "oci:" + folder + ":web", "docker-archive:" + archive, "docker-archive:" + archive + ".gz"} {
 		s := storeIn(t)
 		var last Progress
-		got, err := s.Pull(t.Context(), ref, "", func(p Progress) { last = p })
+		got, err := s.Pull(t.Context(), Query{Reference: ref}, "", func(p Progress) { last = p })
 		if err != nil {
 			t.Errorf("%s: %v", ref, err)
 			continue
@@ -211,7 +211,7 @@ func TestSources(t *testing.T) {
 		if last.Layer != 2 || last.Done == 0 || last.Total != 0 && last.Done != last.Total {
 			t.Errorf("%s: progress ended at %+v", ref, last)
 		}
-		if now, err := s.Current(t.Context(), ref); err != nil || now != got.Digest {
+		if now, err := s.Current(t.Context(), Query{Reference: ref}); err != nil || now != got.Digest {
 			t.Errorf("%s names %s, %v; was %s when it was pulled", ref, now, err, got.Digest)
 		}
 		if b, err := os.ReadFile(filepath.Join(s.Folders(got)[0], "b")); err != nil || string(b) != "above" {
@@ -226,7 +226,7 @@ func TestSources(t *testing.T) {
 		"docker-archive:" + archive + "no": "no such file",
 		"docker-archive:" + folder:         "is not a file",
 	} {
-		if _, err := storeIn(t).Pull(t.Context(), ref, "", nil); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := storeIn(t).Pull(t.Context(), Query{Reference: ref}, "", nil); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: error %v, want %q", ref, err, want)
 		}
 	}
@@ -417,22 +417,22 @@ func TestRetry(t *testing.T) {
 	push(t, host+"/a", img)
 	failures.Store(3)
 	s := storeIn(t)
-	if _, err := s.Pull(t.Context(), host+"/a", "", nil); err != nil {
+	if _, err := s.Pull(t.Context(), Query{Reference: host + "/a"}, "", nil); err != nil {
 		t.Errorf("after three failures: %v", err)
 	}
 	failures.Store(1000)
-	if _, err := storeIn(t).Pull(t.Context(), host+"/a", "", nil); err == nil {
+	if _, err := storeIn(t).Pull(t.Context(), Query{Reference: host + "/a"}, "", nil); err == nil {
 		t.Error("a registry that never answers")
 	}
 	if got := 1000 - failures.Load(); got > 3*tries {
 		t.Errorf("%d requests before it gave up", got)
 	}
-	if _, err := storeIn(t).Pull(t.Context(), host+"/denied/a", "", nil); err == nil || refused.Load() > 2 {
+	if _, err := storeIn(t).Pull(t.Context(), Query{Reference: host + "/denied/a"}, "", nil); err == nil || refused.Load() > 2 {
 		t.Errorf("a refusal: %v, after %d requests", err, refused.Load())
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := storeIn(t).Pull(ctx, host+"/a", "", nil); !errors.Is(err, context.Canceled) {
+	if _, err := storeIn(t).Pull(ctx, Query{Reference: host + "/a"}, "", nil); !errors.Is(err, context.Canceled) {
 		t.Errorf("interrupted: %v", err)
 	}
 }
@@ -446,15 +446,15 @@ func TestCrash(t *testing.T) {
 	img := pulled(t, s, host+"/a")
 	half := filepath.Join(s.tmp(), "layer-1", filesDir)
 	for what, crash := range map[string]func() error{
-		"no reference": func() error { return os.Remove(s.refFile(img.Reference)) },
-		"no config":    func() error { return errors.Join(os.Remove(s.refFile(img.Reference)), os.Remove(s.configFile(img.ID))) },
+		"no reference": func() error { return os.Remove(s.refFile(img)) },
+		"no config":    func() error { return errors.Join(os.Remove(s.refFile(img)), os.Remove(s.configFile(img.ID))) },
 		"no layer":     func() error { return os.RemoveAll(s.layer(img.Layers[1])) },
 		"half a layer": func() error { return os.Remove(filepath.Join(s.layer(img.Layers[0]), sizeFile)) },
 	} {
 		if err := errors.Join(crash(), os.MkdirAll(half, 0o700)); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := s.Find(host + "/a"); !errors.Is(err, ErrAbsent) {
+		if _, err := s.Find(Query{Reference: host + "/a"}); !errors.Is(err, ErrAbsent) {
 			t.Errorf("%s: %v", what, err)
 		}
 		if list, err := s.List(); err != nil || len(list) != 0 {
@@ -502,7 +502,7 @@ func TestRemove(t *testing.T) {
 	if err != nil || len(removed) != 1 || len(kept) != 1 || layers() != 2 {
 		t.Errorf("removed %v, kept %v, %d layers, %v", removed, kept, layers(), err)
 	}
-	if _, err := s.Find(host + "/a:1"); err != nil {
+	if _, err := s.Find(Query{Reference: host + "/a:1"}); err != nil {
 		t.Error(err)
 	}
 	// An image that lost its reference to another one stays as long as it is in use.
@@ -551,29 +551,108 @@ func TestPullOfADigest(t *testing.T) {
 	second := imageWith(t, v1.Config{User: "second"}, []entry{file("a", "2")})
 	push(t, host+"/a", first)
 	s := storeIn(t)
-	digest, err := s.Current(t.Context(), host+"/a")
+	digest, err := s.Current(t.Context(), Query{Reference: host + "/a"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	push(t, host+"/a", second)
-	img, err := s.Pull(t.Context(), host+"/a", digest, nil)
+	img, err := s.Pull(t.Context(), Query{Reference: host + "/a"}, digest, nil)
 	if err != nil || img.Digest != digest || img.Config.User != "first" {
 		t.Errorf("pulled %+v, %v", img, err)
 	}
-	if found, err := s.Find(host + "/a"); err != nil || found.Digest != digest {
+	if found, err := s.Find(Query{Reference: host + "/a"}); err != nil || found.Digest != digest {
 		t.Errorf("by its tag it is %+v, %v", found, err)
 	}
 	archive := filepath.Join(t.TempDir(), "a.tar")
 	if err := tarball.WriteToFile(archive, name.MustParseReference("a"), first); err != nil {
 		t.Fatal(err)
 	}
-	if digest, err = s.Current(t.Context(), "docker-archive:"+archive); err != nil {
+	if digest, err = s.Current(t.Context(), Query{Reference: "docker-archive:" + archive}); err != nil {
 		t.Fatal(err)
 	}
 	if err := tarball.WriteToFile(archive, name.MustParseReference("a"), second); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.Pull(t.Context(), "docker-archive:"+archive, digest, nil); err == nil || !strings.Contains(err.Error(), "and was "+digest) {
+	if _, err := s.Pull(t.Context(), Query{Reference: "docker-archive:" + archive}, digest, nil); err == nil || !strings.Contains(err.Error(), "and was "+digest) {
 		t.Errorf("of a file that is another image now: %v", err)
+	}
+}
+
+// A reference may be there for several platforms; what is for one only is not taken for another.
+func TestPlatforms(t *testing.T) {
+	t.Parallel()
+	host := serve(t, nil)
+	var index v1.ImageIndex = empty.Index
+	for _, text := range []string{Machine(), "linux/riscv64", "linux/arm/v7"} {
+		p, err := v1.ParsePlatform(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		img := imageWith(t, v1.Config{User: p.Architecture}, []entry{file("a", text)})
+		f, err := img.ConfigFile()
+		if err != nil {
+			t.Fatal(err)
+		}
+		f = f.DeepCopy()
+		f.Architecture, f.Variant = p.Architecture, p.Variant
+		if img, err = mutate.ConfigFile(img, f); err != nil {
+			t.Fatal(err)
+		}
+		index = mutate.AppendManifests(index, mutate.IndexAddendum{Add: img, Descriptor: v1.Descriptor{Platform: p}})
+	}
+	push(t, host+"/many", index)
+	dir := filepath.Join(t.TempDir(), "layout")
+	path, err := layout.Write(dir, empty.Index)
+	if err == nil {
+		err = path.AppendIndex(index)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	single := imageWith(t, v1.Config{}, []entry{file("a", "")})
+	push(t, host+"/one", single)
+	for _, ref := range []string{host + "/many", "oci:" + dir} {
+		s := storeIn(t)
+		// The machine's by its name is the machine's.
+		for asked, user := range map[string]string{"": machine.Architecture, Machine(): machine.Architecture, "linux/riscv64": "riscv64", "linux/arm/v7": "arm"} {
+			q := Query{Reference: ref, Platform: asked}
+			digest, err := s.Current(t.Context(), q)
+			if err != nil {
+				t.Fatal(err)
+			}
+			img, err := s.Pull(t.Context(), q, digest, nil)
+			if err != nil || img.Config.User != user {
+				t.Errorf("%s for %q: %+v, %v", ref, asked, img, err)
+			}
+			if found, err := s.Find(q); err != nil || found.ID != img.ID || found.Digest != digest {
+				t.Errorf("%s for %q in the store: %+v, %v", ref, asked, found, err)
+			}
+		}
+		list, err := s.List()
+		var platforms []string
+		for _, img := range list {
+			platforms = append(platforms, img.Platform)
+		}
+		if want := Machine() + " linux/arm/v7 linux/riscv64"; err != nil || strings.Join(platforms, " ") != want {
+			t.Errorf("%s is there for %q, %v", ref, platforms, err)
+		}
+		if _, err := s.Pull(t.Context(), Query{Reference: ref, Platform: "linux/s390x"}, "", nil); err == nil {
+			t.Errorf("%s for what it is not for", ref)
+		}
+		used := func() (map[string][]string, error) { return map[string][]string{list[2].ID: {"web of lab"}}, nil }
+		var inUse *InUseError
+		if err := s.Remove(t.Context(), ref, used); !errors.As(err, &inUse) {
+			t.Errorf("removing what is in use for one platform: %v", err)
+		}
+		if err := s.Remove(t.Context(), ref, func() (map[string][]string, error) { return nil, nil }); err != nil {
+			t.Error(err)
+		}
+		if list, err := s.List(); err != nil || len(list) != 0 {
+			t.Errorf("left in the store: %+v, %v", list, err)
+		}
+	}
+	_, err = storeIn(t).Pull(t.Context(), Query{Reference: host + "/one", Platform: "linux/riscv64"}, "", nil)
+	if err == nil || !strings.Contains(err.Error(), "it is for "+Machine()+", not for linux/riscv64") {
+		t.Errorf("an image for one platform, for another: %v", err)
 	}
 }

@@ -29,8 +29,8 @@ type Progress struct {
 const tries = 4
 
 // Current gives the digest that a reference names now; it asks the registry.
-func (s *Store) Current(ctx context.Context, text string) (string, error) {
-	r, err := parse(text)
+func (s *Store) Current(ctx context.Context, q Query) (string, error) {
+	r, err := parse(q)
 	if err != nil {
 		return "", err
 	}
@@ -49,8 +49,8 @@ func (s *Store) Current(ctx context.Context, text string) (string, error) {
 
 // Pull fetches what a reference names, with the layers that the store lacks: what [Store.Current] gave as digest, or, with "",
 // what it names now. report, if not nil, hears of it as it goes on, in this goroutine.
-func (s *Store) Pull(ctx context.Context, text, digest string, report func(Progress)) (Image, error) {
-	r, err := parse(text)
+func (s *Store) Pull(ctx context.Context, q Query, digest string, report func(Progress)) (Image, error) {
+	r, err := parse(q)
 	if err != nil {
 		return Image{}, err
 	}
@@ -139,10 +139,15 @@ func (s *Store) fetch(ctx context.Context, r reference, wanted string, report fu
 	if id != named {
 		return Image{}, fmt.Errorf("the config has the digest %s, and should have %s", id, named)
 	}
-	img := Image{Reference: r.text, Digest: digest, ID: id.String(), Pulled: time.Now().UTC()}
-	if img.Layers, img.Config, err = readConfig(raw); err != nil {
+	img := Image{Reference: r.text, For: r.foreign, Digest: digest, ID: id.String(), Pulled: time.Now().UTC()}
+	var is v1.Platform
+	if img.Layers, is, img.Config, err = readConfig(raw); err != nil {
 		return Image{}, err
 	}
+	if err := r.checkPlatform(is); err != nil {
+		return Image{}, err
+	}
+	img.Platform = platformText(is)
 	layers, err := source.Layers()
 	if err != nil {
 		return Image{}, err
@@ -156,7 +161,7 @@ func (s *Store) fetch(ctx context.Context, r reference, wanted string, report fu
 	if err := s.writeJSON(s.configFile(img.ID), img); err != nil {
 		return Image{}, err
 	}
-	return img, s.writeJSON(s.refFile(img.Reference), img)
+	return img, s.writeJSON(s.refFile(img), img)
 }
 
 func (s *Store) fetchLayers(ctx context.Context, r reference, img Image, layers []v1.Layer, report func(Progress)) (size int64, err error) {

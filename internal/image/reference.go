@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 )
 
 // The schemes of references to files of this machine.
@@ -21,9 +22,20 @@ type reference struct {
 	layout string         // folder of an OCI layout
 	tag    string         // in the layout; "" for its only image
 	file   string         // docker-archive
+
+	platform v1.Platform
+	foreign  string // the platform as text, where it is not the machine's
 }
 
-func parse(text string) (reference, error) {
+func parse(q Query) (reference, error) {
+	r, err := parseReference(q.Reference)
+	if err != nil {
+		return reference{}, err
+	}
+	return r.forPlatform(q.Platform)
+}
+
+func parseReference(text string) (reference, error) {
 	if rest, ok := strings.CutPrefix(text, layoutScheme); ok {
 		dir, tag := rest, ""
 		if i := strings.LastIndex(rest, ":"); i > strings.LastIndex(rest, "/") {

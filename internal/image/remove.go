@@ -1,6 +1,7 @@
 package image
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -43,22 +44,20 @@ func (s *Store) List() ([]Image, error) {
 		}
 		list = append(list, img)
 	}
-	slices.SortFunc(list, func(a, b Image) int { return strings.Compare(a.Reference, b.Reference) })
+	slices.SortFunc(list, func(a, b Image) int {
+		return cmp.Or(strings.Compare(a.Reference, b.Reference), strings.Compare(a.For, b.For))
+	})
 	return list, nil
 }
 
-// Remove forgets a reference, and removes what is of no further use. The error is ErrAbsent, or an *InUseError where
-// it is the last reference of an image that is in use.
+// Remove forgets a reference, for all platforms, and removes what is of no further use. The error is ErrAbsent, or an
+// *InUseError where it is the last reference of an image that is in use.
 func (s *Store) Remove(ctx context.Context, text string, users Users) error {
-	r, err := parse(text)
+	r, err := parseReference(text)
 	if err != nil {
 		return err
 	}
 	return s.alone(ctx, func() error {
-		img, err := s.readRef(s.refFile(r.text))
-		if err != nil {
-			return err
-		}
 		used, err := users()
 		if err != nil {
 			return err
@@ -67,12 +66,23 @@ func (s *Store) Remove(ctx context.Context, text string, users Users) error {
 		if err != nil {
 			return err
 		}
-		others := slices.ContainsFunc(list, func(i Image) bool { return i.ID == img.ID && i.Reference != img.Reference })
-		if by := used[img.ID]; len(by) > 0 && !others {
-			return &InUseError{img.Reference, by}
+		meant := func(i Image) bool { return i.Reference == r.text }
+		if !slices.ContainsFunc(list, meant) {
+			return ErrAbsent
 		}
-		if err := os.Remove(s.refFile(r.text)); err != nil {
-			return err
+		for _, img := range list {
+			others := slices.ContainsFunc(list, func(i Image) bool { return i.ID == img.ID && !meant(i) })
+			if by := used[img.ID]; meant(img) && len(by) > 0 && !others {
+				return &InUseError{img.Reference, by}
+			}
+		}
+		for _, img := range list {
+			if !meant(img) {
+				continue
+			}
+			if err := os.Remove(s.refFile(img)); err != nil {
+				return err
+			}
 		}
 		return s.sweep(used)
 	})
@@ -95,7 +105,7 @@ func (s *Store) Prune(ctx context.Context, users Users) (removed []Image, kept [
 				kept = append(kept, InUseError{img.Reference, by})
 				continue
 			}
-			if err := os.Remove(s.refFile(img.Reference)); err != nil {
+			if err := os.Remove(s.refFile(img)); err != nil {
 				return err
 			}
 			removed = append(removed, img)
@@ -144,7 +154,7 @@ func (s *Store) sweep(used map[string][]string) error {
 	// References of images that are not whole any more name nothing.
 	refs := map[string]bool{}
 	for _, img := range list {
-		refs[filepath.Base(s.refFile(img.Reference))] = true
+		refs[filepath.Base(s.refFile(img))] = true
 	}
 	if err := s.removeOthers("refs", refs); err != nil {
 		return err

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"runtime"
 	"slices"
 	"strings"
 
@@ -20,15 +19,12 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 )
 
-// platform is this machine's: of an image for many, its own is taken.
-var platform = v1.Platform{OS: "linux", Architecture: runtime.GOARCH}
-
 // source finds what a reference names now: the digest of the manifest or index (of an archive, which has
 // none, that of the config), and the image.
 func (r reference) source(ctx context.Context) (digest string, img v1.Image, err error) {
 	switch {
 	case r.remote != nil:
-		d, err := remote.Get(r.remote, remoteOptions(ctx)...)
+		d, err := remote.Get(r.remote, r.options(ctx)...)
 		if err != nil {
 			return "", nil, err
 		}
@@ -74,23 +70,23 @@ func (r reference) current(ctx context.Context) (string, error) {
 		digest, _, err := r.source(ctx)
 		return digest, err
 	}
-	if d, err := remote.Head(r.remote, remoteOptions(ctx)...); err == nil {
+	if d, err := remote.Head(r.remote, r.options(ctx)...); err == nil {
 		return d.Digest.String(), nil
 	}
 	// Some registries answer no HEAD; and the error of a GET says more.
-	d, err := remote.Get(r.remote, remoteOptions(ctx)...)
+	d, err := remote.Get(r.remote, r.options(ctx)...)
 	if err != nil {
 		return "", err
 	}
 	return d.Digest.String(), nil
 }
 
-// remoteOptions: credentials are those of Docker's config.json and its helpers. What fails is tried again by [Store.Pull],
+// options: credentials are those of Docker's config.json and its helpers. What fails is tried again by [Store.Pull],
 // which also sees transfers that break off, so not in here.
-func remoteOptions(ctx context.Context) []remote.Option {
+func (r reference) options(ctx context.Context) []remote.Option {
 	return []remote.Option{
 		remote.WithContext(ctx), remote.WithAuthFromKeychain(authn.DefaultKeychain),
-		remote.WithPlatform(platform), remote.WithUserAgent("topo"), remote.WithRetryBackoff(remote.Backoff{Steps: 1}),
+		remote.WithPlatform(r.platform), remote.WithUserAgent("topo"), remote.WithRetryBackoff(remote.Backoff{Steps: 1}),
 	}
 }
 
@@ -117,17 +113,17 @@ func (r reference) fromLayout() (string, v1.Image, error) {
 		}
 	}
 	if len(found) > 1 {
-		found = slices.DeleteFunc(found, func(d v1.Descriptor) bool { return d.Platform != nil && !d.Platform.Satisfies(platform) })
+		found = slices.DeleteFunc(found, func(d v1.Descriptor) bool { return d.Platform != nil && !d.Platform.Satisfies(r.platform) })
 	}
 	if len(found) != 1 {
 		return "", nil, fmt.Errorf("%d of the images in the layout are meant; it has %q", len(found), tags)
 	}
-	img, err := imageOf(index, found[0])
+	img, err := r.imageOf(index, found[0])
 	return found[0].Digest.String(), img, err
 }
 
-// imageOf follows indices to this machine's image.
-func imageOf(index v1.ImageIndex, d v1.Descriptor) (v1.Image, error) {
+// imageOf follows indices to the platform's image.
+func (r reference) imageOf(index v1.ImageIndex, d v1.Descriptor) (v1.Image, error) {
 	if !d.MediaType.IsIndex() {
 		return index.Image(d.Digest)
 	}
@@ -141,12 +137,12 @@ func imageOf(index v1.ImageIndex, d v1.Descriptor) (v1.Image, error) {
 	}
 	var others []string
 	for _, d := range manifest.Manifests {
-		if d.Platform == nil || d.Platform.Satisfies(platform) {
-			return imageOf(inner, d)
+		if d.Platform == nil || d.Platform.Satisfies(r.platform) {
+			return r.imageOf(inner, d)
 		}
 		others = append(others, d.Platform.String())
 	}
-	return nil, fmt.Errorf("there is none for %s, only for %s", platform, strings.Join(others, ", "))
+	return nil, fmt.Errorf("there is none for %s, only for %s", r.platform, strings.Join(others, ", "))
 }
 
 // checkLocal gives a short error for what is not there: that of the libraries speaks of files inside.

@@ -41,18 +41,21 @@ type Image struct {
 	Size   int64              `json:"size"`   // bytes of its layers, unpacked
 	Layers []string           `json:"layers"` // diffIDs, the lowest first
 	Config kernel.ImageConfig `json:"config"`
+	// Platform is what the image says that it is for; For, what it was asked for by its reference, "" is the machine's.
+	Platform string `json:"platform"`
+	For      string `json:"for,omitempty"`
 }
 
 // ErrAbsent is what an image is that a store doesn't have.
 var ErrAbsent = errors.New("not in the store")
 
 // Find gives the image of a reference. The error is ErrAbsent where the store hasn't all of it.
-func (s *Store) Find(text string) (Image, error) {
-	r, err := parse(text)
+func (s *Store) Find(q Query) (Image, error) {
+	r, err := parse(q)
 	if err != nil {
 		return Image{}, err
 	}
-	return s.readRef(s.refFile(r.text))
+	return s.readRef(s.refFile(Image{Reference: r.text, For: r.foreign}))
 }
 
 func (s *Store) readRef(path string) (Image, error) {
@@ -64,7 +67,7 @@ func (s *Store) readRef(path string) (Image, error) {
 	if err != nil {
 		return Image{}, err
 	}
-	img.Reference, img.Digest, img.Pulled = ref.Reference, ref.Digest, ref.Pulled
+	img.Reference, img.For, img.Digest, img.Pulled = ref.Reference, ref.For, ref.Digest, ref.Pulled
 	return img, nil
 }
 
@@ -91,7 +94,12 @@ func (s *Store) Folders(img Image) []string {
 	return list
 }
 
-func (s *Store) refFile(text string) string {
+// refFile is one file for each platform that a reference was pulled for.
+func (s *Store) refFile(img Image) string {
+	text := img.Reference
+	if img.For != "" {
+		text += "\n" + img.For
+	}
 	sum := sha256.Sum256([]byte(text))
 	return filepath.Join(s.dir, "refs", hex.EncodeToString(sum[:])+".json")
 }

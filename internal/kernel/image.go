@@ -13,6 +13,8 @@ type ImageQuery struct {
 	// Asked: Now and Error are those of an Image, found out before, and nobody is asked again.
 	Asked      bool
 	Now, Error string
+	// Platform is "linux/ARCH" or "linux/ARCH/VARIANT"; "" is the machine's.
+	Platform string
 }
 
 // Image is what the reference of a container image names.
@@ -26,6 +28,8 @@ type Image struct {
 	Now string
 	// Error says why Now was asked for and is not known.
 	Error string
+	// Platform is as it was asked for; Unfit says why this machine can't run it, "" where it can.
+	Platform, Unfit string
 }
 
 // ImageConfig is what an image says about running it.

@@ -209,7 +209,13 @@ func (o ProcessStart) String() string {
 	}
 	return "# start " + o.Process.Node + ": " + inNetns(o.Process.Netns) + strings.Join(words, " ")
 }
-func (o ImagePull) String() string   { return "# pull image " + o.Reference }
+
+func (o ImagePull) String() string {
+	if o.Platform != "" {
+		return "# pull image " + o.Reference + " for " + o.Platform
+	}
+	return "# pull image " + o.Reference
+}
 func (o ProcessStop) String() string { return "# stop " + o.Node }
 
 func (o ProcessUpdate) String() string {

@@ -184,8 +184,9 @@ type (
 		Optional bool
 	}
 
-	// ImagePull fetches what a reference names into the store: with a Digest that image and no other, else what it names now.
-	ImagePull struct{ Reference, Digest string }
+	// ImagePull fetches what a reference names into the store: with a Digest that image and no other, else what it names
+	// now. Of an image for many platforms it is that for one, "" is the machine's.
+	ImagePull struct{ Reference, Digest, Platform string }
 	// VolumeCreate makes a volume, empty, with all that says whose it is: without a Project it is external to all. EEXIST
 	// where anything has the name.
 	VolumeCreate struct {

@@ -65,6 +65,8 @@ type Process struct {
 	// VolumesFrom are the nodes that hand their volumes on, a later one's over an earlier one's: what their files state is in
 	// Mounts, what comes with their images is found when the process is started.
 	VolumesFrom []VolumesFrom `json:"volumes_from,omitempty"`
+	// Platform is the image's where the file states it: "linux/ARCH" or "linux/ARCH/VARIANT".
+	Platform string `json:"platform,omitempty"`
 }
 
 // VolumesFrom is a node that hands its volumes on.
