@@ -57,6 +57,10 @@ var walls = []wall{
 		"topo/internal/container": "it keeps files, and runs nothing",
 		"os/exec":                 "it runs nothing",
 	}},
+	{"topo/internal/transfer", map[string]string{
+		"topo/...": "it copies files, wherever they are from",
+		"os/exec":  "it runs nothing",
+	}},
 	{"topo/cmd/topo", map[string]string{
 		"github.com/vishvananda/netlink/...": "what it shows comes from the one reading of internal/linux",
 		"github.com/vishvananda/netns/...":   "as above",

@@ -36,7 +36,7 @@ func newApp(stdin io.Reader, stdout, stderr io.Writer) *cli.App {
 			planCommand(), upCommand(), downCommand(),
 			validateCommand(), configCommand(),
 			psCommand(), lsCommand(), inspectCommand(), portCommand(),
-			execCommand(), logsCommand(), volumeCommand(),
+			execCommand(), logsCommand(), cpCommand(), volumeCommand(),
 			startCommand(), stopCommand(), restartCommand(), killCommand(),
 			pullCommand(), imagesCommand(), imageCommand(),
 			schemaCommand(), completionCommand(), versionCommand(),

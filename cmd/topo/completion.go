@@ -57,13 +57,15 @@ func printCompletion(c *cli.Context) error {
 
 // completeNodes offers the flags of a verb, then the nodes of the file. What
 // goes wrong on the way only leaves out suggestions.
-func completeNodes(c *cli.Context) {
+func completeNodes(c *cli.Context) { completeNames(c, "") }
+
+func completeNames(c *cli.Context, behind string) {
 	cli.DefaultCompleteWithFlags(c.Command)(c)
 	t, err := loadFile(c)
 	if err != nil {
 		return
 	}
 	for _, n := range t.Nodes {
-		fmt.Fprintln(c.App.Writer, n.Name)
+		fmt.Fprintln(c.App.Writer, n.Name+behind)
 	}
 }

@@ -42,6 +42,7 @@ const (
 	opResume   = "resume"   // Node
 	opSignal   = "signal"   // Node, Signal
 	opAdjust   = "adjust"   // Process
+	opLend     = "lend"     // Node
 	opShutdown = "shutdown" // stop all that is left, and end
 )
 

@@ -36,7 +36,7 @@
 // A supervisor is all of topo in one process, and has little to do: it gives back what its start and each burst of
 // work took ([thrift]), and a stream has a buffer only while there is something to read in it ([printed]).
 //
-// Neither [Engine.Observe] nor [Engine.Exec], [Engine.Logs] or a ProcessStop needs it.
+// Neither [Engine.Observe] nor [Engine.Exec], [Engine.Logs] or a ProcessStop needs it; [Engine.Files] does for a container that has ended.
 //
 // # Programs of `namespaces:`
 //

@@ -130,13 +130,11 @@ func launchCode(err error) int {
 // launch runs the process and sets everything up that watches it. Of the runs before, the new one inherits the
 // count and the back-off.
 func (n *node) launch(ctx context.Context, p kernel.Process, before record) error {
-	from, err := findOrigin(image.Open(n.dataDir), &p)
+	_, noted, _ := n.state()
+	p, from, err := n.filledIn(p, noted)
 	if err != nil {
 		return err
 	}
-	_, noted, _ := n.state()
-	p = from.config.Over(p)
-	p.Mounts = putOver(p.Mounts, noted.Added...)
 	if err := (volumeStore{n.runDir, n.dataDir}).claim(p, noted.Added); err != nil {
 		return err
 	}
@@ -183,6 +181,17 @@ func (n *node) launch(ctx context.Context, p kernel.Process, before record) erro
 	}
 	n.watch(out, func(context.Context) ending { return endingOf(unix.WaitStatus((<-started.exit).Status)) }, started.end)
 	return nil
+}
+
+// filledIn is the process with all that its image and other nodes' add.
+func (n *node) filledIn(p kernel.Process, noted record) (kernel.Process, origin, error) {
+	from, err := findOrigin(image.Open(n.dataDir), &p)
+	if err != nil {
+		return p, from, err
+	}
+	p = from.config.Over(p)
+	p.Mounts = putOver(p.Mounts, noted.Added...)
+	return p, from, nil
 }
 
 // stop stops the process and forgets it.

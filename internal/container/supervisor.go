@@ -159,7 +159,7 @@ func (s *supervisor) serve(listener *net.UnixListener) error {
 				_, _ = io.Copy(io.Discard, conn)
 				cancel()
 			}()
-			err := s.answer(ctx, r)
+			err := s.answer(ctx, conn, r)
 			s.thrift.after()
 			if r.Op == opShutdown && err == nil {
 				// The client waits for this process to end; there is no answer to lose.
@@ -170,8 +170,8 @@ func (s *supervisor) serve(listener *net.UnixListener) error {
 	}
 }
 
-// answer does what is asked. Only waiting ends when the client hangs up: half a start or stop is worse.
-func (s *supervisor) answer(ctx context.Context, r request) error {
+// answer does what is asked. Only waiting, and lending, ends when the client hangs up: half a start or stop is worse.
+func (s *supervisor) answer(ctx context.Context, conn *net.UnixConn, r request) error {
 	finish := context.WithoutCancel(ctx)
 	switch r.Op {
 	case opStart:
@@ -190,6 +190,8 @@ func (s *supervisor) answer(ctx context.Context, r request) error {
 		return s.node(r.Node).signal(ctx, r.Signal)
 	case opAdjust:
 		return s.node(r.Process.Node).adjust(*r.Process)
+	case opLend:
+		return s.node(r.Node).lend(ctx, conn)
 	case opShutdown:
 		return s.shutdown(finish)
 	}

@@ -9,5 +9,6 @@ _topo() {
 	fi
 	[[ $cur == -* ]] && words+=("$cur")
 	COMPREPLY=($(compgen -W "$(SHELL=bash "${words[@]}" --generate-bash-completion 2>/dev/null)" -- "$cur"))
+	[[ ${COMPREPLY[*]} == *: ]] && compopt -o nospace # a path follows
 }
 complete -o bashdefault -o default -F _topo topo

@@ -6,9 +6,7 @@ _topo() {
 	words_so_far=("${(@)words[1,CURRENT-1]}")
 	[[ ${words[CURRENT]} == -* ]] && words_so_far+=("${words[CURRENT]}")
 	options=("${(@f)$(SHELL=zsh "${words_so_far[@]}" --generate-bash-completion 2>/dev/null)}")
-	if [[ -n ${options[1]} ]]; then
-		_describe 'topo' options
-	else
+	if [[ -z ${options[1]} ]] || ! _describe 'topo' options; then
 		_files
 	fi
 }
