@@ -48,6 +48,7 @@ var scenarios = []struct {
 	{0, "a bond that survives the loss of a leg", []string{"bond.yaml"}, "TestVMBond"},
 	{0, "two customers of one router", []string{"vrf.yaml"}, "TestVMVRF"},
 	{0, "programs that end", []string{"lifecycle.yaml"}, "TestLifecycle"},
+	{0, "a shell to type to, and files that go in and out", []string{"console.yaml"}, "TestConsole"},
 	{0, "the truth table of published ports", []string{"truth-table.yaml"}, "TestTruthTable"},
 }
 

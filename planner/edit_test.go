@@ -69,6 +69,7 @@ func TestAnEditTouchesOnlyWhatItChanges(t *testing.T) {
 		"dns_search":        {"dns_search: example.org", replaced},
 		"healthcheck":       {"healthcheck: {test: [CMD, true]}", replaced},
 		"init":              {"init: true", replaced},
+		"stdin_open":        {"stdin_open: true", replaced},
 		"labels":            {"labels: {a: b}", replaced},
 		"volumes":           {`volumes: ["data:/data"]`, replaced},
 		"read_only":         {"read_only: true", replaced},

@@ -92,6 +92,8 @@ func kernelProcess(w *Want, n, home spec.Node) kernel.Process {
 		Privileged: s.Privileged, SecurityOpt: s.SecurityOpt, Rootfs: s.Rootfs,
 		Restart: kernel.Restart{Policy: kernel.RestartPolicy(s.Restart.Policy), Max: s.Restart.Max},
 		Log:     kernel.LogLimits{MaxSize: s.Log.MaxSize, MaxFile: s.Log.MaxFile},
+
+		StdinOpen: s.StdinOpen,
 	}
 	if s.Image != "" {
 		p.Image, p.Platform, p.ImageID = s.Image, s.Platform, imageID(w.Host, s.Image, s.Platform)
@@ -205,6 +207,9 @@ func (r process) Attrs() []Attr {
 	}
 	if len(p.VolumesFrom) > 0 {
 		attrs = append(attrs, Attr{"volumes_from", handedOnWords(p.VolumesFrom)})
+	}
+	if p.StdinOpen {
+		attrs = append(attrs, Attr{"stdin_open", onOff(true)})
 	}
 	return append(append(attrs, rootAttrs(p)...), confinementAttrs(p)...)
 }

@@ -396,7 +396,7 @@ type service struct {
 	Argv, Env, Ports, Mounts, DependsOn, Health, Labels      []string
 	Hosts, DNS, Search, CapAdd, CapDrop, Security, Tmpfs     []string
 	Ulimits, Sysctls, Networks, VolumesFrom, Links           []string
-	Init, ReadOnly, Privileged                               bool
+	Init, ReadOnly, Privileged, StdinOpen                    bool
 	Memory, NanoCPUs, Pids                                   int64
 	Grace                                                    time.Duration
 	Signal                                                   string
@@ -433,7 +433,7 @@ func fromCompose(p *types.Project) map[string]service {
 			Argv: slices.Concat(s.Entrypoint, s.Command), Labels: list(s.Labels, equals), Sysctls: list(s.Sysctls, equals),
 			DNS: s.DNS, Search: s.DNSSearch, CapAdd: capabilities(s.CapAdd), CapDrop: capabilities(s.CapDrop),
 			Security: s.SecurityOpt, VolumesFrom: sorted(s.VolumesFrom), Links: sorted(s.Links),
-			Init: s.Init != nil && *s.Init, ReadOnly: s.ReadOnly, Privileged: s.Privileged,
+			Init: s.Init != nil && *s.Init, ReadOnly: s.ReadOnly, Privileged: s.Privileged, StdinOpen: s.StdinOpen,
 			Memory: int64(s.MemLimit), NanoCPUs: int64(s.CPUS*1000+0.5) * 1_000_000, Pids: max(0, s.PidsLimit),
 			Grace: 10 * time.Second, Signal: s.StopSignal,
 		}
@@ -548,7 +548,7 @@ func fromTopo(t *spec.Topology) map[string]service {
 			Image: p.Image, Hostname: n.Hostname, User: p.User, Dir: p.Dir, Restart: p.Restart.Policy, Network: string(n.Network),
 			PullPolicy: cmp.Or(string(p.PullPolicy), "missing"),
 			Argv:       p.Argv, Env: p.Env, Labels: list(n.Labels, equals), Search: n.DNSSearch, Security: p.SecurityOpt, VolumesFrom: sorted(p.VolumesFrom),
-			Init: p.Init, ReadOnly: p.ReadOnly, Privileged: p.Privileged,
+			Init: p.Init, ReadOnly: p.ReadOnly, Privileged: p.Privileged, StdinOpen: p.StdinOpen,
 			Memory: p.Limits.Memory, NanoCPUs: p.Limits.NanoCPUs, Pids: p.Limits.Pids, Grace: p.StopGrace, Signal: p.StopSignal,
 		}
 		if p.Restart.Max > 0 {

@@ -61,6 +61,8 @@ type node struct {
 	Profiles []text `yaml:"profiles"`
 	// A node of the same kind, of this file or another, that this one is like; what is said here is laid over it.
 	Extends *extends `yaml:"extends"`
+	// Leave the process's input open: topo attach writes to it, and it never ends. Default: false, the input is empty.
+	StdinOpen flag `yaml:"stdin_open"`
 }
 
 // A node that another one is like: its name, or a map.

@@ -36,6 +36,7 @@ func (r *resolver) process(s *nodeState, n *Node) *Process {
 		StopSignal: r.stopSignal(raw.StopSignal),
 		StopGrace:  defaultStopGrace,
 		Init:       raw.Init.Value,
+		StdinOpen:  raw.StdinOpen.Value,
 	}
 	if raw.Command.Set {
 		p.Pos = raw.Command.Pos

@@ -226,6 +226,8 @@ type Process struct {
 	// Platform is "linux/ARCH" or "linux/ARCH/VARIANT", of the image; "" is the machine's.
 	Platform    string
 	PlatformPos Pos `json:",omitzero"`
+	// StdinOpen: its input can be written to, and never ends; else it is empty.
+	StdinOpen bool `json:",omitempty"`
 }
 
 // Restart is what becomes of a process when it ends.

@@ -17,8 +17,8 @@ compares it with the live kernel, shows a plan, and carries out exactly that.
 
 Exit codes: 0 done, or nothing to do · 1 error · 2 changes pending (plan
 --detailed-exitcode) · 3 refused: something that is not topo's stands in the way ·
-5 another topo holds the project's lock · 130 interrupted. exec passes on the code of
-its command.
+5 another topo holds the project's lock · 130 interrupted. exec and attach pass on
+the code of their program.
 
 Data goes to stdout, progress and messages to stderr. Every flag has an environment
 variable, TOPO_ and its name: --lock-timeout is TOPO_LOCK_TIMEOUT. Flags may stand
@@ -36,7 +36,7 @@ func newApp(stdin io.Reader, stdout, stderr io.Writer) *cli.App {
 			planCommand(), upCommand(), downCommand(),
 			validateCommand(), configCommand(),
 			psCommand(), lsCommand(), inspectCommand(), portCommand(),
-			execCommand(), logsCommand(), cpCommand(), volumeCommand(),
+			execCommand(), attachCommand(), logsCommand(), cpCommand(), volumeCommand(),
 			startCommand(), stopCommand(), restartCommand(), killCommand(),
 			pullCommand(), imagesCommand(), imageCommand(),
 			schemaCommand(), completionCommand(), versionCommand(),

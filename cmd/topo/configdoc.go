@@ -201,6 +201,7 @@ func addProcessKeys(m *yamlMap, n spec.Node) {
 	m.text("stop_signal", p.StopSignal)
 	m.text("stop_grace_period", p.StopGrace.String())
 	m.flag("init", p.Init)
+	m.flag("stdin_open", p.StdinOpen)
 	switch {
 	case p.Health != nil:
 		m.set("healthcheck", healthNode(*p.Health))

@@ -22,7 +22,7 @@ func (l *launcher) launchContainer(ctx context.Context, p kernel.Process, from o
 	if err := save(started.record); err != nil {
 		return launched{}, err
 	}
-	if privateIDs(p) {
+	if privateIDs(p) && io.in == nil {
 		in, err := endedInput()
 		if err != nil {
 			return launched{}, err
@@ -165,7 +165,7 @@ func (l *launcher) prepare(p kernel.Process, from origin, id string) (b box, rel
 	if b.ids != nil && slices.Max(append([]uint32{b.uid, b.gid}, b.groups...)) >= idCount {
 		return b, release, fmt.Errorf("user %q: the container's user namespace has the ids 0 to %d only", p.User, idCount-1)
 	}
-	if err := l.own(p.Node, b.onHost(b.uid)); err != nil {
+	if err := l.own(p, b.onHost(b.uid)); err != nil {
 		return b, release, err
 	}
 	if err := (volumeStore{l.runDir, l.dataDir}).mountVolumes(&b, bundle, rootfs); err != nil {

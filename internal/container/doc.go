@@ -23,6 +23,11 @@
 // that nobody saw counts as a failure). A run that a policy or ProcessResume begins finds the log and the files of the one
 // before; those are gone only where the root is in memory, see below.
 //
+// # Input
+//
+// Of a process with stdin_open it is a FIFO that the process holds open itself: it outlives the supervisor, and nobody who attaches
+// ends it. A terminal could not: it hangs up when the process that holds its other end dies.
+//
 // # Logs
 //
 // What a process prints is in files DATA/projects/PROJECT/nodes/NODE/log.1, log.2 and so on, in the form of Docker's

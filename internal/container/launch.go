@@ -57,7 +57,7 @@ func (l *launcher) launchPlain(p kernel.Process, io stdio, save func(record) err
 		if err != nil {
 			return err
 		}
-		if err := l.own(p.Node, who.uid); err != nil {
+		if err := l.own(p, who.uid); err != nil {
 			return err
 		}
 		prog := program{argv: p.Argv, dir: p.Dir, account: who, env: mergeEnv(placeEnv(who, l.path), p.Env)}
@@ -65,7 +65,7 @@ func (l *launcher) launchPlain(p kernel.Process, io stdio, save func(record) err
 		if err != nil {
 			return err
 		}
-		cmd.Stdout, cmd.Stderr = io.out, io.err
+		io.Set(cmd)
 		cmd.SysProcAttr.Setsid = true
 		started.MountNS = mountNumber(ns)
 		if err := save(started.record); err != nil {

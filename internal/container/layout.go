@@ -25,7 +25,7 @@ const (
 //			ids-FIRST      its range of the host's ids, with a user namespace of its own
 //			process.json   the process as it was started: kernel.Process
 //			state.json     what became of it: record
-//			stdout, stderr FIFOs
+//			stdout, stderr FIFOs, and stdin where that is open
 //			bundle/        OCI bundle of a container
 //	RUN/root/              where containers with a user namespace of their own have their root, see [stage]: empty
 //	DATA/projects/PROJECT/
@@ -61,7 +61,7 @@ func (l layout) root(node string) string        { return l.data("nodes", node, "
 
 func (l layout) stagedRoot() string { return filepath.Join(l.runDir, "root") }
 
-// fifo is where a node's process writes a stream, "stdout" or "stderr".
+// fifo is where a node's process writes a stream, "stdout" or "stderr", or reads "stdin".
 func (l layout) fifo(node, stream string) string { return l.run("nodes", node, stream) }
 
 // nodes lists the nodes that have a folder, sorted.

@@ -29,6 +29,9 @@ type LogsRequest struct {
 	Prefix, Color bool
 
 	Stdout, Stderr io.Writer // the two streams of the processes
+
+	opened func()               // called, if not nil, when it is fixed what is shown first
+	until  func() (bool, error) // whether nothing more is to be shown; nil: as Follow says
 }
 
 // Logs writes what the processes of nodes printed, by time. It reads files, and needs no supervisor.
@@ -57,6 +60,9 @@ func (e *Engine) Logs(ctx context.Context, r LogsRequest) error {
 		if err := openLogs(l, nodes, sources, r, first); err != nil {
 			return err
 		}
+		if first && r.opened != nil {
+			r.opened()
+		}
 		if err := out.print(nodes, merged(nodes, sources)); err != nil {
 			return err
 		}
@@ -74,6 +80,9 @@ func (e *Engine) Logs(ctx context.Context, r LogsRequest) error {
 
 // over reports whether nothing more will be printed.
 func (e *Engine) over(ctx context.Context, r LogsRequest) (bool, error) {
+	if r.until != nil {
+		return r.until()
+	}
 	if !r.Follow {
 		return true, nil
 	}

@@ -138,7 +138,7 @@ func (n *node) launch(ctx context.Context, p kernel.Process, before record) erro
 	if err := (volumeStore{n.runDir, n.dataDir}).claim(p, noted.Added); err != nil {
 		return err
 	}
-	io, err := makeOutput(n.layout, n.name)
+	io, err := makeStdio(n.layout, p)
 	if err != nil {
 		return err
 	}

@@ -138,11 +138,7 @@ func TestFilesAreLent(t *testing.T) {
 			return nil
 		})
 		// A dead supervisor is started again.
-		supervisor, _, err := l.Observe(l.Context(), l.project)
-		if err != nil {
-			l.Fatal(err)
-		}
-		killPID(l, supervisor.PID)
+		l.killSupervisor()
 		f, root = l.files()
 		if _, err := root.Lstat("etc"); err != nil {
 			l.Error(err)

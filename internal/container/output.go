@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"slices"
 	"sync"
 	"time"
 
@@ -19,34 +20,48 @@ import (
 // A process has its end open for reading, too, so that it never gets SIGPIPE while nobody reads; it
 // waits when 64 KiB are full, until a reader is back.
 
+// The input of a process that is to have one is a FIFO, too. It never ends, whoever comes and goes: the process has it open for
+// writing.
+
 // stdio is a process's output, as [runc.IO]; its input is /dev/null, unless there is another one.
 type stdio struct{ out, err, in *os.File }
 
-// makeOutput makes a node's FIFOs and opens the process's ends.
-func makeOutput(l layout, node string) (stdio, error) {
-	var files [2]*os.File
-	for i, stream := range streams {
-		path := l.fifo(node, stream)
+// makeStdio makes a node's FIFOs and opens the process's ends.
+func makeStdio(l layout, p kernel.Process) (stdio, error) {
+	var io stdio
+	files := map[string]**os.File{"stdout": &io.out, "stderr": &io.err}
+	if p.StdinOpen {
+		files[inputName] = &io.in
+	}
+	for stream, f := range files {
+		path := l.fifo(p.Node, stream)
 		if err := os.Remove(path); err != nil && !os.IsNotExist(err) {
-			return stdio{}, err
+			return stdio{}, errors.Join(err, io.Close())
 		}
 		err := unix.Mkfifo(path, 0o600)
 		if err == nil {
-			files[i], err = os.OpenFile(path, os.O_RDWR, 0)
+			*f, err = os.OpenFile(path, os.O_RDWR, 0)
 		}
 		if err != nil {
-			return stdio{}, errors.Join(fmt.Errorf("making FIFO %s: %w", path, err), stdio{out: files[0], err: files[1]}.Close())
+			return stdio{}, errors.Join(fmt.Errorf("making FIFO %s: %w", path, err), io.Close())
 		}
 	}
-	return stdio{out: files[0], err: files[1]}, nil
+	return io, nil
 }
 
+// streams are those of the output.
 var streams = []string{"stdout", "stderr"}
 
-// own lets a process of this user open its output anew, as /dev/stdout.
-func (l *launcher) own(node string, uid uint32) error {
-	for _, stream := range streams {
-		if err := os.Chown(l.fifo(node, stream), int(uid), -1); err != nil {
+const inputName = "stdin"
+
+// own lets a process of this user open its output, and its input, anew, as /dev/stdout.
+func (l *launcher) own(p kernel.Process, uid uint32) error {
+	all := streams
+	if p.StdinOpen {
+		all = append(slices.Clone(all), inputName)
+	}
+	for _, stream := range all {
+		if err := os.Chown(l.fifo(p.Node, stream), int(uid), -1); err != nil {
 			return err
 		}
 	}
@@ -80,10 +95,10 @@ func (s stdio) Stdout() io.ReadCloser { return nil }
 // Stderr is none, too.
 func (s stdio) Stderr() io.ReadCloser { return nil }
 
-// Close closes both; the process has its own.
+// Close closes all; the process has its own.
 func (s stdio) Close() error {
 	var errs []error
-	for _, f := range []*os.File{s.out, s.err} {
+	for _, f := range []*os.File{s.out, s.err, s.in} {
 		if f != nil {
 			errs = append(errs, f.Close())
 		}

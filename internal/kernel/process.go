@@ -67,6 +67,8 @@ type Process struct {
 	VolumesFrom []VolumesFrom `json:"volumes_from,omitempty"`
 	// Platform is the image's where the file states it: "linux/ARCH" or "linux/ARCH/VARIANT".
 	Platform string `json:"platform,omitempty"`
+	// StdinOpen: its input can be written to while it runs, and never ends; else it is empty.
+	StdinOpen bool `json:"stdin_open,omitempty"`
 }
 
 // VolumesFrom is a node that hands its volumes on.
