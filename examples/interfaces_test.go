@@ -81,3 +81,39 @@ func TestVMVRF(t *testing.T) {
 	l.sh(in("vrf-red-pc", "ping -c 1 -W 5 10.0.9.1"))
 	l.down()
 }
+
+// Two machines with the same file are one layer 2, and a remote more is one entry more. The other machine is a network namespace, with
+// folders of its own for topo.
+func TestSites(t *testing.T) {
+	if testhost.Outside(t) {
+		return
+	}
+	remote := testhost.Remote(t, "wan0", "192.0.2.1/24", "192.0.2.2/24")
+	t.Setenv("TOPO_PROFILE", "east")
+	l := start(t, "sites.yaml")
+	vxlan := strings.TrimSpace(l.sh("ip -o link show type vxlan | cut -d' ' -f2 | tr -d :"))
+	l.shows("ip -d link show "+vxlan, "vxlan id 50 local 192.0.2.1", "mtu 1450", "master sites-lan", "bridge_slave")
+	l.shows("bridge fdb show dev "+vxlan, "00:00:00:00:00:00 dst 192.0.2.2 self permanent")
+	west := `mount -t tmpfs tmpfs /run && mount -t sysfs sysfs /sys && mount -t tmpfs tmpfs /var/lib/topo && mount -t tmpfs tmpfs /etc/netns || exit
+		topo=$` + binaryVariable + `
+		$topo up -f sites.yaml --wait || exit
+		ip netns exec sites-client curl --silent --fail --max-time 10 http://10.50.0.11/ && ip netns exec sites-client ping -c 1 -W 5 -M do -s 1422 10.50.0.11; code=$?
+		bridge fdb show | grep 'dst 192.0.2.1 self permanent'
+		$topo down -f sites.yaml && exit $code`
+	out := remote.Run("unshare", "--mount", "--propagation", "private", "env", "TOPO_PROFILE=west", "GATEWAY=10.50.0.2", "sh", "-c", west)
+	for _, text := range []string{"from the east", "1 received", "00:00:00:00:00:00"} {
+		if !strings.Contains(out, text) {
+			t.Errorf("the other machine does not say %q:\n%s", text, out)
+		}
+	}
+	l.heal("bridge fdb delete 00:00:00:00:00:00 dev "+vxlan+" dst 192.0.2.2", "+ remote/host:"+vxlan+"/192.0.2.2")
+	l.heal("ip link set "+vxlan+" nomaster", "~ link/host:"+vxlan)
+	l.heal("ip link set "+vxlan+" mtu 1400", "~ link/host:"+vxlan)
+	l.edited(`"${WEST:-192.0.2.2}"`, `"${WEST:-192.0.2.2}", 192.0.2.3`)
+	l.plans("a third machine", "+ remote/host:"+vxlan+"/192.0.2.3")
+	l.up()
+	l.sh("ip link delete " + vxlan)
+	l.plans("the VXLAN is gone", "+ link/host:"+vxlan, "+ remote/host:"+vxlan+"/192.0.2.2", "+ remote/host:"+vxlan+"/192.0.2.3")
+	l.up()
+	l.down()
+}

@@ -44,6 +44,7 @@ var scenarios = []struct {
 	{0, "three servers behind one name", []string{"scale.yaml"}, "TestScale"},
 	{0, "a slow line", []string{"rate.yaml"}, "TestRate"},
 	{0, "a bad line between two offices", []string{"wan.yaml"}, "TestVMWAN"},
+	{16, "one layer 2 over two machines", []string{"sites.yaml"}, "TestSites"},
 	{0, "one layer 2 over a layer 3", []string{"overlay.yaml"}, "TestOverlay"},
 	{0, "a bond that survives the loss of a leg", []string{"bond.yaml"}, "TestVMBond"},
 	{0, "two customers of one router", []string{"vrf.yaml"}, "TestVMVRF"},

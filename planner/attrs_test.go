@@ -35,6 +35,7 @@ var notCompared = map[string]string{
 	"route.member":       "is order",
 	"device.id":          "is the ID",
 	"device.in":          "is order",
+	"device.bridge":      "follows from the master",
 	"member.netns":       "follows from the owner",
 	"member.owner":       "is the ID",
 	"member.iface":       "is the ID",
@@ -97,7 +98,7 @@ func TestEveryFieldIsCompared(t *testing.T) {
 		"address":    {address{prefix: netip.MustParsePrefix("10.0.0.1/24")}},
 		"route":      {route{op: kernel.RouteReplace{Dst: netip.MustParsePrefix("10.0.0.0/24"), Table: 254}}},
 		"impair":     {impair{q: kernel.Qdisc{Kind: "netem", Netem: &kernel.Netem{Duplicate: 1, Corrupt: 1, Reorder: 1, Jitter: 1, Loss: kernel.Loss{P: [5]kernel.Chance{1}}}, TBF: &kernel.TBF{Rate: 1e9}}}},
-		"device":     {device{own: kernel.LinkAdd{MAC: "02:00:00:00:00:01"}}, device{own: kernel.LinkAdd{Netns: "a"}}},
+		"device":     {device{own: kernel.LinkAdd{MAC: "02:00:00:00:00:01"}}, device{own: kernel.LinkAdd{Netns: "a"}}, device{own: kernel.LinkAdd{Master: "br0"}}},
 		"member":     {member{}},
 		"remote":     {remote{}},
 		"sysctl":     {sysctl{}},
@@ -118,7 +119,7 @@ func TestEveryFieldIsCompared(t *testing.T) {
 		// By kind of end; the other kind compares it.
 		"firewall.jumps.Family": true,
 		// In words, as what it is.
-		"device.own.Parent.Netns": true, "device.own.Parent.Name": true,
+		"device.port.State": true, "device.own.Parent.Netns": true, "device.own.Parent.Name": true,
 		"veth.port.State": true, // the kernel's own
 	}
 	for name, rs := range resources {

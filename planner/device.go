@@ -14,6 +14,9 @@ type device struct {
 	own kernel.LinkAdd
 	on  string // the parent, in words
 	in  []ID   // the namespace and the parent: with either it goes
+	// port is how its bridge treats it, and bridge the resource of that; of the host's only.
+	port   kernel.PortAttrs
+	bridge ID
 }
 
 // overhead is how much a tunnel puts around each packet, in bytes: outer IP header (IPv4, IPv6), and its own.
@@ -31,7 +34,7 @@ const greKey = 4
 const defaultMTU = 1500
 
 func desireDevices(w *Want, veths []Resource) []Resource {
-	b := deviceBuilder{Want: w, netns: netnsByNode(w.Topology), links: map[ID]kernel.LinkAdd{}}
+	b := deviceBuilder{Want: w, netns: netnsByNode(w.Topology), links: map[ID]kernel.LinkAdd{}, bridges: bridgesByName(w.Topology)}
 	for _, r := range veths {
 		v := r.(veth)
 		b.links[v.id] = kernel.LinkAdd{MTU: v.own.MTU, MAC: v.own.MAC}
@@ -48,7 +51,7 @@ func desireDevices(w *Want, veths []Resource) []Resource {
 	}
 	// What stands on another follows it in its MTU and MAC address.
 	var out []Resource
-	todo := slices.Clone(w.Topology.Interfaces)
+	todo := interfacesHere(w)
 	for len(todo) > 0 {
 		var later []spec.Interface
 		for _, i := range todo {
@@ -66,11 +69,35 @@ func desireDevices(w *Want, veths []Resource) []Resource {
 	return out
 }
 
+// interfacesHere are the interfaces as this machine has them. The file may be that of several machines, whose VXLANs
+// all name all of them: its own address is no remote, but where it sends from.
+func interfacesHere(w *Want) []spec.Interface {
+	here := slices.Clone(w.Topology.Interfaces)
+	for n, i := range here {
+		if i.Bridge == "" {
+			continue
+		}
+		here[n].Remotes = nil
+		for _, r := range i.Remotes {
+			own := slices.ContainsFunc(w.Host.Host.Addrs, func(a kernel.Addr) bool { return a.Prefix.Addr() == r.Addr })
+			if !own {
+				here[n].Remotes = append(here[n].Remotes, r)
+				continue
+			}
+			if !slices.ContainsFunc(i.Params, func(p spec.InterfaceParam) bool { return p.Name == "local" }) {
+				here[n].Params = slices.Insert(slices.Clone(i.Params), 1, spec.InterfaceParam{Name: "local", Value: r.Addr.String()})
+			}
+		}
+	}
+	return here
+}
+
 type deviceBuilder struct {
 	*Want
 	netns   map[string]string
 	links   map[ID]kernel.LinkAdd // those that are wanted, as far as others depend on them
 	hostIDs []hostID
+	bridges map[string]spec.Bridge
 }
 
 // hostID is a wanted interface of the host's.
@@ -90,6 +117,9 @@ func (b *deviceBuilder) device(i spec.Interface) device {
 		d.own.Alias = mark(b.Project, d.id)
 	} else {
 		d.in = append(d.in, ID{"netns", i.Node})
+	}
+	if br, ok := b.bridges[i.Bridge]; ok {
+		d.own.Master, d.port, d.bridge = br.Interface, portAttrs(b.Host, br, false), ID{"bridge", br.Name}
 	}
 	base := kernel.LinkAdd{MTU: defaultMTU}
 	if p := i.Parent; p != nil {
@@ -210,6 +240,13 @@ func observeDevice(h *Have, id ID, netns string, l kernel.Link) device {
 		d.own.Alias = ""
 		d.in = append(d.in, ID{"netns", h.nodes[netns]})
 	}
+	if l.Port != nil {
+		d.own.Master = l.Master
+		d.port = kernel.PortAttrs{Isolated: l.Port.Isolated, Hairpin: l.Port.Hairpin}
+		if b, ok := h.host[l.Master]; ok && netns == "" && h.own(b) {
+			d.bridge = h.linkID(b)
+		}
+	}
 	if l.Parent.Name != "" {
 		on := h.interfaceID(l.Parent)
 		d.on = on.String()
@@ -231,7 +268,7 @@ func (h *Have) interfaceID(e kernel.End) ID {
 
 func (r device) ID() ID      { return r.id }
 func (r device) In() []ID    { return r.in }
-func (r device) Needs() []ID { return r.in }
+func (r device) Needs() []ID { return append(slices.Clone(r.in), r.bridge) }
 
 func (r device) Attrs() []Attr {
 	attrs := []Attr{
@@ -243,6 +280,9 @@ func (r device) Attrs() []Attr {
 	attrs = append(attrs, Attr{"state", upDown(r.own.Up)}, Attr{"group", number(r.own.Group)})
 	if r.own.Netns == "" {
 		attrs = append(attrs, Attr{"mark", orNone(r.own.Alias)})
+	}
+	if r.own.Master != "" {
+		attrs = append(attrs, Attr{"bridge", r.own.Master}, Attr{"isolated", onOff(r.port.Isolated)}, Attr{"hairpin", onOff(r.port.Hairpin)})
 	}
 	for _, p := range r.own.Params {
 		attrs = append(attrs, Attr(p))
@@ -258,12 +298,34 @@ func (r device) Detail() string {
 	if r.on != "" {
 		text += " on " + r.on
 	}
+	if r.own.Master != "" {
+		text += " at " + r.bridge.String()
+	}
 	return text
 }
 
 func (r device) Claims() []string { return []string{claimLink(r.own.Netns, r.own.Name)} }
 
-func (r device) Create() []kernel.Op { return []kernel.Op{r.own} }
+func (r device) Create() []kernel.Op {
+	ops := []kernel.Op{r.own}
+	if r.port != (kernel.PortAttrs{}) {
+		ops = append(ops, r.portSet())
+	}
+	return ops
+}
+
+func (r device) portSet() kernel.Op {
+	return kernel.PortSet{Name: r.own.Name, Isolated: r.port.Isolated, Hairpin: r.port.Hairpin}
+}
+
+// Without is the port as it is after its bridge was removed: attached to none.
+func (r device) Without(id ID) Resource {
+	if id == r.bridge && r.own.Master != "" {
+		r.own.Master, r.port = "", kernel.PortAttrs{}
+		return r
+	}
+	return nil
+}
 
 func (r device) Delete() []kernel.Op {
 	return []kernel.Op{kernel.LinkDelete{Netns: r.own.Netns, Name: r.own.Name}}
@@ -301,9 +363,16 @@ func (r device) Update(have Resource) ([]kernel.Op, bool) {
 	if r.own.Netns == "" && h.own.Alias != r.own.Alias {
 		set.Alias = &r.own.Alias
 	}
+	if h.own.Master != r.own.Master {
+		set.Master = &r.own.Master
+		h.port = kernel.PortAttrs{} // a port that joins a bridge starts with the bridge's defaults
+	}
 	var ops []kernel.Op
 	if set != (kernel.LinkSet{Netns: r.own.Netns, Name: r.own.Name}) {
 		ops = append(ops, set)
+	}
+	if h.port != r.port {
+		ops = append(ops, r.portSet())
 	}
 	var changed []kernel.Param
 	for _, p := range r.own.Params {

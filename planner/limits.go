@@ -50,10 +50,27 @@ func limits(o Options) error {
 			errs = append(errs, &spec.Error{Pos: b.Pos, Msg: fmt.Sprintf("bridge %s has %d ports: the kernel takes %d", b.Name, n, maxPorts)})
 		}
 	}
+	errs = append(errs, vxlansFit(o)...)
 	if len(errs) > 0 {
 		return errs
 	}
 	return nil
+}
+
+// vxlansFit: a bridge's packets, with what its VXLAN puts around them, fit the interface that it goes by.
+func vxlansFit(o Options) (errs spec.Errors) {
+	for _, i := range o.Topology.Interfaces {
+		if i.Bridge == "" || i.Parent == nil {
+			continue
+		}
+		for _, l := range o.Snapshot.Host.Links {
+			if most := l.MTU - overheadOf(i); l.Name == i.Parent.Name && i.MTU > most {
+				errs = append(errs, &spec.Error{Pos: i.Parent.Pos, Msg: fmt.Sprintf(
+					"bridge %s has mtu %d, and its vxlan by %s (mtu %d) takes no more than %d: write mtu: %d", i.Bridge, i.MTU, l.Name, l.MTU, most, most)})
+			}
+		}
+	}
+	return errs
 }
 
 // maxPorts is how many ports a bridge takes (BR_PORT_BITS 10; port 0 is none).

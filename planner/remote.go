@@ -19,7 +19,7 @@ var remoteKind = Kind{Name: "remote", Desire: desireRemotes, Observe: observeRem
 func desireRemotes(w *Want) []Resource {
 	var out []Resource
 	netns := netnsByNode(w.Topology)
-	for _, i := range w.Topology.Interfaces {
+	for _, i := range interfacesHere(w) {
 		for _, r := range i.Remotes {
 			e := kernel.VXLANRemote{MAC: r.MAC, Remote: r.Addr.String()}
 			if e.MAC == "" {

@@ -35,7 +35,7 @@ func (r *resolver) addBridge(pos Pos, name string, raw bridge) {
 		Internal:     raw.Internal.Value,
 		ICC:          raw.ICC.or(true),
 		Names:        raw.Names.or(true),
-		MTU:          raw.MTU.or(defaultMTU),
+		MTU:          raw.MTU.or(vxlanMTU(raw.VXLAN)),
 		MAC:          r.mac(raw.MAC),
 		STP:          raw.STP.Value,
 		ForwardDelay: defaultForwardDelay,
@@ -53,6 +53,7 @@ func (r *resolver) addBridge(pos Pos, name string, raw bridge) {
 	b.Masquerade = raw.Masquerade.or(b.gateway() && !b.Internal && !b.External)
 	r.topo.Bridges = append(r.topo.Bridges, b)
 	r.bridges[name] = s
+	r.vxlan(&b, s, raw)
 }
 
 // forwardDelay checks the bounds of IEEE 802.1D that the kernel keeps while the spanning tree runs

@@ -48,7 +48,7 @@ type include struct {
 // A Linux bridge.
 type bridge struct {
 	origin
-	_ struct{} `later:"uplinks vxlan vlan_filtering"`
+	_ struct{} `later:"uplinks vlan_filtering"`
 
 	// A CIDR, or a list of them (IPv4 and IPv6). Left out: allocated. none: a plain switch, layer 2 only.
 	Subnet texts `yaml:"subnet" merge:"replace"`
@@ -72,8 +72,35 @@ type bridge struct {
 	ForwardDelay span `yaml:"forward_delay"`
 	// Name in the kernel, verbatim, at most 15 bytes. Default: the prefix and the bridge's name; br- and a hash where that is longer.
 	Name text `yaml:"name" jsonschema:"pattern=^[^/:%\\s]{1\\,15}$"`
+	// A port to bridges of other machines, over their layer 3.
+	VXLAN *vxlan `yaml:"vxlan"`
 	// Made by somebody else: topo adds ports to it and nothing more. Default: false.
 	External flag `yaml:"external"`
+}
+
+// A port by which bridges of several machines are one layer 2: ip-link(8), RFC 7348.
+type vxlan struct {
+	origin
+	_ struct{} `instead:"vni=id dstport=port parent=dev"`
+
+	// Number of the network, the same on all machines.
+	ID number `yaml:"id" jsonschema:"required,minimum=0,maximum=16777215"`
+	// This machine's address. Default: that of remotes which it has, else the kernel's choice.
+	Local text `yaml:"local"`
+	// Addresses of the machines, one or a list; this one's own is left out.
+	Remotes texts `yaml:"remotes" merge:"replace"`
+	// A multicast group in place of remotes; it needs dev.
+	Group text `yaml:"group"`
+	// UDP port. Default: 4789.
+	Port number `yaml:"port" jsonschema:"minimum=1,maximum=65535"`
+	// Interface of this machine that it goes by. Default: the route's.
+	Dev text `yaml:"dev" jsonschema:"pattern=^[^/:%\\s]{1\\,15}$"`
+	// Static entries, the machine behind which each MAC address is.
+	FDB dict[texts] `yaml:"fdb"`
+	// Time to live of the outer packets. Default: the system's own.
+	TTL number `yaml:"ttl" jsonschema:"minimum=0,maximum=255"`
+	// Whether it learns who is behind which remote. Default: true.
+	Learning flag `yaml:"learning"`
 }
 
 // A veth pair: a map, or the short form, two words NODE:INTERFACE.

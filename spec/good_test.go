@@ -42,7 +42,7 @@ func TestExamples(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if len(topology.Nodes) == 0 {
+			if len(topology.Nodes)+len(topology.Inactive) == 0 {
 				t.Error("no nodes")
 			}
 			if len(topology.Warnings) > 0 {

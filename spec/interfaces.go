@@ -20,6 +20,8 @@ type Interface struct {
 	Params []InterfaceParam `json:",omitempty"`
 	// Remotes are the static entries of a vxlan's forwarding database.
 	Remotes []Remote `json:",omitempty"`
+	// Bridge is that of the file which it is a port of, of the host's; "" = none.
+	Bridge string `json:",omitempty"`
 	// Members are interfaces of the same node, of a bond or a vrf.
 	Members   []InterfaceName `json:",omitempty"`
 	Addresses []netip.Prefix

@@ -18,7 +18,7 @@ func topologyNode(t *spec.Topology) *yaml.Node {
 
 	bridges := newMap()
 	for _, b := range t.Bridges {
-		bridges.put(b.Name, bridgeNode(b))
+		bridges.put(b.Name, bridgeNode(t, b))
 	}
 	m.set("bridges", &bridges.node)
 
@@ -42,7 +42,7 @@ func topologyNode(t *spec.Topology) *yaml.Node {
 	return &m.node
 }
 
-func bridgeNode(b spec.Bridge) *yaml.Node {
+func bridgeNode(t *spec.Topology, b spec.Bridge) *yaml.Node {
 	m := newMap()
 	m.text("name", b.Interface)
 	if b.External {
@@ -67,6 +67,11 @@ func bridgeNode(b spec.Bridge) *yaml.Node {
 	}
 	m.flag("names", b.Names)
 	m.number("mtu", b.MTU)
+	for _, i := range t.Interfaces {
+		if i.Bridge == b.Name {
+			m.set("vxlan", vxlanNode(i))
+		}
+	}
 	if b.External {
 		return &m.node // the rest is its maker's
 	}

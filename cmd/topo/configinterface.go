@@ -35,36 +35,8 @@ func interfaceNode(i spec.Interface) *yaml.Node {
 		}
 		m.text("parent", name)
 	}
-	for _, p := range params {
-		switch p.Name {
-		case "learning":
-			m.flag(p.Name, p.Value == "on")
-		case "miimon", "updelay", "downdelay":
-			m.text(p.Name, p.Value+"ms")
-		default:
-			if n, err := strconv.Atoi(p.Value); err == nil {
-				m.number(p.Name, n)
-			} else {
-				m.text(p.Name, p.Value)
-			}
-		}
-	}
-	var macs []string
-	behind := map[string][]string{}
-	for _, r := range i.Remotes {
-		if !slices.Contains(macs, r.MAC) {
-			macs = append(macs, r.MAC)
-		}
-		behind[r.MAC] = append(behind[r.MAC], r.Addr.String())
-	}
-	m.texts("remotes", behind[""])
-	fdb := newMap()
-	for _, mac := range macs {
-		if mac != "" {
-			fdb.texts(mac, behind[mac])
-		}
-	}
-	m.set("fdb", &fdb.node)
+	addParams(m, params)
+	addRemotes(m, i.Remotes)
 	var members []string
 	for _, x := range i.Members {
 		members = append(members, x.Name)
@@ -80,4 +52,51 @@ func interfaceNode(i spec.Interface) *yaml.Node {
 		m.set("impair", impairNode(*i.Impair))
 	}
 	return &m.node
+}
+
+// vxlanNode writes a bridge's vxlan.
+func vxlanNode(i spec.Interface) *yaml.Node {
+	m := newMap()
+	addParams(m, i.Params)
+	if i.Parent != nil {
+		m.text("dev", i.Parent.Name)
+	}
+	addRemotes(m, i.Remotes)
+	return &m.node
+}
+
+func addParams(m *yamlMap, params []spec.InterfaceParam) {
+	for _, p := range params {
+		switch p.Name {
+		case "learning":
+			m.flag(p.Name, p.Value == "on")
+		case "miimon", "updelay", "downdelay":
+			m.text(p.Name, p.Value+"ms")
+		default:
+			if n, err := strconv.Atoi(p.Value); err == nil {
+				m.number(p.Name, n)
+			} else {
+				m.text(p.Name, p.Value)
+			}
+		}
+	}
+}
+
+func addRemotes(m *yamlMap, remotes []spec.Remote) {
+	var macs []string
+	behind := map[string][]string{}
+	for _, r := range remotes {
+		if !slices.Contains(macs, r.MAC) {
+			macs = append(macs, r.MAC)
+		}
+		behind[r.MAC] = append(behind[r.MAC], r.Addr.String())
+	}
+	m.texts("remotes", behind[""])
+	fdb := newMap()
+	for _, mac := range macs {
+		if mac != "" {
+			fdb.texts(mac, behind[mac])
+		}
+	}
+	m.set("fdb", &fdb.node)
 }

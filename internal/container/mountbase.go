@@ -1,6 +1,7 @@
 package container
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -105,7 +106,9 @@ func dropNetns() error {
 		if !within(mounts[i].path, netnsDir) {
 			continue
 		}
-		if err := unix.Unmount(mounts[i].path, unix.MNT_DETACH); err != nil {
+		err := unix.Unmount(mounts[i].path, unix.MNT_DETACH)
+		// What is hidden below a mount that came later has no path, and whatever has that path now is none.
+		if err != nil && !errors.Is(err, unix.ENOENT) && !errors.Is(err, unix.EINVAL) {
 			return fmt.Errorf("unmounting %s: %w", mounts[i].path, err)
 		}
 	}

@@ -41,6 +41,15 @@ func (m *Machine) addLink(o kernel.LinkAdd) error {
 		}
 		mtu = cmp.Or(o.MTU, parent.mtu)
 	}
+	var master *link
+	if o.Master != "" {
+		if master = s.link(o.Master); master == nil {
+			return syscall.ENODEV
+		}
+		if master.bridge == nil {
+			return syscall.EOPNOTSUPP
+		}
+	}
 	l := &link{
 		space: s, name: o.Name, kind: o.Kind, mac: o.MAC, mtu: mtu, group: o.Group, alias: o.Alias,
 		device: device{parent: parent, params: kernel.Params(o.Kind, o.Params...)},
@@ -51,6 +60,9 @@ func (m *Machine) addLink(o kernel.LinkAdd) error {
 	}
 	if parent != nil && o.MAC == "" && slices.Contains([]string{"vlan", "ipvlan"}, o.Kind) {
 		l.mac = parent.mac
+	}
+	if master != nil {
+		m.attach(l, master)
 	}
 	if o.Up {
 		m.setUp(l)

@@ -21,6 +21,7 @@ type (
 		Up          bool
 		Alias       string
 		Params      []Param // those that are not the kernel's defaults
+		Master      string  // bridge that it is a port of, in the host's namespace only
 	}
 	// LinkParams changes parameters of a link's kind, where it stands; others stay.
 	LinkParams struct {
@@ -92,9 +93,10 @@ func (o LinkAdd) String() string {
 		b.opt("address", o.MAC)
 		b.num("mtu", o.MTU)
 	}
-	if o.Alias != "" || o.Up {
+	if o.Alias != "" || o.Up || o.Master != "" {
 		b.add("&&", ip(o.Netns), "link set", o.Name)
 	}
+	b.opt("master", o.Master)
 	if o.Alias != "" {
 		b.add("alias", quote(o.Alias))
 	}

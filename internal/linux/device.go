@@ -33,7 +33,7 @@ func (h *Host) linkAdd(o kernel.LinkAdd) error {
 		return lacking(err, o.Kind, "CONFIG_"+kind.option)
 	}
 	return h.in(o.Netns, func(c *conn) error {
-		return finishEnd(c, kernel.VethEnd{Name: o.Name, Alias: o.Alias, Up: o.Up})
+		return finishEnd(c, kernel.VethEnd{Name: o.Name, Master: o.Master, Alias: o.Alias, Up: o.Up})
 	})
 }
 
