@@ -51,6 +51,10 @@ func TestVMWAN(t *testing.T) {
 	if lost < 0.5 || lost > 4 { // 1.99 % of 1,000 are expected; four deviations are 1.8 %
 		t.Errorf("%v %% were lost, want some 2 %%", lost)
 	}
+	// What TCP makes of 1 % loss is less than the line has, and more than a tenth of it.
+	if rate := 8 * bytesPerSecond(l, in("wan-berlin", "curl --silent --output /dev/null --write-out %{speed_download} http://10.8.2.2/1m")); rate < 1e6 || rate > 10e6*1448/1514*1.05 {
+		t.Errorf("a download: %v bit/s", rate)
+	}
 	l.heal("tc -n wan-r1 qdisc change dev wan root handle 7401: netem delay 50ms limit 22000", "~ impair/r1:wan")
 	l.heal("tc -n wan-r2 qdisc delete dev wan parent 7401:1", "~ impair/r2:wan")
 	l.heal("tc -n wan-r2 qdisc delete dev wan root", "+ impair/r2:wan")

@@ -106,6 +106,7 @@ func TestSites(t *testing.T) {
 			t.Errorf("the other machine does not say %q:\n%s", text, out)
 		}
 	}
+	remote.Run("sh", "-c", get("http://192.0.2.1:8080/"))
 	l.heal("bridge fdb delete 00:00:00:00:00:00 dev "+vxlan+" dst 192.0.2.2", "+ remote/host:"+vxlan+"/192.0.2.2")
 	l.heal("ip link set "+vxlan+" nomaster", "~ link/host:"+vxlan)
 	l.heal("ip link set "+vxlan+" mtu 1400", "~ link/host:"+vxlan)

@@ -45,6 +45,8 @@ var scenarios = []struct {
 	{0, "a slow line", []string{"rate.yaml"}, "TestRate"},
 	{0, "a bad line between two offices", []string{"wan.yaml"}, "TestVMWAN"},
 	{16, "one layer 2 over two machines", []string{"sites.yaml"}, "TestSites"},
+	{0, "four routers in a ring, by OSPF", []string{"ospf.yaml"}, "TestOSPF"},
+	{0, "four routers in a ring, by BGP", []string{"bgp.yaml"}, "TestBGP"},
 	{0, "one layer 2 over a layer 3", []string{"overlay.yaml"}, "TestOverlay"},
 	{0, "a bond that survives the loss of a leg", []string{"bond.yaml"}, "TestVMBond"},
 	{0, "two customers of one router", []string{"vrf.yaml"}, "TestVMVRF"},
