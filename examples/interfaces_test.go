@@ -118,3 +118,50 @@ func TestSites(t *testing.T) {
 	l.up()
 	l.down()
 }
+
+// Every kind of interface works, and whatever of it somebody changes is named, and repaired alone.
+func TestVMKinds(t *testing.T) {
+	if testhost.Outside(t) {
+		return
+	}
+	testhost.Kernel(t, "CONFIG_GENEVE", "ip", "link", "add", "probe", "type", "geneve", "id", "1", "remote", "192.0.2.1")
+	l := start(t, "kinds.yaml")
+	for _, to := range []string{"10.2.0.2", "10.3.0.2", "10.4.0.2", "10.5.0.2", "10.7.0.2", "10.8.0.2", "10.9.0.2"} {
+		l.sh(in("kinds-a", "ping -c 1 -W 5 "+to))
+	}
+	l.sh(in("kinds-a", "ping -c 1 -W 5 -I red 10.6.0.2"))
+	l.fails(in("kinds-a", "ping -c 1 -W 1 10.6.0.2"))
+	for broken, changes := range map[string][]string{
+		"ip -n kinds-a link set loop mtu 1500":                                              {"~ link/a:loop"},
+		"ip -n kinds-a link set loop address 02:00:00:00:00:01":                             {"~ link/a:loop"},
+		"ip -n kinds-a link set loop group 0":                                               {"~ link/a:loop"},
+		"ip -n kinds-a link set mactap up":                                                  {"~ link/a:mactap"},
+		"ip -n kinds-a link set inner address 02:00:00:00:00:01":                            {"~ link/a:inner"},
+		"ip -n kinds-a link set mac2 type macvlan mode bridge":                              {"± link/a:mac2"},
+		"ip -n kinds-a link set ipv type ipvlan mode l3":                                    {"~ link/a:ipv"},
+		"ip -n kinds-a link set tunnel type gre ttl 9 local 10.1.0.1 remote 10.1.0.2 key 5": {"~ link/a:tunnel"},
+		"ip -n kinds-a link set tunnel2 type ipip remote 10.1.0.9":                          {"~ link/a:tunnel2"},
+		"ip -n kinds-a link set bond type bond updelay 500":                                 {"~ link/a:bond"},
+		"ip -n kinds-a link set bond type bond min_links 2":                                 {"~ link/a:bond"},
+		"ip -n kinds-a link set bond type bond xmit_hash_policy layer2":                     {"~ link/a:bond"},
+		"ip -n kinds-a link set tap mtu 1300":                                               {"~ link/a:tap"},
+		"ip -n kinds-a link set queue down":                                                 {"~ link/a:queue"},
+		"ip -n kinds-a link delete tun":                                                     {"+ link/a:tun", "+ address/a:tun/10.11.0.1/24"},
+		"ip -n kinds-a link delete outer":                                                   {"+ link/a:outer", "+ link/a:inner", "+ address/a:outer/10.2.0.1/24", "+ address/a:inner/10.3.0.1/24"},
+		"ip -n kinds-a link delete vx; ip -n kinds-a link add vx address 02:00:00:00:00:01 type vxlan id 8 dstport 4789": {
+			"± link/a:vx", "+ address/a:vx/10.5.0.1/24", "+ remote/a:vx/10.1.0.2", "+ remote/a:vx/10.1.0.9/02:00:00:00:00:99",
+		},
+		"bridge -n kinds-a fdb delete 02:00:00:00:00:99 dev vx dst 10.1.0.9": {"+ remote/a:vx/10.1.0.9/02:00:00:00:00:99"},
+		"ip -n kinds-a link set gnv nomaster":                                {"+ member/a:gnv"},
+		"ip -n kinds-a address delete 10.8.0.1/24 dev ipv":                   {"+ address/a:ipv/10.8.0.1/24"},
+	} {
+		l.sh(broken)
+		l.plans(broken, changes...)
+		l.up()
+		l.settled()
+	}
+	for _, to := range []string{"10.2.0.2", "10.3.0.2", "10.4.0.2", "10.5.0.2", "10.7.0.2", "10.8.0.2", "10.9.0.2"} {
+		l.sh(in("kinds-a", "ping -c 1 -W 5 "+to))
+	}
+	l.down()
+}

@@ -390,6 +390,9 @@ func (r device) Update(have Resource) ([]kernel.Op, bool) {
 			return nil, false
 		}
 	}
+	if len(changed) > 0 && slices.Contains(changeable[r.own.Kind], "remote") {
+		changed = r.own.Params // the kernel takes what a tunnel's change leaves out as not set
+	}
 	if len(changed) > 0 {
 		ops = append(ops, kernel.LinkParams{Netns: r.own.Netns, Name: r.own.Name, Kind: r.own.Kind, Params: changed})
 	}

@@ -67,7 +67,7 @@ func contractKinds(h *host) {
 		}}, nil},
 		{"NET_IPIP", kernel.LinkAdd{Kind: "ipip", MTU: 1480, Params: []kernel.Param{
 			{Name: "local", Value: "10.0.0.1"}, {Name: "remote", Value: "10.0.0.2"}, {Name: "ttl", Value: "64"},
-		}}, nil},
+		}}, []kernel.Param{{Name: "remote", Value: "10.0.0.3"}, {Name: "ttl", Value: "64"}}},
 		{"WIREGUARD", kernel.LinkAdd{Kind: "wireguard", MTU: 1420}, nil},
 		{"NET_VRF", kernel.LinkAdd{Kind: "vrf", MAC: "02:00:00:00:00:08", MTU: 1500, Params: []kernel.Param{{Name: "table", Value: "10"}}}, nil},
 		{"BONDING", kernel.LinkAdd{Kind: "bond", MAC: "02:00:00:00:00:09", MTU: 1500, Params: []kernel.Param{
@@ -105,6 +105,9 @@ func contractKinds(h *host) {
 					if got := h.link(netns, "new").Params; !slices.Contains(got, p) {
 						h.Errorf("%s%v is not among %v", what, p, got)
 					}
+				}
+				if add.Kind == "ipip" {
+					equal(h, what+"parameters", h.link(netns, "new").Params, c.set)
 				}
 				equal(h, what+"index", h.link(netns, "new").Index, l.Index)
 			}

@@ -81,6 +81,9 @@ func (m *Machine) setParams(o kernel.LinkParams) error {
 	var next []kernel.Param
 	for _, name := range paramNames(l.params, o.Params) {
 		value := paramOf(l.params, name)
+		if l.kind == "gre" || l.kind == "ipip" {
+			value = ""
+		}
 		if slices.ContainsFunc(o.Params, func(p kernel.Param) bool { return p.Name == name }) {
 			value = paramOf(o.Params, name)
 		}

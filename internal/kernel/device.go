@@ -23,7 +23,8 @@ type (
 		Params      []Param // those that are not the kernel's defaults
 		Master      string  // bridge that it is a port of, in the host's namespace only
 	}
-	// LinkParams changes parameters of a link's kind, where it stands; others stay.
+	// LinkParams changes parameters of a link's kind, where it stands; others stay, but for those of a gre and an ipip, which
+	// are as in a new one.
 	LinkParams struct {
 		Netns, Name, Kind string
 		Params            []Param
