@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 
@@ -101,16 +102,27 @@ func dropNetns() error {
 			return fmt.Errorf("making %s private: %w", on.path, err)
 		}
 	}
-	// The last line is the topmost mount.
-	for i := len(mounts) - 1; i >= 0; i-- {
-		if !within(mounts[i].path, netnsDir) {
-			continue
+	for {
+		before := len(mounts)
+		// The last line is the topmost mount.
+		for i := len(mounts) - 1; i >= 0; i-- {
+			if !within(mounts[i].path, netnsDir) {
+				continue
+			}
+			// What is hidden below a mount that came later has no path, and whatever has that path now is none.
+			err := unix.Unmount(mounts[i].path, unix.MNT_DETACH)
+			if err != nil && !errors.Is(err, unix.ENOENT) && !errors.Is(err, unix.EINVAL) {
+				return fmt.Errorf("unmounting %s: %w", mounts[i].path, err)
+			}
 		}
-		err := unix.Unmount(mounts[i].path, unix.MNT_DETACH)
-		// What is hidden below a mount that came later has no path, and whatever has that path now is none.
-		if err != nil && !errors.Is(err, unix.ENOENT) && !errors.Is(err, unix.EINVAL) {
-			return fmt.Errorf("unmounting %s: %w", mounts[i].path, err)
+		if mounts, err = readMounts("thread-self"); err != nil {
+			return err
+		}
+		// Where /run is shared, as systemd has it, each of them is there twice: also below the mount of /run/netns on itself.
+		// That one can be reached once the other has gone.
+		left := slices.ContainsFunc(mounts, func(m mountPoint) bool { return within(m.path, netnsDir) })
+		if !left || len(mounts) >= before {
+			return nil
 		}
 	}
-	return nil
 }
