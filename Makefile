@@ -2,7 +2,7 @@
 .PHONY: build test bench quickstart update
 
 build: ## bin/topo
-	go build -o bin/topo ./cmd/topo
+	CGO_ENABLED=0 go build -o bin/topo ./cmd/topo
 
 quickstart: ## brings up examples/flask-redis.yaml on this machine
 	scripts/quickstart

@@ -40,7 +40,9 @@ func TestMain(m *testing.M) {
 			return 1
 		}
 		defer os.RemoveAll(dir)
-		if out, err := exec.Command("go", "build", "-o", dir, "topo/cmd/topo").CombinedOutput(); err != nil {
+		build := exec.Command("go", "build", "-o", dir, "topo/cmd/topo")
+		build.Env = append(os.Environ(), "CGO_ENABLED=0") // as make build
+		if out, err := build.CombinedOutput(); err != nil {
 			fmt.Fprintf(os.Stderr, "building topo: %v\n%s", err, out)
 			return 1
 		}

@@ -53,6 +53,7 @@ var scenarios = []struct {
 	{0, "two customers of one router", []string{"vrf.yaml"}, "TestVMVRF"},
 	{0, "programs that end", []string{"lifecycle.yaml"}, "TestLifecycle"},
 	{0, "a shell to type to, and files that go in and out", []string{"console.yaml"}, "TestConsole"},
+	{12, "the same, by an engine", []string{"engine.yaml"}, "TestEngine"},
 	{0, "the truth table of published ports", []string{"truth-table.yaml"}, "TestTruthTable"},
 }
 

@@ -46,6 +46,7 @@ func conflicts(w *Want, h *Have, changes map[ID]*Change) Conflicts {
 	out = append(out, nameConflicts(w, h, changes)...)
 	out = append(out, portConflicts(w, changes)...)
 	out = append(out, volumeConflicts(w, h, changes)...)
+	out = append(out, engineConflicts(w, changes)...)
 	slices.SortFunc(out, func(a, b *ConflictError) int { return strings.Compare(a.Object, b.Object) })
 	return out
 }

@@ -50,6 +50,7 @@ func TestAnEditTouchesOnlyWhatItChanges(t *testing.T) {
 		"sysctls":           {"sysctls: {net.ipv4.ip_default_ttl: 100}", untouched},
 		"extra_hosts":       {"extra_hosts: [a=192.0.2.1]", untouched},
 		"platform":          {"image: redis\n    platform: linux/amd64", replaced},
+		"runtime":           {"runtime: crun", replaced},
 		"pull_policy":       {"image: redis\n    pull_policy: never", replaced},
 		"mem_limit":         {"mem_limit: 64m", changed},
 		"cpus":              {"cpus: 0.5", changed},

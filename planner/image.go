@@ -8,8 +8,8 @@ import (
 	"topo/spec"
 )
 
-// image is what the reference of a container image names in this machine's store. It belongs to no project: what is there
-// stays there.
+// image is what the reference of a container image names in this machine's store, or in the engine that runs its containers.
+// It belongs to no project: what is there stays there.
 type image struct {
 	ref string
 	// platform is "" for the machine's.
@@ -28,7 +28,7 @@ func desireImages(w *Want) []Resource {
 		if n.Process == nil || n.Process.Image == "" {
 			continue
 		}
-		r := image{ref: n.Process.Image, platform: n.Process.Platform, nodes: []string{n.Name}}
+		r := image{ref: imageReference(n.Process), platform: n.Process.Platform, nodes: []string{n.Name}}
 		if i, ok := at[r.ID().Name]; ok {
 			r := out[i].(image)
 			r.nodes = append(r.nodes, n.Name)
@@ -69,11 +69,17 @@ func addImage(list []kernel.ImageQuery, p *spec.Process) []kernel.ImageQuery {
 		return list
 	}
 	fresh, stored := p.PullPolicy == spec.PullAlways, p.PullPolicy == spec.PullNever
-	if i := slices.IndexFunc(list, func(q kernel.ImageQuery) bool { return q.Reference == p.Image && q.Platform == p.Platform }); i >= 0 {
+	ref := imageReference(p)
+	if i := slices.IndexFunc(list, func(q kernel.ImageQuery) bool { return q.Reference == ref && q.Platform == p.Platform }); i >= 0 {
 		list[i].Fresh, list[i].Stored = list[i].Fresh || fresh, list[i].Stored && stored
 		return list
 	}
-	return append(list, kernel.ImageQuery{Reference: p.Image, Platform: p.Platform, Fresh: fresh, Stored: stored})
+	return append(list, kernel.ImageQuery{Reference: ref, Platform: p.Platform, Fresh: fresh, Stored: stored})
+}
+
+// imageReference names a process's image in queries and edits.
+func imageReference(p *spec.Process) string {
+	return kernel.Process{Image: p.Image, Runtime: p.Runtime}.ImageReference()
 }
 
 // imageID is the config of the image that a process will be started from; "" where only pulling will tell.

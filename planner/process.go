@@ -1,6 +1,7 @@
 package planner
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strconv"
@@ -61,7 +62,7 @@ func desireProcesses(w *Want) []Resource {
 		r := process{p: kernelProcess(w, n, home), state: runs, netns: ID{"netns", home.Name}}
 		r.needs = append([]ID{{"supervisor", w.Project}, r.netns}, byNode[home.Name]...)
 		if n.Process.Image != "" {
-			r.needs = append(r.needs, image{ref: n.Process.Image, platform: n.Process.Platform}.ID())
+			r.needs = append(r.needs, image{ref: imageReference(n.Process), platform: n.Process.Platform}.ID())
 		}
 		for _, a := range home.Attachments {
 			r.needs = append(r.needs, ID{"up", a.Bridge})
@@ -93,10 +94,10 @@ func kernelProcess(w *Want, n, home spec.Node) kernel.Process {
 		Restart: kernel.Restart{Policy: kernel.RestartPolicy(s.Restart.Policy), Max: s.Restart.Max},
 		Log:     kernel.LogLimits{MaxSize: s.Log.MaxSize, MaxFile: s.Log.MaxFile},
 
-		StdinOpen: s.StdinOpen,
+		StdinOpen: s.StdinOpen, Runtime: s.Runtime,
 	}
 	if s.Image != "" {
-		p.Image, p.Platform, p.ImageID = s.Image, s.Platform, imageID(w.Host, s.Image, s.Platform)
+		p.Image, p.Platform, p.ImageID = s.Image, s.Platform, imageID(w.Host, imageReference(s), s.Platform)
 		p.ImageEntrypoint, p.ImageCommand, p.ImageHealth = s.ImageEntrypoint, s.ImageCommand, s.ImageHealth
 	}
 	if home.Netns != "" {
@@ -211,7 +212,8 @@ func (r process) Attrs() []Attr {
 	if p.StdinOpen {
 		attrs = append(attrs, Attr{"stdin_open", onOff(true)})
 	}
-	return append(append(attrs, rootAttrs(p)...), confinementAttrs(p)...)
+	attrs = append(append(attrs, rootAttrs(p)...), confinementAttrs(p)...)
+	return append(attrs, Attr{"runtime", cmp.Or(p.Runtime, "topo's choice")})
 }
 
 func healthWords(h kernel.Healthcheck) string {

@@ -21,7 +21,7 @@ func roots(o Options) error {
 		if p == nil {
 			continue
 		}
-		i := imageIn(o.Snapshot, p.Image, p.Platform)
+		i := imageIn(o.Snapshot, imageReference(p), p.Platform)
 		switch {
 		case p.Rootfs != "" && slices.Contains(o.Snapshot.MissingFolders, p.Rootfs):
 			add(p, "rootfs %s of %s is not a folder of this machine", p.Rootfs, n.Name)

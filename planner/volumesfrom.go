@@ -17,7 +17,7 @@ func handedOn(w *Want, nodes map[string]spec.Node, n spec.Node) []kernel.Volumes
 		from := nodes[name]
 		behind := kernel.Process{Image: from.Process.Image, VolumesFrom: handedOn(w, nodes, from)}
 		if behind.Image != "" {
-			behind.ImageID = imageID(w.Host, behind.Image, from.Process.Platform)
+			behind.ImageID = imageID(w.Host, imageReference(from.Process), from.Process.Platform)
 		}
 		list = append(list, kernel.VolumesFrom{Node: name, ReadOnly: mode == "ro", Images: behind.ImagesBehind()})
 	}

@@ -101,7 +101,7 @@ type logOptions struct {
 // A network namespace.
 type namespace struct {
 	node
-	_ struct{} `elsewhere:"image pull_policy platform rootfs volumes volumes_from tmpfs read_only cap_add cap_drop privileged mem_limit cpus pids_limit ulimits security_opt userns_mode=is for containers; a namespace has the host's files and rights"`
+	_ struct{} `elsewhere:"image pull_policy platform rootfs volumes volumes_from tmpfs runtime read_only cap_add cap_drop privileged mem_limit cpus pids_limit ulimits security_opt userns_mode=is for containers; a namespace has the host's files and rights"`
 }
 
 // A container.
@@ -142,6 +142,8 @@ type container struct {
 	UsernsMode text `yaml:"userns_mode" jsonschema:"enum=host,enum=private"`
 	// What the image is for: linux/ARCH or linux/ARCH/VARIANT, with Go's words for architectures. Default: the machine's.
 	Platform text `yaml:"platform"`
+	// Who runs the container. docker: Docker, or Podman by its compatible socket, from an image. crun, runc or an absolute path: topo, by that OCI runtime. Default: topo, by crun, or by runc where crun is missing or fails; --runtime sets another one.
+	Runtime text `yaml:"runtime"`
 }
 
 // A limit of each process: a number that is the soft and the hard limit, or both. -1 is no limit.

@@ -28,6 +28,8 @@ type Options struct {
 	Named []string
 	// Scale says of nodes how many there are, whatever the file says.
 	Scale map[string]int
+	// Runtime is that of containers that don't state one; "" = topo's own choice of an OCI runtime.
+	Runtime string
 	// ReadFile reads a file that the topology names (include, extends, env_file) by its absolute path. nil: there are no files.
 	ReadFile func(path string) ([]byte, error)
 }

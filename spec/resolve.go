@@ -96,6 +96,7 @@ func (r *resolver) resolve() *Topology {
 	}
 	r.volumesFrom()
 	r.usernsMounts()
+	r.runtimes()
 	r.publish()
 	r.dependencies()
 	return r.topo

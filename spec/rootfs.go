@@ -19,6 +19,7 @@ const (
 // The schemes of images that are files of this machine.
 const (
 	layoutScheme  = "oci:"
+	daemonScheme  = "docker-daemon:" // skopeo's, of the images that an engine has
 	archiveScheme = "docker-archive:"
 )
 
@@ -64,6 +65,10 @@ func (r *resolver) image(t text) string {
 		default:
 			return scheme + r.absolute(t.Pos, path)
 		}
+	}
+	if ref, ok := strings.CutPrefix(t.Value, daemonScheme); ok {
+		r.add(t.Pos, "image %q: say image: %s and runtime: docker", t.Value, ref)
+		return t.Value
 	}
 	if _, err := name.ParseReference(t.Value); err != nil {
 		r.add(t.Pos, "image %q is not NAME[:TAG][@DIGEST], oci:DIR[:TAG] or docker-archive:FILE", t.Value)

@@ -228,6 +228,8 @@ type Process struct {
 	PlatformPos Pos `json:",omitzero"`
 	// StdinOpen: its input can be written to, and never ends; else it is empty.
 	StdinOpen bool `json:",omitempty"`
+	// Runtime is RuntimeDocker, or the name or absolute path of an OCI runtime; "" = topo's own choice of one.
+	Runtime string
 }
 
 // Restart is what becomes of a process when it ends.

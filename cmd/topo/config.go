@@ -25,7 +25,7 @@ the right to read the kernel they are those of an empty machine.
 
 Example:
   topo config -f examples/flask-redis.yaml`,
-		Flags:  append(targetFlags(false), profileFlag(), boolFlag("offline", "allocate as on an empty machine; needs no privilege")),
+		Flags:  append(targetFlags(false), profileFlag(), runtimeFlag(), boolFlag("offline", "allocate as on an empty machine; needs no privilege")),
 		Action: config,
 	}
 }

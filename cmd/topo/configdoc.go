@@ -239,6 +239,7 @@ func addProcessKeys(m *yamlMap, n spec.Node) {
 	if p.Userns.Private {
 		m.text("userns_mode", "private")
 	}
+	m.text("runtime", p.Runtime)
 }
 
 func healthNode(h spec.Healthcheck) *yaml.Node {

@@ -65,6 +65,11 @@ func scaleFlag() cli.Flag {
 	return listFlag("scale", "`NODE=N`: N of that node, whatever the file says; may be repeated")
 }
 
+// runtimeFlag is for the commands that go by what the file's containers are run by.
+func runtimeFlag() cli.Flag {
+	return textFlag("runtime", "", "`WHO` runs containers that state no runtime: docker, crun, runc or a path; default: crun, or runc where crun is missing or fails")
+}
+
 // nearest is the context, the verb's or the one around it, in which a flag was set.
 func nearest(c *cli.Context, flag string) *cli.Context {
 	for _, at := range c.Lineage() {

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"topo/executor"
+	"topo/internal/container"
 	"topo/internal/image"
 	"topo/internal/kernel"
 	"topo/internal/linux"
@@ -31,6 +32,7 @@ func hints(err error) []string {
 		differs  *executor.VerifyError
 		internal *internalError
 		inUse    *volumeInUseError
+		engine   *container.UnreachableError
 	)
 	switch {
 	case errors.As(err, &half):
@@ -61,6 +63,8 @@ func hints(err error) []string {
 		return []string{"Install iptables: sudo apt-get install iptables"}
 	case errors.As(err, &feature):
 		return []string{"Load the module of " + feature.Option + ", or run a kernel that has it: see \"lsmod\", /boot/config-$(uname -r)."}
+	case errors.As(err, &engine):
+		return []string{"Start the engine (systemctl start docker, or podman.socket), or say where it listens: DOCKER_HOST=unix:///PATH."}
 	case startsContainer(err) && absent("crun") && absent("runc"):
 		return []string{"Install an OCI runtime: sudo apt-get install crun"}
 	case image.Denied(err):

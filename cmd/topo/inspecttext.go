@@ -183,6 +183,9 @@ func routeText(r routeView) string {
 // rootText is what a container was made from.
 func rootText(d nodeDocument) []string {
 	var lines []string
+	if d.Process.Runtime != "" {
+		lines = append(lines, "runtime "+d.Process.Runtime)
+	}
 	if d.Process.Rootfs != "" {
 		lines = append(lines, "rootfs "+d.Process.Rootfs)
 	}

@@ -31,7 +31,9 @@ func openMachine() (*machine, error) {
 	return &machine{host: host, engine: newEngine()}, nil
 }
 
-func newEngine() *container.Engine { return container.New(container.Config{}) }
+func newEngine() *container.Engine {
+	return container.New(container.Config{DockerHost: os.Getenv("DOCKER_HOST")})
+}
 
 func (m *machine) Close() error { return m.host.Close() }
 
@@ -58,6 +60,9 @@ func (m *machine) Snapshot(ctx context.Context, q kernel.Query) (kernel.Snapshot
 	s.Confinement, err = container.Confinement(s.Supervisor)
 	if err != nil {
 		return kernel.Snapshot{}, fmt.Errorf("reading what containers can be held to: %w", err)
+	}
+	if s.Containers, err = m.engine.Containers(ctx, q.Containers); err != nil {
+		return kernel.Snapshot{}, err
 	}
 	s.Volumes, err = m.engine.Volumes(ctx)
 	return s, err

@@ -40,6 +40,7 @@ Example:
 			orphansFlag(),
 			profileFlag(),
 			scaleFlag(),
+			runtimeFlag(),
 			futureFlag("out"),
 		),
 		Action:       plan,

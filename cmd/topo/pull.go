@@ -6,12 +6,14 @@ import (
 	"io"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/schollz/progressbar/v3"
 	"github.com/urfave/cli/v2"
 
 	"topo/internal/image"
+	"topo/internal/kernel"
 	"topo/spec"
 )
 
@@ -27,7 +29,7 @@ for another platform needs no machine that can run it.
 
 Example:
   topo pull && topo plan`,
-		Flags: append(targetFlags(false), profileFlag(),
+		Flags: append(targetFlags(false), profileFlag(), runtimeFlag(),
 			textFlag("platform", "", "fetch the images for `PLATFORM` (linux/arm64, linux/arm/v7…) in place of the file's and the machine's")),
 		Action: pull,
 	}
@@ -55,12 +57,13 @@ func pull(c *cli.Context) error {
 	defer stop()
 	for _, q := range imagesOf(t, platform) {
 		report, end := pulling(c.App.ErrWriter)
-		img, err := newEngine().Store().Pull(ctx, q, "", report)
+		digest, err := newEngine().Pull(ctx, q, "", report)
 		end()
+		name := strings.TrimPrefix(q.Reference, kernel.EngineImages)
 		if err != nil {
-			return fmt.Errorf("pulling image %s: %w", q.Reference, err)
+			return fmt.Errorf("pulling image %s: %w", name, err)
 		}
-		fmt.Fprintln(c.App.Writer, q.Reference, img.Digest)
+		fmt.Fprintln(c.App.Writer, name, digest)
 	}
 	return nil
 }
@@ -72,7 +75,8 @@ func imagesOf(t *spec.Topology, platform string) []image.Query {
 		if n.Process == nil || n.Process.Image == "" {
 			continue
 		}
-		q := image.Query{Reference: n.Process.Image, Platform: cmp.Or(platform, n.Process.Platform)}
+		p := kernel.Process{Image: n.Process.Image, Runtime: n.Process.Runtime}
+		q := image.Query{Reference: p.ImageReference(), Platform: cmp.Or(platform, n.Process.Platform)}
 		if !slices.Contains(list, q) {
 			list = append(list, q)
 		}

@@ -60,11 +60,15 @@ type choice struct {
 	profiles []string       // --profile
 	named    []string       // the NODEs
 	scale    map[string]int // --scale
+	runtime  string         // --runtime
 }
 
 // openFile reads the files that -f names, or those that the search finds.
 func openFile(c *cli.Context) (*topologyFile, error) {
-	f := &topologyFile{project: givenProject(c), env: givenEnvFiles(c), choice: choice{profiles: wordsOf(c, "profile")}}
+	f := &topologyFile{project: givenProject(c), env: givenEnvFiles(c), choice: choice{profiles: wordsOf(c, "profile"), runtime: c.String("runtime")}}
+	if err := spec.CheckRuntime(f.choice.runtime); err != nil {
+		return nil, usageErrorf(c, "--runtime: %v", err)
+	}
 	wd, err := os.Getwd()
 	if err != nil {
 		return nil, fmt.Errorf("finding the working folder: %w", err)
@@ -143,6 +147,7 @@ func (f *topologyFile) load() (*spec.Topology, error) {
 		Dir:      f.dir,
 		Env:      env,
 		ReadFile: os.ReadFile,
+		Runtime:  f.choice.runtime,
 	})
 }
 

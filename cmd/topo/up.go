@@ -42,6 +42,7 @@ Example:
 			orphansFlag(),
 			profileFlag(),
 			scaleFlag(),
+			runtimeFlag(),
 			futureFlag("plan"),
 			&cli.BoolFlag{Name: "rollback-on-failure", Usage: "not supported yet", Hidden: true},
 		}),

@@ -17,7 +17,7 @@ are looked at for keys and types only; --profile '*' has them all there.
 
 Example:
   topo validate -f examples/flask-redis.yaml`,
-		Flags:  append(targetFlags(false), profileFlag()),
+		Flags:  append(targetFlags(false), profileFlag(), runtimeFlag()),
 		Action: validate,
 	}
 }

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"topo/internal/kernel"
 )
 
 // cgroupDir is where control groups are mounted.
@@ -109,4 +111,25 @@ func removeGroup(group string) error {
 			}
 		}
 	}
+}
+
+// cgroupOf is the control group of a process, below each hierarchy: on a host of the first version, or of both, where its
+// memory is counted.
+func cgroupOf(pid int) (string, error) {
+	data, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/cgroup")
+	if err != nil {
+		return "", err
+	}
+	var unified string
+	for line := range strings.Lines(string(data)) {
+		parts := strings.SplitN(strings.TrimSpace(line), ":", 3) // ID:CONTROLLERS:PATH, cgroups(7)
+		switch {
+		case len(parts) != 3:
+		case slices.Contains(strings.Split(parts[1], ","), kernel.MemoryController):
+			return parts[2], nil
+		case parts[0] == "0":
+			unified = parts[2]
+		}
+	}
+	return unified, nil
 }

@@ -1,6 +1,7 @@
 package container
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -30,7 +31,7 @@ func (l *launcher) launchContainer(ctx context.Context, p kernel.Process, from o
 		defer in.Close()
 		io.in = in
 	}
-	runtimes, err := findRuntimes(l.config.Runtime, l.runtimeRoot())
+	runtimes, err := findRuntimes(cmp.Or(p.Runtime, l.config.Runtime), l.runtimeRoot())
 	if err != nil {
 		return launched{}, err
 	}

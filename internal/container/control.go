@@ -30,11 +30,12 @@ type request struct {
 	Limits    *kernel.Limits   `json:"limits,omitempty"`
 	Grace     time.Duration    `json:"grace,omitempty"`
 	Signal    string           `json:"signal,omitempty"`
+	Docker    string           `json:"docker,omitempty"`
 }
 
 // The requests.
 const (
-	opStart    = "start"    // Process
+	opStart    = "start"    // Process, Docker: where the engine listens that is to run it, if one is
 	opStop     = "stop"     // Node
 	opWait     = "wait"     // Node, Condition, Optional
 	opLimit    = "limit"    // Node, Limits

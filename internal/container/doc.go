@@ -84,6 +84,14 @@
 // which its root and its volumes are shown with through idmapped mounts ([idMap]). In between the runtime turns into the container's root, whom the
 // host's root lets nowhere: all that is mounted comes from a place that he can enter ([stage]). docs/decisions/0008 has the choices.
 //
+// # Engines
+//
+// With the runtime docker an engine runs the container (package dockerapi), in the node's network namespace by way of a sandbox
+// (sandbox.go). All else is as with an OCI runtime: its main process is known by the pid that the engine tells; its end is seen by
+// pidfd, and how it ended the engine says; what it prints is read out of the engine's log, also after a supervisor's death;
+// volumes are folders of topo's. A run that a policy or ProcessResume begins is one more of the same container. One that
+// somebody starts by the engine's own means is heard of (dockerwatch.go) and taken over.
+//
 // # Volumes
 //
 // A volume is a folder of DATA/volumes that outlives containers: what it holds, and a file that says whose it is. It is

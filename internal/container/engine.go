@@ -20,6 +20,8 @@ type Config struct {
 	Runtime string
 	// Pulling, if not nil, hears how far pulls of images are.
 	Pulling func(image.Progress)
+	// DockerHost is the variable DOCKER_HOST of whoever runs topo: where an engine listens, see dockerapi.Address.
+	DockerHost string
 }
 
 // program is the path of Self.
@@ -74,7 +76,7 @@ func (e *Engine) Do(ctx context.Context, op kernel.Op) error {
 	case kernel.SupervisorStop:
 		err = e.stopSupervisor(ctx, e.layout(op.Project))
 	case kernel.ProcessStart:
-		err = e.ask(ctx, e.layout(op.Process.Project), request{Op: opStart, Process: &op.Process})
+		err = e.startProcess(ctx, op.Process)
 	case kernel.ProcessStop:
 		err = e.stop(ctx, e.layout(op.Project), op.Node)
 	case kernel.ProcessUpdate:
@@ -82,7 +84,7 @@ func (e *Engine) Do(ctx context.Context, op kernel.Op) error {
 	case kernel.ProcessWait:
 		err = e.ask(ctx, e.layout(op.Project), request{Op: opWait, Node: op.Node, Condition: op.Condition, Optional: op.Optional})
 	case kernel.ImagePull:
-		_, err = e.Store().Pull(ctx, image.Query{Reference: op.Reference, Platform: op.Platform}, op.Digest, e.config.Pulling)
+		_, err = e.Pull(ctx, image.Query{Reference: op.Reference, Platform: op.Platform}, op.Digest, e.config.Pulling)
 	case kernel.VolumeCreate:
 		err = e.volumes().create(op)
 	case kernel.VolumeSet:
@@ -116,6 +118,15 @@ func (e *Engine) ask(ctx context.Context, l layout, r request) error {
 		return err
 	}
 	return call(ctx, l, r)
+}
+
+// startProcess has the supervisor start a process; if an engine is to run it, the one that this command's user has.
+func (e *Engine) startProcess(ctx context.Context, p kernel.Process) error {
+	docker, err := e.dockerAddress(p)
+	if err != nil {
+		return err
+	}
+	return e.ask(ctx, e.layout(p.Project), request{Op: opStart, Process: &p, Docker: docker})
 }
 
 // stop stops a node's process, without a supervisor if there is none.

@@ -98,12 +98,20 @@ func (e *Engine) exec(ctx context.Context, r ExecRequest) (int, error) {
 		r.Env = append([]string{"TERM=" + term}, r.Env...)
 	}
 	if p.Container {
-		return execContainer(ctx, l, rec.Image.Over(p), rec, r)
+		return execIn(ctx, l, rec.Image.Over(p), rec, r)
 	}
 	if !running {
 		rec = record{}
 	}
 	return execPlain(ctx, p, rec, r)
+}
+
+// execIn runs a program in a container, by whoever runs that.
+func execIn(ctx context.Context, l layout, p kernel.Process, rec record, r ExecRequest) (int, error) {
+	if p.Runtime == kernel.RuntimeDocker {
+		return execDocker(ctx, p, rec, r)
+	}
+	return execContainer(ctx, l, p, rec, r)
 }
 
 // holdTerminal checks that a terminal is one; the function it gives puts back the settings that it had.

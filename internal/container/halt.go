@@ -23,6 +23,9 @@ func halt(ctx context.Context, l layout, p kernel.Process, rec record) error {
 	if err := haltMain(ctx, p, rec.identity); err != nil {
 		return fmt.Errorf("stopping %s: %w", p.Node, err)
 	}
+	if p.Runtime == kernel.RuntimeDocker {
+		return removeDocker(ctx, p, rec)
+	}
 	if rec.ContainerID == "" {
 		return sweepNumber(rec.MountNS)
 	}

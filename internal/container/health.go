@@ -65,7 +65,7 @@ func (n *node) probe(ctx context.Context, p kernel.Process, rec record) (output 
 	r := ExecRequest{Project: n.project, Node: n.name, Argv: h.Argv, Stdout: &out, Stderr: &out, Signals: make(chan os.Signal), patience: patience}
 	code, err := 0, error(nil)
 	if p.Container {
-		code, err = execContainer(limited, n.layout, p, rec, r)
+		code, err = execIn(limited, n.layout, p, rec, r)
 	} else {
 		code, err = n.probePlain(limited, p, rec, r)
 	}

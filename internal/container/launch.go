@@ -21,16 +21,20 @@ type launcher struct {
 	reaper  *reaper
 	thrift  *thrift
 	self    identity // the supervisor's
+	dockers dockerClients
+	engines engineWatch
 }
 
 // launched is a main process that is there.
 type launched struct {
 	record
-	exit <-chan runc.Exit
+	exit <-chan runc.Exit // of a child of the supervisor
 	// mountNS keeps the number of a namespace process's mount namespace from being used again.
 	mountNS *os.File
 	// run lets a container's main process go on to its program; nil when it has done so.
 	run func(context.Context) error
+	// ended waits for its end where exit doesn't tell.
+	ended func(context.Context) ending
 }
 
 // launchPlain starts the process of a `namespaces:` node. It leads a session, so that signals of a

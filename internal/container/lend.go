@@ -35,7 +35,7 @@ func (n *node) lend(ctx context.Context, conn *net.UnixConn) error {
 	if err := n.tidy(ctx, p, rec); err != nil {
 		return err
 	}
-	p, from, err := n.filledIn(p, rec)
+	p, from, err := n.filledIn(ctx, p, rec)
 	if err != nil {
 		return err
 	}

@@ -31,7 +31,7 @@ func (r *record) finish(p kernel.Process, how ending, at time.Time) {
 		r.Status, r.ExitCode, r.Signal = kernel.Exited, how.code, how.signal
 	}
 	if r.ContainerID != "" {
-		r.OOMKilled = oomKilled(r.ContainerID)
+		r.OOMKilled = how.oom || oomKilled(r.group())
 	}
 	again := p.Restart.Again(how.known && how.code == 0, r.Restarts)
 	if !how.known && (r.Halted || again) {
@@ -96,7 +96,11 @@ func (n *node) restart(ctx context.Context) error {
 // tidy removes what a run that has ended left, but for what it wrote and printed; work is held.
 func (n *node) tidy(ctx context.Context, p kernel.Process, rec record) error {
 	p.StopGrace = 0 // of a start that was cut short, something may be there
-	if err := halt(ctx, n.layout, p, rec); err != nil {
+	clear := halt
+	if p.Runtime == kernel.RuntimeDocker {
+		clear = haltDocker // the next run is of the same container
+	}
+	if err := clear(ctx, n.layout, p, rec); err != nil {
 		return err
 	}
 	n.awaitEnd()

@@ -55,8 +55,8 @@ func (n *node) update(f func(*record)) error {
 	return err
 }
 
-// start starts a process; one that has ended makes room for it.
-func (n *node) start(ctx context.Context, p kernel.Process) error {
+// start starts a process; one that has ended makes room for it. docker is where the engine listens that is to run it, if one is.
+func (n *node) start(ctx context.Context, p kernel.Process, docker string) error {
 	n.work.Lock()
 	defer n.work.Unlock()
 	if _, rec, _ := n.state(); rec.Status == kernel.Running {
@@ -65,7 +65,7 @@ func (n *node) start(ctx context.Context, p kernel.Process) error {
 	if err := n.forget(ctx); err != nil {
 		return err
 	}
-	rec, err := n.note(ctx, &p)
+	rec, err := n.note(ctx, &p, docker)
 	if err != nil {
 		return err
 	}
@@ -76,16 +76,19 @@ func (n *node) start(ctx context.Context, p kernel.Process) error {
 }
 
 // note writes down what is to be started, which image that is, and what is mounted. From then on all of these are in use.
-func (n *node) note(ctx context.Context, p *kernel.Process) (record, error) {
+// docker is where the engine listens that is to run it.
+func (n *node) note(ctx context.Context, p *kernel.Process, docker string) (record, error) {
 	var from origin
 	if p.Image != "" {
-		store := image.Open(n.dataDir)
-		release, err := store.Use(ctx)
-		if err != nil {
-			return record{}, err
+		if p.Runtime != kernel.RuntimeDocker {
+			release, err := image.Open(n.dataDir).Use(ctx)
+			if err != nil {
+				return record{}, err
+			}
+			defer release()
 		}
-		defer release()
-		if from, err = findOrigin(store, p); err != nil {
+		var err error
+		if from, err = n.findOrigin(ctx, p, docker); err != nil {
 			return record{}, err
 		}
 	}
@@ -99,7 +102,7 @@ func (n *node) note(ctx context.Context, p *kernel.Process) (record, error) {
 	if err := n.makeNode(n.name); err != nil {
 		return record{}, err
 	}
-	rec := record{Status: kernel.Lost, Starter: n.self, Image: from.config, Added: added}
+	rec := record{Status: kernel.Lost, Starter: n.self, Image: from.config, Added: added, Runtime: docker}
 	if err := writeJSON(n.stateFile(n.name), rec); err != nil {
 		return record{}, err
 	}
@@ -131,20 +134,11 @@ func launchCode(err error) int {
 // count and the back-off.
 func (n *node) launch(ctx context.Context, p kernel.Process, before record) error {
 	_, noted, _ := n.state()
-	p, from, err := n.filledIn(p, noted)
+	p, from, err := n.filledIn(ctx, p, noted)
 	if err != nil {
 		return err
 	}
 	if err := (volumeStore{n.runDir, n.dataDir}).claim(p, noted.Added); err != nil {
-		return err
-	}
-	io, err := makeStdio(n.layout, p)
-	if err != nil {
-		return err
-	}
-	defer io.Close()
-	out, err := openOutput(n.layout, n.name, n.limits)
-	if err != nil {
 		return err
 	}
 	save := func(r record) error {
@@ -152,13 +146,11 @@ func (n *node) launch(ctx context.Context, p kernel.Process, before record) erro
 		r.Status, r.Starter = kernel.Lost, n.self // what it is if this supervisor dies now
 		return n.update(func(now *record) { *now = r })
 	}
-	launch := n.launchPlain
-	if p.Container {
-		launch = func(p kernel.Process, io stdio, save func(record) error) (launched, error) {
-			return n.launchContainer(ctx, p, from, io, save)
-		}
+	launch := n.launchHere
+	if p.Runtime == kernel.RuntimeDocker {
+		launch = n.launchDocker
 	}
-	started, err := launch(p, io, save)
+	started, out, err := launch(ctx, p, from, save)
 	if err == nil {
 		started.Status, started.StartedAt = kernel.Running, time.Now().UTC()
 		started.Restarts, started.Backoff, started.Added = before.Restarts, before.Backoff, noted.Added
@@ -174,24 +166,63 @@ func (n *node) launch(ctx context.Context, p kernel.Process, before record) erro
 		_, rec, _ := n.state()
 		rec.identity = started.identity
 		p.StopGrace = 0
-		return errors.Join(err, out.close(), halt(context.WithoutCancel(ctx), n.layout, p, rec))
+		if out != nil {
+			err = errors.Join(err, out.close())
+		}
+		return errors.Join(err, halt(context.WithoutCancel(ctx), n.layout, p, rec))
 	}
 	if err := n.update(func(r *record) { *r = started.record }); err != nil {
 		return err
 	}
-	n.watch(out, func(context.Context) ending { return endingOf(unix.WaitStatus((<-started.exit).Status)) }, started.end)
+	ended := started.ended
+	if ended == nil {
+		ended = func(context.Context) ending { return endingOf(unix.WaitStatus((<-started.exit).Status)) }
+	}
+	n.watch(out, ended, started.end)
 	return nil
 }
 
 // filledIn is the process with all that its image and other nodes' add.
-func (n *node) filledIn(p kernel.Process, noted record) (kernel.Process, origin, error) {
-	from, err := findOrigin(image.Open(n.dataDir), &p)
+func (n *node) filledIn(ctx context.Context, p kernel.Process, noted record) (kernel.Process, origin, error) {
+	from, err := n.findOrigin(ctx, &p, noted.Runtime)
 	if err != nil {
 		return p, from, err
 	}
 	p = from.config.Over(p)
 	p.Mounts = putOver(p.Mounts, noted.Added...)
 	return p, from, nil
+}
+
+// launchHere starts a process, with FIFOs for what it prints.
+func (n *node) launchHere(ctx context.Context, p kernel.Process, from origin, save func(record) error) (launched, recorder, error) {
+	io, err := makeStdio(n.layout, p)
+	if err != nil {
+		return launched{}, nil, err
+	}
+	defer io.Close()
+	out, err := openOutput(n.layout, n.name, n.limits)
+	if err != nil {
+		return launched{}, nil, err
+	}
+	var started launched
+	if p.Container {
+		started, err = n.launchContainer(ctx, p, from, io, save)
+	} else {
+		started, err = n.launchPlain(p, io, save)
+	}
+	return started, out, err
+}
+
+// findOrigin finds a process's image, and notes in the process which it is. docker is where the engine listens that has it.
+func (n *node) findOrigin(ctx context.Context, p *kernel.Process, docker string) (origin, error) {
+	if p.Runtime != kernel.RuntimeDocker {
+		return findOrigin(image.Open(n.dataDir), p)
+	}
+	c, err := n.dockers.at(ctx, docker)
+	if err != nil {
+		return origin{}, err
+	}
+	return dockerOrigin(ctx, c, New(n.config), p)
 }
 
 // stop stops the process and forgets it.

@@ -28,7 +28,7 @@ func (e *Engine) Observe(ctx context.Context, project string) (kernel.Supervisor
 		}
 		if p.Node != "" {
 			if p.Container && rec.Status == kernel.Running {
-				p.Limits = liveLimits(cgroupDir, rec.ContainerID, p.Limits)
+				p.Limits = liveLimits(cgroupDir, rec.group(), p.Limits)
 			}
 			s := rec.state(p)
 			if privateIDs(p) {

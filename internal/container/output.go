@@ -106,6 +106,13 @@ func (s stdio) Close() error {
 	return errors.Join(errs...)
 }
 
+// recorder brings what one process prints into its log.
+type recorder interface {
+	// finish waits until everything that a process printed that has ended is in the log, or for limit, and closes the log.
+	finish(limit time.Duration) error
+	close() error
+}
+
 // output reads what one process prints into its log.
 type output struct {
 	log     *logWriter

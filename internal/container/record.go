@@ -1,6 +1,7 @@
 package container
 
 import (
+	"cmp"
 	"time"
 
 	"topo/internal/kernel"
@@ -41,7 +42,12 @@ type record struct {
 	Image *kernel.ImageConfig `json:"image,omitempty"`
 	// Added is mounted besides what the process states. It is on disk before anything is made ready for it: what it names is in use.
 	Added []kernel.Mount `json:"added,omitempty"`
+	// Cgroup is the control group, below each hierarchy, of a container that an engine runs. Its Runtime is where the engine listens.
+	Cgroup string `json:"cgroup,omitempty"`
 }
+
+// group is the control group of a container, below each hierarchy.
+func (r record) group() string { return cmp.Or(r.Cgroup, r.ContainerID) }
 
 // state is the record in the words of the snapshot.
 func (r record) state(p kernel.Process) kernel.ProcessState {

@@ -23,8 +23,9 @@ const (
 )
 
 // Reexec runs a hidden command when this process was started as one: the supervisor
-// (argv[0] "topo-supervisor"), the init of a container (argv[1] "topo-init") or what holds a user namespace
-// open (argv[0] "topo-idmap"). It must be called first in main;
+// (argv[0] "topo-supervisor"), the init of a container (argv[1] "topo-init"), what holds a user namespace
+// open (argv[0] "topo-idmap"), or the sandbox of a container that an engine runs (argv[1] "topo-sandbox"). It must be called
+// first in main;
 // when handled, the process ends with code.
 func Reexec() (handled bool, code int) {
 	switch {
@@ -39,6 +40,8 @@ func Reexec() (handled bool, code int) {
 		return true, superviseMain(l, c, ready)
 	case os.Args[0] == mapName:
 		return true, mapMain()
+	case os.Args[0] == sandboxPath && len(os.Args) == 3 && os.Args[1] == sandboxName:
+		return true, sandboxMain(os.Args[2])
 	case os.Args[0] == initPath && len(os.Args) > 2 && os.Args[1] == initName:
 		return true, initMain(os.Args[2:])
 	}

@@ -7,8 +7,10 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 
+	"topo/internal/container/dockerapi"
 	"topo/internal/image"
 	"topo/internal/kernel"
 )
@@ -30,22 +32,40 @@ func (e *Engine) Store() *image.Store { return image.Open(e.config.DataDir) }
 // Images tells what references name. It changes nothing; what can't be found out is noted in what it gives.
 func (e *Engine) Images(ctx context.Context, queries []kernel.ImageQuery) ([]kernel.Image, error) {
 	var list []kernel.Image
+	var docker *dockerapi.Client
 	for _, q := range queries {
 		i := kernel.Image{Reference: q.Reference, Platform: q.Platform, Unfit: unfit(binfmtDir, q.Platform)}
-		switch found, err := e.Store().Find(image.Query{Reference: q.Reference, Platform: q.Platform}); {
-		case err == nil:
-			i.Digest, i.ID = found.Digest, found.ID
-		case !errors.Is(err, image.ErrAbsent):
-			return nil, fmt.Errorf("reading image %s: %w", q.Reference, err)
-		}
 		q, err := e.askImage(ctx, q)
 		if err != nil {
 			return nil, err
 		}
 		i.Now, i.Error = q.Now, q.Error
+		if ref, ofEngine := strings.CutPrefix(q.Reference, kernel.EngineImages); ofEngine {
+			if docker == nil {
+				if docker, err = e.docker(ctx); err != nil {
+					return nil, err
+				}
+				defer docker.Close()
+			}
+			i.Digest, i.ID, err = findInEngine(ctx, docker, ref, q)
+		} else {
+			i.Digest, i.ID, err = e.findInStore(q)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("reading image %s: %w", q.Reference, err)
+		}
 		list = append(list, i)
 	}
 	return list, nil
+}
+
+// findInStore tells what a reference names in the store: nothing where that has none.
+func (e *Engine) findInStore(q kernel.ImageQuery) (digest, id string, err error) {
+	found, err := e.Store().Find(image.Query{Reference: q.Reference, Platform: q.Platform})
+	if errors.Is(err, image.ErrAbsent) {
+		err = nil
+	}
+	return found.Digest, found.ID, err
 }
 
 // AskImages finds out what references name now where that is asked for, all at once: a registry may take its time.
@@ -67,10 +87,13 @@ func (e *Engine) askImage(ctx context.Context, q kernel.ImageQuery) (kernel.Imag
 		return q, nil
 	}
 	q.Asked = true
-	if q.Stored || !q.Fresh && !image.Local(q.Reference) {
+	ref, ofEngine := strings.CutPrefix(q.Reference, kernel.EngineImages)
+	switch local := image.Local(ref); {
+	case ofEngine && local: // what a file holds tells what the engine calls it
+	case q.Stored, !q.Fresh && !local:
 		return q, nil
 	}
-	now, err := e.Store().Current(ctx, image.Query{Reference: q.Reference, Platform: q.Platform})
+	now, err := e.Store().Current(ctx, image.Query{Reference: ref, Platform: q.Platform})
 	switch {
 	case err == nil:
 		q.Now = now
@@ -97,7 +120,7 @@ func (e *Engine) ImageUsers() (map[string][]string, error) {
 		} else if err != nil {
 			return nil, err
 		}
-		if p.ImageID != "" {
+		if p.ImageID != "" && p.Runtime != kernel.RuntimeDocker {
 			users[p.ImageID] = append(users[p.ImageID], p.Node+" of "+p.Project)
 		}
 	}

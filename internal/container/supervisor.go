@@ -78,6 +78,7 @@ func supervise(l layout, c Config, ready io.WriteCloser) error {
 		launcher: launcher{layout: l, config: c, path: os.Getenv("PATH"), reaper: newReaper(), thrift: &thrift{}, self: me},
 		nodes:    map[string]*node{},
 	}
+	s.engines.started = s.attach
 	runc.Monitor = s.reaper
 	if err := s.reaper.run(); err != nil {
 		return fmt.Errorf("becoming a subreaper: %w", err)
@@ -131,6 +132,22 @@ func (s *supervisor) node(name string) *node {
 	return n
 }
 
+// attach takes over what was started in an engine by its own means: a node's container, or "" for any.
+func (s *supervisor) attach(name string) {
+	s.mu.Lock()
+	var nodes []*node
+	for _, n := range s.nodes {
+		if name == "" || n.name == name {
+			nodes = append(nodes, n)
+		}
+	}
+	s.mu.Unlock()
+	for _, n := range nodes {
+		// It waits for a start or stop of the node that is under way.
+		go func() { n.complain(n.attach(context.Background())) }()
+	}
+}
+
 // serve answers requests until one is to end.
 func (s *supervisor) serve(listener *net.UnixListener) error {
 	for {
@@ -175,7 +192,7 @@ func (s *supervisor) answer(ctx context.Context, conn *net.UnixConn, r request) 
 	finish := context.WithoutCancel(ctx)
 	switch r.Op {
 	case opStart:
-		return s.node(r.Process.Node).start(finish, *r.Process)
+		return s.node(r.Process.Node).start(finish, *r.Process, r.Docker)
 	case opStop:
 		return s.node(r.Node).stop(finish)
 	case opWait:

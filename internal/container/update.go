@@ -25,7 +25,7 @@ func (n *node) limit(l kernel.Limits) error {
 		return errors.New("limits are for containers")
 	}
 	if rec.Status == kernel.Running {
-		if err := setLimits(cgroupDir, rec.ContainerID, l); err != nil {
+		if err := setLimits(cgroupDir, rec.group(), l); err != nil {
 			return fmt.Errorf("limiting %s: %w", p.Node, err)
 		}
 	}

@@ -30,10 +30,10 @@ func (e *Engine) Usage(ctx context.Context, project, node string) (*Usage, error
 		return nil, nil
 	}
 	var u Usage
-	if unified := filepath.Join(cgroupDir, rec.ContainerID); exists(unified) {
+	if unified := filepath.Join(cgroupDir, rec.group()); exists(unified) {
 		err = u.read(unified, unified, unified, unifiedUsage)
 	} else {
-		group := func(controller string) string { return filepath.Join(cgroupDir, controller, rec.ContainerID) }
+		group := func(controller string) string { return filepath.Join(cgroupDir, controller, rec.group()) }
 		err = u.read(group("memory"), group("cpuacct"), group("pids"), firstUsage)
 	}
 	if err != nil {

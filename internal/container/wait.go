@@ -42,7 +42,8 @@ func met(p kernel.Process, rec record, c kernel.Condition) (bool, error) {
 		if rec.Status == kernel.Stopped {
 			return false, gone(p, rec)
 		}
-		return rec.PID != 0, nil
+		// What an engine runs may have ended before its pid could be known.
+		return rec.PID != 0 || rec.Status == kernel.Exited, nil
 	case kernel.ServiceRunning:
 		if rec.Status == kernel.Running || rec.Status == kernel.Exited && rec.ExitCode == 0 {
 			return true, nil

@@ -17,6 +17,7 @@ type ending struct {
 	known  bool
 	code   int    // 128+n for signal n
 	signal string // "SIGKILL"; "" for an exit
+	oom    bool   // the engine says that memory was short
 }
 
 func endingOf(s unix.WaitStatus) ending {
@@ -28,7 +29,7 @@ func endingOf(s unix.WaitStatus) ending {
 }
 
 // watch follows a running process to its end. exit waits for that.
-func (n *node) watch(out *output, exit func(context.Context) ending, cleanup func() error) {
+func (n *node) watch(out recorder, exit func(context.Context) ending, cleanup func() error) {
 	ended := make(chan struct{})
 	n.mu.Lock()
 	n.ended = ended
@@ -70,6 +71,9 @@ func (n *node) adopt(p kernel.Process, rec record) error {
 		return nil
 	default:
 		return nil
+	}
+	if p.Runtime == kernel.RuntimeDocker {
+		return n.adoptDocker(rec)
 	}
 	fd, err := rec.open()
 	if errors.Is(err, unix.ESRCH) {

@@ -112,7 +112,7 @@ func (m *Machine) launch(k processKey, p kernel.Process) error {
 		return syscall.EINVAL
 	}
 	if p.Image != "" {
-		key := imageKey{p.Image, p.Platform}
+		key := imageKey{p.ImageReference(), p.Platform}
 		if m.images[key] == "" {
 			return fmt.Errorf("image %s: %w", p.Image, syscall.ENOENT)
 		}

@@ -96,3 +96,10 @@ func or[T time.Duration | int](v, otherwise T) T {
 	}
 	return otherwise
 }
+
+// ReadConfig reads what a document with the key "config" says about running an image: an image's config, or what an engine
+// says of one.
+func ReadConfig(raw []byte) (kernel.ImageConfig, error) {
+	_, _, c, err := readConfig(raw)
+	return c, err
+}

@@ -69,6 +69,9 @@ type Process struct {
 	Platform string `json:"platform,omitempty"`
 	// StdinOpen: its input can be written to while it runs, and never ends; else it is empty.
 	StdinOpen bool `json:"stdin_open,omitempty"`
+	// Runtime is who runs a container: "" is topo, by crun, or by runc where that is missing or fails; RuntimeDocker is an
+	// engine; any other is the name or the path of an OCI runtime.
+	Runtime string `json:"runtime,omitempty"`
 }
 
 // VolumesFrom is a node that hands its volumes on.

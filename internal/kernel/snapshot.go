@@ -36,6 +36,8 @@ type Query struct {
 	Options []string
 	// Mapped are folders whose files' owners are to be mapped for user namespaces; DataFolder is one of them.
 	Mapped []string
+	// Containers are names that are looked for in the engine.
+	Containers []string
 }
 
 // DataFolder stands for the folder in which topo keeps images and volumes.
@@ -93,6 +95,8 @@ type Snapshot struct {
 	Lacking []string
 	// Unmappable are those of Query.Mapped of which the owners can't be mapped, and why.
 	Unmappable map[string]string
+	// Containers are those of Query.Containers that the engine has.
+	Containers []EngineContainer
 }
 
 // Netns is a network namespace and what is in it.

@@ -1,0 +1,176 @@
+package examples_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"topo/internal/testhost"
+)
+
+// podman starts Podman's service on the test's machine, at the socket where topo looks for it, by an OCI runtime. It gives
+// what makes a command line of podman with the same storage.
+//
+// The service has a mount namespace of its own, without the hybrid control groups that crun can't do with (see topo's
+// leaveHybrid). What topo mounts later in /run/netns reaches it, as on a machine whose mounts systemd has made shared.
+func podman(t *testing.T, runtime string) string {
+	t.Helper()
+	if _, err := exec.LookPath("podman"); err != nil {
+		t.Skip("podman is not installed")
+	}
+	testhost.Run(t, "sh", "-c", "mount --make-rshared / && mkdir -p /run/podman /run/engine")
+	const conf = "/run/engine/containers.conf"
+	if err := os.WriteFile(conf, []byte("[engine]\ncgroup_manager=\"cgroupfs\"\nevents_logger=\"file\"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	command := "env CONTAINERS_CONF=" + conf + " podman --root /run/engine/root --runroot /run/engine/run --tmpdir /run/engine/tmp " +
+		"--storage-driver overlay --log-level error --runtime " + runtime + " "
+	service := exec.Command("unshare", "--mount", "--propagation", "slave", "sh", "-c",
+		"umount /sys/fs/cgroup/unified 2>/dev/null; exec "+command+"system service --time 0 unix:///run/podman/podman.sock")
+	service.Stdout, service.Stderr = t.Output(), t.Output()
+	if err := service.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = service.Process.Kill()
+		_ = service.Wait()
+		// Podman leaves the group that those of its containers were in.
+		_, _ = testhost.Try(t, "find", "/sys/fs/cgroup", "-depth", "-name", "libpod_parent", "-exec", "rmdir", "{}", ";")
+	})
+	testhost.Poll(t, patience, func() error {
+		return exec.Command("curl", "--silent", "--fail", "--unix-socket", "/run/podman/podman.sock", "http://d/_ping").Run()
+	})
+	return fmt.Sprintf("nsenter --mount=/proc/%d/ns/mnt ", service.Process.Pid) + command
+}
+
+func TestEngine(t *testing.T) {
+	t.Parallel()
+	for _, runtime := range []string{"crun", "runc"} {
+		t.Run(runtime, func(t *testing.T) {
+			t.Parallel()
+			if testhost.Outside(t) {
+				return
+			}
+			testEngine(t, "engine.yaml", podman(t, runtime))
+		})
+	}
+}
+
+func testEngine(t *testing.T, example, podman string) {
+	t.Helper()
+	file, _ := built(t, example, "redis", "web")
+	l := start(t, file)
+	counts := func(want string) {
+		t.Helper()
+		if got := l.sh(get("http://127.0.0.1:5000/")); !strings.Contains(got, "viewed "+want+" time") {
+			t.Errorf("%q, want %s", got, want)
+		}
+	}
+	counts("1")
+	// The kernel has one network for the engine's container and the node.
+	inside, node := l.topo("exec", "web", "readlink", "/proc/self/ns/net"), l.sh(in("engine-web", "readlink /proc/self/ns/net"))
+	if inside != node {
+		t.Errorf("the container is in %s, the node is %s", inside, node)
+	}
+	l.shows("nsenter --net=/run/netns/engine-web ip -4 -o addr show dev eth0", "172.28.5.3/24")
+	if got := l.topo("exec", "web", "sh", "-c", "id -un; cat /proc/sys/kernel/hostname; pwd; echo $REDIS_HOST; cat /etc/hosts"); !strings.HasPrefix(got, "www-data\nweb\n/srv\nredis\n") || !strings.Contains(got, "172.28.5.2 redis") {
+		t.Errorf("in the container: %q", got)
+	}
+	if out, code := l.try("exec", "web", "sh", "-c", "exit 7"); code != 7 {
+		t.Errorf("a command that ends with 7: %d %s", code, out)
+	}
+	if out, code := l.try("exec", "web", "nosuch"); code != 127 || !strings.Contains(out, "running nosuch: command not found") {
+		t.Errorf("a command that is not there: %d %s", code, out)
+	}
+	l.shows(podman+"ps --format '{{.Names}}'", "engine-web\n", "engine-web.sandbox\n")
+
+	// Somebody restarts it, by the engine's own means: another process, in the same network.
+	before := l.pid("web")
+	l.sh(podman + "restart --time 1 engine-web")
+	testhost.Poll(t, patience, func() error { return l.runsAgain("web", before) })
+	counts("2")
+	l.settled()
+	before = l.pid("web")
+	l.sh(podman + "restart --time 0 engine-web.sandbox engine-web")
+	testhost.Poll(t, patience, func() error { return l.runsAgain("web", before) })
+	counts("3")
+	l.settled()
+
+	// Somebody kills it, or removes it.
+	l.sh(podman + "kill engine-web")
+	testhost.Poll(t, patience, func() error { return l.planned("~ process/web") })
+	l.up()
+	l.settled()
+	counts("4")
+	l.sh(podman + "rm --force --time 0 engine-web")
+	testhost.Poll(t, patience, func() error { return l.planned("~ process/web") })
+	l.up()
+	l.settled()
+	counts("5")
+
+	// topo's own commands.
+	printed := func(want int) {
+		t.Helper()
+		testhost.Poll(t, patience, func() error {
+			got := l.sh(os.Getenv(binaryVariable) + " logs -f " + l.file + " web 2>&1")
+			if n := strings.Count(got, "GET / HTTP"); n != want {
+				return fmt.Errorf("the log has %d requests, not %d: %s", n, want, got)
+			}
+			return nil
+		})
+	}
+	printed(5)
+	l.topo("stop", "web")
+	l.shows(podman+"ps --all --filter name=engine-web$ --format '{{.Status}}'", "Exited")
+	l.topo("start", "web")
+	counts("6")
+	l.sh("kill -9 $(sed 's/.*\"pid\":\\([0-9]*\\).*/\\1/' /run/topo/projects/engine/supervisor.json)")
+	counts("7")
+	l.topo("restart", "redis")
+	l.settled()
+	printed(7) // what it printed while there was no supervisor, too
+	l.topo("down", "-v")
+	l.sh(os.Getenv(binaryVariable) + " image prune; rm -r /var/lib/topo/images; rmdir /run/topo 2>/dev/null || true")
+	if diff := cmp.Diff(withoutEngine(l.before), withoutEngine(testhost.Machine(t))); diff != "" {
+		t.Errorf("the machine is not what it was before (-before +after):\n%s", diff)
+	}
+	if left := l.sh(podman + "ps --all --quiet"); left != "" {
+		t.Errorf("the engine still has %s", left)
+	}
+}
+
+// runsAgain is nil once a node has another process than it had.
+func (l *lab) runsAgain(node, before string) error {
+	out, _ := l.try("inspect", node, "--json")
+	var doc struct{ PID int }
+	if err := json.Unmarshal([]byte(out), &doc); err != nil {
+		return err
+	}
+	if doc.PID == 0 || strconv.Itoa(doc.PID) == before {
+		return fmt.Errorf("%s has process %d, and had %s", node, doc.PID, before)
+	}
+	return nil
+}
+
+// planned is nil once a plan has exactly one change.
+func (l *lab) planned(change string) error {
+	if got := l.changes(); !slices.Equal(got, []string{change}) {
+		return fmt.Errorf("the plan has %q, not %s", got, change)
+	}
+	return nil
+}
+
+// ofEngine is what a machine's text has of an engine, which stays for a while.
+var ofEngine = regexp.MustCompile(`conmon|podman|/run/engine|/var/lib/containers|/run/(crun|runc|libpod|containers)|libpod`)
+
+func withoutEngine(machine string) []string {
+	return slices.DeleteFunc(steady(machine), ofEngine.MatchString)
+}
