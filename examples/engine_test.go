@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
-	"os/exec"
 	"regexp"
 	"slices"
 	"strconv"
@@ -16,55 +15,20 @@ import (
 	"topo/internal/testhost"
 )
 
-// podman starts Podman's service on the test's machine, at the socket where topo looks for it, by an OCI runtime. It gives
-// what makes a command line of podman with the same storage.
-//
-// The service has a mount namespace of its own, without the hybrid control groups that crun can't do with (see topo's
-// leaveHybrid). What topo mounts later in /run/netns reaches it, as on a machine whose mounts systemd has made shared.
-func podman(t *testing.T, runtime string) string {
-	t.Helper()
-	if _, err := exec.LookPath("podman"); err != nil {
-		t.Skip("podman is not installed")
-	}
-	testhost.Run(t, "sh", "-c", "mount --make-rshared / && mkdir -p /run/podman /run/engine")
-	const conf = "/run/engine/containers.conf"
-	if err := os.WriteFile(conf, []byte("[engine]\ncgroup_manager=\"cgroupfs\"\nevents_logger=\"file\"\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	command := "env CONTAINERS_CONF=" + conf + " podman --root /run/engine/root --runroot /run/engine/run --tmpdir /run/engine/tmp " +
-		"--storage-driver overlay --log-level error --runtime " + runtime + " "
-	service := exec.Command("unshare", "--mount", "--propagation", "slave", "sh", "-c",
-		"umount /sys/fs/cgroup/unified 2>/dev/null; exec "+command+"system service --time 0 unix:///run/podman/podman.sock")
-	service.Stdout, service.Stderr = t.Output(), t.Output()
-	if err := service.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = service.Process.Kill()
-		_ = service.Wait()
-		// Podman leaves the group that those of its containers were in.
-		_, _ = testhost.Try(t, "find", "/sys/fs/cgroup", "-depth", "-name", "libpod_parent", "-exec", "rmdir", "{}", ";")
-	})
-	testhost.Poll(t, patience, func() error {
-		return exec.Command("curl", "--silent", "--fail", "--unix-socket", "/run/podman/podman.sock", "http://d/_ping").Run()
-	})
-	return fmt.Sprintf("nsenter --mount=/proc/%d/ns/mnt ", service.Process.Pid) + command
-}
-
 func TestEngine(t *testing.T) {
 	t.Parallel()
-	for _, runtime := range []string{"crun", "runc"} {
-		t.Run(runtime, func(t *testing.T) {
+	for _, engine := range testhost.Engines() {
+		t.Run(engine, func(t *testing.T) {
 			t.Parallel()
 			if testhost.Outside(t) {
 				return
 			}
-			testEngine(t, "engine.yaml", podman(t, runtime))
+			testEngine(t, "engine.yaml", testhost.Engine(t, engine))
 		})
 	}
 }
 
-func testEngine(t *testing.T, example, podman string) {
+func testEngine(t *testing.T, example, engine string) {
 	t.Helper()
 	file, _ := built(t, example, "redis", "web")
 	l := start(t, file)
@@ -90,27 +54,27 @@ func testEngine(t *testing.T, example, podman string) {
 	if out, code := l.try("exec", "web", "nosuch"); code != 127 || !strings.Contains(out, "running nosuch: command not found") {
 		t.Errorf("a command that is not there: %d %s", code, out)
 	}
-	l.shows(podman+"ps --format '{{.Names}}'", "engine-web\n", "engine-web.sandbox\n")
+	l.shows(engine+"ps --format '{{.Names}}'", "engine-web\n", "engine-web.sandbox\n")
 
 	// Somebody restarts it, by the engine's own means: another process, in the same network.
 	before := l.pid("web")
-	l.sh(podman + "restart --time 1 engine-web")
+	l.sh(engine + "restart --time 1 engine-web")
 	testhost.Poll(t, patience, func() error { return l.runsAgain("web", before) })
 	counts("2")
 	l.settled()
 	before = l.pid("web")
-	l.sh(podman + "restart --time 0 engine-web.sandbox engine-web")
+	l.sh(engine + "restart --time 0 engine-web.sandbox engine-web")
 	testhost.Poll(t, patience, func() error { return l.runsAgain("web", before) })
 	counts("3")
 	l.settled()
 
 	// Somebody kills it, or removes it.
-	l.sh(podman + "kill engine-web")
+	l.sh(engine + "kill engine-web")
 	testhost.Poll(t, patience, func() error { return l.planned("~ process/web") })
 	l.up()
 	l.settled()
 	counts("4")
-	l.sh(podman + "rm --force --time 0 engine-web")
+	l.sh(engine + "kill engine-web; " + engine + "rm --force engine-web")
 	testhost.Poll(t, patience, func() error { return l.planned("~ process/web") })
 	l.up()
 	l.settled()
@@ -129,7 +93,7 @@ func testEngine(t *testing.T, example, podman string) {
 	}
 	printed(5)
 	l.topo("stop", "web")
-	l.shows(podman+"ps --all --filter name=engine-web$ --format '{{.Status}}'", "Exited")
+	l.shows(engine+"ps --all --filter name=engine-web$ --format '{{.Status}}'", "Exited")
 	l.topo("start", "web")
 	counts("6")
 	l.sh("kill -9 $(sed 's/.*\"pid\":\\([0-9]*\\).*/\\1/' /run/topo/projects/engine/supervisor.json)")
@@ -142,7 +106,7 @@ func testEngine(t *testing.T, example, podman string) {
 	if diff := cmp.Diff(withoutEngine(l.before), withoutEngine(testhost.Machine(t))); diff != "" {
 		t.Errorf("the machine is not what it was before (-before +after):\n%s", diff)
 	}
-	if left := l.sh(podman + "ps --all --quiet"); left != "" {
+	if left := l.sh(engine + "ps --all --quiet"); left != "" {
 		t.Errorf("the engine still has %s", left)
 	}
 }
@@ -169,7 +133,7 @@ func (l *lab) planned(change string) error {
 }
 
 // ofEngine is what a machine's text has of an engine, which stays for a while.
-var ofEngine = regexp.MustCompile(`conmon|podman|/run/engine|/var/lib/containers|/run/(crun|runc|libpod|containers)|libpod`)
+var ofEngine = regexp.MustCompile(`conmon|podman|docker|containerd|/run/engine|/var/lib/containers|/run/(crun|runc|libpod|containers)|libpod`)
 
 func withoutEngine(machine string) []string {
 	return slices.DeleteFunc(steady(machine), ofEngine.MatchString)

@@ -42,7 +42,7 @@ func (n *node) launchDocker(ctx context.Context, p kernel.Process, from origin, 
 	if err := c.Start(ctx, started.ContainerID, p.Argv[0]); err != nil {
 		return launched{}, nil, dockerFailure(p.Argv[0], err)
 	}
-	if out, err = n.openDockerLog(started.record); err != nil {
+	if out, err = n.openDockerLog(started.record, !again); err != nil {
 		return launched{}, nil, err
 	}
 	started.ended, err = n.take(ctx, c, p, &started.record)

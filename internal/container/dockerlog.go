@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"io/fs"
+	"maps"
 	"os"
+	"slices"
 	"time"
 
 	"topo/internal/container/dockerapi"
@@ -17,22 +19,43 @@ type dockerLog struct {
 	n      *node
 	rec    record
 	log    *logWriter
-	last   map[string]time.Time // of the newest entry, by stream
+	place  logPlace
 	cancel context.CancelFunc
 	done   chan struct{}
 }
 
-func (n *node) openDockerLog(rec record) (*dockerLog, error) {
-	last, err := lastEntries(n.log(n.name))
-	if err != nil {
-		return nil, err
+// logPlace is where a reader of an engine's log is: how many entries it has of the newest second, by stream. An engine
+// can be asked for what is not older than a second, and Podman 4.3 tells no other times than whole ones.
+type logPlace struct {
+	second time.Time
+	read   map[string]int
+}
+
+func (p *logPlace) pass(stream string, at time.Time) {
+	second := at.Truncate(time.Second)
+	if second.After(p.second) {
+		*p = logPlace{second, map[string]int{}}
+	}
+	if second.Equal(p.second) {
+		p.read[stream]++
+	}
+}
+
+// openDockerLog goes on with a node's log; of a container that is new, nothing is there yet.
+func (n *node) openDockerLog(rec record, fresh bool) (*dockerLog, error) {
+	var place logPlace
+	if !fresh {
+		var err error
+		if place, err = placeIn(n.log(n.name)); err != nil {
+			return nil, err
+		}
 	}
 	log, err := openLog(n.log(n.name), n.limits)
 	if err != nil {
 		return nil, err
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	d := &dockerLog{n: n, rec: rec, log: log, last: last, cancel: cancel, done: make(chan struct{})}
+	d := &dockerLog{n: n, rec: rec, log: log, place: place, cancel: cancel, done: make(chan struct{})}
 	go func() {
 		defer close(d.done)
 		d.follow(ctx)
@@ -52,28 +75,19 @@ func (d *dockerLog) follow(ctx context.Context) {
 	}
 }
 
-// read takes what comes after that which the log has. The times of a stream rise, and parts of one line have the same.
+// read takes what comes after that which the log has.
 func (d *dockerLog) read(ctx context.Context, follow bool) error {
 	c, err := d.n.dockers.at(ctx, d.rec.Runtime)
 	if err != nil {
 		return err
 	}
-	known := map[string]time.Time{}
-	var since time.Time
-	for stream, at := range d.last {
-		known[stream] = at
-		if since.IsZero() || at.Before(since) {
-			since = at
-		}
-	}
-	if len(known) < len(streams) {
-		since = time.Time{}
-	}
-	return c.Logs(ctx, d.rec.ContainerID, since, follow, func(p dockerapi.Printed) {
-		if !p.At.After(known[p.Stream]) {
+	known := maps.Clone(d.place.read)
+	return c.Logs(ctx, d.rec.ContainerID, d.place.second, follow, func(p dockerapi.Printed) {
+		if known[p.Stream] > 0 {
+			known[p.Stream]--
 			return
 		}
-		d.last[p.Stream] = p.At
+		d.place.pass(p.Stream, p.At)
 		d.log.write(p.Stream, p.At, p.Text)
 	})
 }
@@ -93,34 +107,47 @@ func (d *dockerLog) close() error {
 	return d.log.close()
 }
 
-// lastEntries gives the times of the newest entries of a log, by stream; of its newest file only.
-func lastEntries(path string) (map[string]time.Time, error) {
-	last := map[string]time.Time{}
+// placeIn is where the reader was that wrote a log.
+func placeIn(path string) (logPlace, error) {
+	var place logPlace
 	numbers, err := logFiles(path)
-	if err != nil || len(numbers) == 0 {
-		return last, err
-	}
-	f, err := os.Open(logFile(path, numbers[len(numbers)-1]))
-	if errors.Is(err, fs.ErrNotExist) {
-		return last, nil
-	}
 	if err != nil {
-		return nil, err
+		return place, err
 	}
-	defer f.Close()
+	for _, number := range slices.Backward(numbers) {
+		f, err := os.Open(logFile(path, number))
+		if errors.Is(err, fs.ErrNotExist) {
+			break // rotated away meanwhile, as are those before it
+		}
+		if err != nil {
+			return place, err
+		}
+		more, err := place.countBack(f)
+		if err := errors.Join(err, f.Close()); err != nil || !more {
+			return place, err
+		}
+	}
+	return place, nil
+}
+
+// countBack counts the entries of the newest second in a file; more says that there may be some in the one before.
+func (p *logPlace) countBack(f *os.File) (more bool, err error) {
 	back := backward{f: f}
 	if err := back.start(); err != nil {
-		return nil, err
+		return false, err
 	}
-	for len(last) < len(streams) {
+	for {
 		data, _, err := back.previous()
 		if err != nil || data == nil {
-			return last, err
+			return true, err
 		}
 		var e entry
-		if json.Unmarshal(data, &e) == nil && last[e.Stream].IsZero() {
-			last[e.Stream] = e.Time
+		if json.Unmarshal(data, &e) != nil {
+			continue // written by a machine that crashed
 		}
+		if e.Time.Before(p.second) {
+			return false, nil
+		}
+		p.pass(e.Stream, e.Time)
 	}
-	return last, nil
 }

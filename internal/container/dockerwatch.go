@@ -95,7 +95,7 @@ func (n *node) goOn(ctx context.Context, p kernel.Process, rec record) error {
 	if err != nil {
 		return err
 	}
-	out, err := n.openDockerLog(fresh)
+	out, err := n.openDockerLog(fresh, false)
 	if err != nil {
 		return err
 	}
@@ -114,7 +114,7 @@ func (n *node) adoptDocker(rec record) error {
 	if err != nil && !errors.Is(err, unix.ESRCH) {
 		return err
 	}
-	out, err := n.openDockerLog(rec)
+	out, err := n.openDockerLog(rec, false)
 	if err != nil {
 		return err
 	}

@@ -18,12 +18,12 @@ type Printed struct {
 	Text   []byte
 }
 
-// Logs gives what a container printed since a time, which may be zero, until it ends or ctx does; without follow, what is
-// there. What was printed in the second of that time may come once more.
+// Logs gives what a container printed since a time in whole seconds, which may be zero, until it ends or ctx does; without
+// follow, what is there.
 func (c *Client) Logs(ctx context.Context, id string, since time.Time, follow bool, take func(Printed)) error {
 	options := client.ContainerLogsOptions{ShowStdout: true, ShowStderr: true, Timestamps: true, Follow: follow}
 	if !since.IsZero() {
-		options.Since = since.UTC().Truncate(time.Second).Format(time.RFC3339)
+		options.Since = since.UTC().Format(time.RFC3339)
 	}
 	in, err := c.api.ContainerLogs(ctx, id, options)
 	if err != nil {
