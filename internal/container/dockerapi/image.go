@@ -35,7 +35,10 @@ func (c *Client) Image(ctx context.Context, ref string) (img Image, there bool, 
 		_, digest, _ := strings.Cut(name, "@")
 		img.Digests = append(img.Digests, digest)
 	}
-	return img, true, nil
+	if c.podman {
+		img.Raw, err = c.withHealth(ctx, found.ID, img.Raw)
+	}
+	return img, true, err
 }
 
 // Progress hears how far a pull is, in bytes of what is known to be there.
