@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -103,7 +102,7 @@ func testEngine(t *testing.T, example, engine string) {
 	printed(7) // what it printed while there was no supervisor, too
 	l.topo("down", "-v")
 	l.sh(os.Getenv(binaryVariable) + " image prune; rm -r /var/lib/topo/images; rmdir /run/topo 2>/dev/null || true")
-	if diff := cmp.Diff(withoutEngine(l.before), withoutEngine(testhost.Machine(t))); diff != "" {
+	if diff := cmp.Diff(steady(testhost.WithoutEngine(l.before)), steady(testhost.WithoutEngine(testhost.Machine(t)))); diff != "" {
 		t.Errorf("the machine is not what it was before (-before +after):\n%s", diff)
 	}
 	if left := l.sh(engine + "ps --all --quiet"); left != "" {
@@ -130,11 +129,4 @@ func (l *lab) planned(change string) error {
 		return fmt.Errorf("the plan has %q, not %s", got, change)
 	}
 	return nil
-}
-
-// ofEngine is what a machine's text has of an engine, which stays for a while.
-var ofEngine = regexp.MustCompile(`conmon|podman|docker|containerd|/run/engine|/var/lib/containers|/run/(crun|runc|libpod|containers)|libpod`)
-
-func withoutEngine(machine string) []string {
-	return slices.DeleteFunc(steady(machine), ofEngine.MatchString)
 }

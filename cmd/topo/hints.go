@@ -33,6 +33,8 @@ func hints(err error) []string {
 		internal *internalError
 		inUse    *volumeInUseError
 		engine   *container.UnreachableError
+
+		elsewhere *container.ElsewhereError
 	)
 	switch {
 	case errors.As(err, &half):
@@ -63,6 +65,10 @@ func hints(err error) []string {
 		return []string{"Install iptables: sudo apt-get install iptables"}
 	case errors.As(err, &feature):
 		return []string{"Load the module of " + feature.Option + ", or run a kernel that has it: see \"lsmod\", /boot/config-$(uname -r)."}
+	case errors.As(err, &elsewhere):
+		return []string{"Unset DOCKER_HOST, or set it to the socket of this machine's engine; or run topo on the machine of that engine."}
+	case errors.As(err, &engine) && errors.Is(err, fs.ErrPermission):
+		return []string{"Run it as root: sudo topo …"}
 	case errors.As(err, &engine):
 		return []string{"Start the engine (systemctl start docker, or podman.socket), or say where it listens: DOCKER_HOST=unix:///PATH."}
 	case startsContainer(err) && absent("crun") && absent("runc"):

@@ -86,6 +86,7 @@ func (l *lab) groups() []string {
 }
 
 func same(before, after string) error {
+	before, after = testhost.WithoutEngine(before), testhost.WithoutEngine(after)
 	if before == after {
 		return nil
 	}

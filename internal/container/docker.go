@@ -16,8 +16,11 @@ import (
 	"topo/internal/kernel"
 )
 
-// UnreachableError says that no engine answers, where a container is to be run by one.
-type UnreachableError = dockerapi.UnreachableError
+// The ways in which there is no engine, where a container is to be run by one.
+type (
+	UnreachableError = dockerapi.UnreachableError
+	ElsewhereError   = dockerapi.ElsewhereError
+)
 
 // docker connects to the engine that this command's user has.
 func (e *Engine) docker(ctx context.Context) (*dockerapi.Client, error) {

@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -16,16 +17,11 @@ import (
 	"topo/internal/testhost"
 )
 
-// engineLab is a lab whose containers an engine runs. sh is what makes a command line of the engine's program.
-type engineLab struct {
-	*lab
-	sh string
-}
-
-// engines runs a test by each engine, on a machine of its own. The image has a small root, and what is said of it.
-func engines(t *testing.T, config v1.Config, script string, f func(l *engineLab, p kernel.Process)) {
-	for _, engine := range testhost.Engines() {
-		t.Run(engine, func(t *testing.T) {
+// engines runs a test by each engine, on a machine of its own. The image has a small root, and what is said of it; engine is what
+// makes a shell's command line of the engine's own program.
+func engines(t *testing.T, config v1.Config, script string, f func(l *lab, engine string, p kernel.Process)) {
+	for _, name := range testhost.Engines() {
+		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			if testhost.Outside(t) {
 				return
@@ -37,21 +33,22 @@ func engines(t *testing.T, config v1.Config, script string, f func(l *engineLab,
 			if out, err := build.CombinedOutput(); err != nil {
 				t.Fatalf("%v: %s", err, out)
 			}
+			base := t.TempDir()
+			smallRoot(t, base)
+			outside := &lab{T: t}
+			ref := outside.registered(config, packed(outside, base), scripted(outside, script))
+			host, _, _ := strings.Cut(ref, "/")
+			engine := testhost.Engine(t, name, host)
 			inLab(t, Config{Self: self}, func(l *lab) {
-				base := l.TempDir()
-				smallRoot(l, base)
-				ref := l.registered(config, packed(l, base), scripted(l, script))
-				host, _, _ := strings.Cut(ref, "/")
-				sh := testhost.Engine(t, engine, host)
-				f(&engineLab{l, sh}, l.complete(kernel.Process{
-					Container: true, Image: ref, ImageEntrypoint: true, ImageCommand: true, ImageHealth: true, Runtime: kernel.RuntimeDocker, Hostname: "web",
-				}))
+				p := fromImage(ref)
+				p.Runtime, p.Hostname = kernel.RuntimeDocker, "web"
+				l.do(kernel.ImagePull{Reference: p.ImageReference()})
+				f(l, engine, p)
 				l.do(kernel.ProcessStop{Project: l.project, Node: "n"})
-				if left := testhost.Run(l, "sh", "-c", sh+"ps --all --quiet"); left != "" {
-					l.Errorf("the engine still has %s", left)
-				}
-				if left := testhost.Run(l, "sh", "-c", sh+"volume ls --quiet"); left != "" {
-					l.Errorf("the engine has volumes: %s", left)
+				for _, what := range []string{"ps --all --quiet", "volume ls --quiet"} {
+					if left := testhost.Run(l, "sh", "-c", engine+what); left != "" {
+						l.Errorf("%s: the engine still has %s", what, left)
+					}
 				}
 			})
 		})
@@ -64,19 +61,24 @@ func TestDocker(t *testing.T) {
 		Entrypoint: []string{"sh", "-c", `echo "$0 $*"; id; pwd; echo $GREETING; exec sleep 1000`}, Cmd: []string{"cmd", "from image"},
 		Env: []string{"PATH=/opt/bin:/bin", "GREETING=hello"}, User: "www:logs", WorkingDir: "/srv/work", StopSignal: "SIGKILL",
 		Volumes:     map[string]struct{}{"/srv/data": {}},
-		Healthcheck: &v1.HealthConfig{Test: []string{"CMD-SHELL", "test -e /srv/file"}, Interval: 50 * time.Millisecond},
-	}, "mkdir -p srv/work srv/data; echo x > srv/file; echo first > srv/data/file; chmod 755 srv/data; chown 7:8 srv/data", func(l *engineLab, p kernel.Process) {
-		query := []kernel.ImageQuery{{Reference: p.ImageReference(), Fresh: true}}
-		before, err := l.Images(l.Context(), query)
-		if err != nil || before[0].Digest != "" || before[0].Now == "" {
-			l.Fatalf("before pulling: %+v, %v", before, err)
-		}
-		l.do(kernel.ImagePull{Reference: p.ImageReference()})
-		found, err := l.Images(l.Context(), query)
+		Healthcheck: &v1.HealthConfig{Test: []string{"CMD-SHELL", "test -e /srv/file"}, Interval: time.Second, StartPeriod: time.Second},
+	}, "mkdir -p srv/work srv/data; echo x > srv/file; echo first > srv/data/file; chmod 755 srv/data; chown 7:8 srv/data", func(l *lab, engine string, p kernel.Process) {
+		found, err := l.Images(l.Context(), []kernel.ImageQuery{{Reference: p.ImageReference(), Fresh: true}})
 		if err != nil || found[0].Digest == "" || found[0].Now != found[0].Digest || found[0].Error != "" {
 			l.Fatalf("after pulling: %+v, %v", found, err)
 		}
+		p = l.complete(p)
 		p.StopSignal, p.ImageID = "", found[0].ID
+		dir := l.TempDir()
+		if err := os.WriteFile(dir+"/file", []byte("of the host\n"), 0o644); err != nil {
+			l.Fatal(err)
+		}
+		l.volume("v")
+		p.Mounts = []kernel.Mount{
+			{Source: dir, Target: "/mnt/dir", ReadOnly: true},
+			onVolume("v", "/mnt/volume"),
+			{Kind: kernel.TmpfsMount, Target: "/mnt/memory", Size: 2 * mib, Mode: 0o1777},
+		}
 		p.Tmpfs = []kernel.Tmpfs{{Target: "/tmp/memory", Options: []string{"size=1m"}}}
 		p.Limits = kernel.Limits{Memory: 64 * mib, NanoCPUs: 500_000_000, Pids: 50}
 		// With one that is stated Podman sets nproc, too, as high as can be: a root without CAP_SYS_RESOURCE can't.
@@ -92,15 +94,16 @@ func TestDocker(t *testing.T) {
 		if s.PID == 0 || s.Process.Limits != p.Limits || s.Image == nil {
 			l.Errorf("state %+v", s)
 		}
-		if u, err := l.Usage(l.Context(), l.project, "n"); err != nil || u.Pids == 0 {
-			l.Errorf("it uses %+v, %v", u, err)
+		if u := l.usage("n"); u.Pids == 0 {
+			l.Errorf("it uses %+v", u)
 		}
 		if in, err := inNetns(s.PID, "lab-n"); !in {
 			l.Errorf("it is not in its network namespace: %v", err)
 		}
-		script := "id -un; pwd; cat /proc/sys/kernel/hostname; echo $GREETING $MORE; cat /srv/data/file; stat -c '%a %u:%g' /srv/data; ulimit -n; stat -f -c %b /tmp/memory; cat /proc/self/status"
+		script := "id -un; pwd; cat /proc/sys/kernel/hostname; echo $GREETING $MORE; cat /srv/data/file; stat -c '%a %u:%g' /srv/data; ulimit -n; " +
+			"stat -f -c %b /tmp/memory /mnt/memory; cat /mnt/dir/file; touch /mnt/dir/x 2> /dev/null || echo refused; cat /proc/self/status"
 		code, out, errs := l.exec(ExecRequest{Node: "n", Env: []string{"MORE=more"}, Argv: []string{"sh", "-c", script}})
-		want := "www\n/srv/work\nweb\nhello more\nfirst\n755 7:8\n200\n256\n"
+		want := "www\n/srv/work\nweb\nhello more\nfirst\n755 7:8\n200\n256\n512\nof the host\nrefused\n"
 		if code != 0 || !strings.HasPrefix(out, want) {
 			l.Errorf("a command in it: %d %q %q, want %q", code, out, errs, want)
 		}
@@ -109,28 +112,149 @@ func TestDocker(t *testing.T) {
 				l.Errorf("a command in it lacks %q: %s", line, out)
 			}
 		}
+		terminal(l)
 		// Its limits change while it runs, and hold after somebody has started it again.
 		p.Limits = kernel.Limits{Memory: 32 * mib, Pids: 20}
 		l.do(kernel.ProcessUpdate{Project: l.project, Node: "n", Limits: p.Limits})
-		testhost.Run(l, "sh", "-c", l.sh+"restart --time 1 "+kernel.EngineName(l.project, "n"))
-		testhost.Poll(l, 10*time.Second, func() error {
-			if now := l.state("n"); now.Status != kernel.Running || now.PID == s.PID || now.Process.Limits != p.Limits {
-				return fmt.Errorf("after a restart it is %+v", now)
-			}
-			return nil
+		testhost.Run(l, "sh", "-c", engine+"restart --time 1 "+kernel.EngineName(l.project, "n"))
+		again := l.await("started again", func(now kernel.ProcessState) bool {
+			return now.Status == kernel.Running && now.PID != s.PID && now.Process.Limits == p.Limits
 		})
+		if in, err := inNetns(again.PID, "lab-n"); !in {
+			l.Errorf("after a restart it is not in its network namespace: %v", err)
+		}
+		run := "cmd from image\nuid=33(www) gid=44(logs) groups=44(logs)\n/srv/work\nhello\n"
+		l.awaitLog("n", strings.Repeat(run, 2))
 		// A person's stop, and what the log has: three runs.
 		l.do(kernel.ProcessHalt{Project: l.project, Node: "n", Grace: -1})
 		if s := l.state("n"); s.Status != kernel.Stopped || s.Signal != "SIGKILL" {
 			l.Errorf("stopped, it is %+v", s)
 		}
 		l.do(kernel.ProcessResume{Project: l.project, Node: "n"})
+		l.awaitLog("n", strings.Repeat(run, 3))
+		l.exec(ExecRequest{Node: "n", User: "0", Argv: []string{"sh", "-c", "echo kept > /mnt/volume/file"}})
 		l.do(kernel.ProcessHalt{Project: l.project, Node: "n", Grace: -1})
-		run := "cmd from image\nuid=33(www) gid=44(logs) groups=44(logs)\n/srv/work\nhello\n"
 		if got := l.logged("n"); got != strings.Repeat(run, 3) {
 			l.Errorf("it printed %q, want %q three times", got, run)
 		}
+		// Volumes are topo's, and outlive the container.
 		l.do(kernel.ProcessStop{Project: l.project, Node: "n"})
-		l.do(kernel.VolumeDelete{Name: kernel.OwnVolumeName(l.project, "n", "/srv/data"), Project: l.project})
+		p.Argv, p.User, p.ImageEntrypoint, p.ImageCommand, p.ImageHealth = []string{"cat", "/mnt/volume/file"}, "0", false, false, false
+		l.do(kernel.ProcessStart{Process: p})
+		if got := l.logged("n"); got != "kept\n" {
+			l.Errorf("the volume has %q", got)
+		}
+		l.do(kernel.ProcessStop{Project: l.project, Node: "n"})
+		l.drop("v", kernel.OwnVolumeName(l.project, "n", "/srv/data"))
 	})
+}
+
+// Ends, restarts and a supervisor's death are with an engine as without.
+func TestDockerLifecycle(t *testing.T) {
+	engines(t, v1.Config{Env: []string{"PATH=/bin"}}, "mkdir -p mnt", func(l *lab, engine string, p kernel.Process) {
+		sh := func(script string) { p.Argv = []string{"sh", "-c", script} }
+		dir := l.TempDir()
+		p.Mounts = []kernel.Mount{{Source: dir, Target: "/mnt"}}
+		end := func() {
+			if err := os.WriteFile(dir+"/end", nil, 0o644); err != nil {
+				l.Fatal(err)
+			}
+		}
+		endless := func() {
+			if err := os.Remove(dir + "/end"); err != nil {
+				l.Fatal(err)
+			}
+		}
+		sh("echo run; exit 3")
+		p.Restart = kernel.Restart{Policy: kernel.RestartOnFailure, Max: 2}
+		l.start(p)
+		if s := l.await("given up", is(kernel.Exited)); s.ExitCode != 3 || s.Restarts != 2 {
+			l.Errorf("after its restarts: %+v", s)
+		}
+		if got := l.logged("n"); got != "run\nrun\nrun\n" {
+			l.Errorf("printed %q", got)
+		}
+		p.Restart = kernel.Restart{}
+		for command, want := range map[string]int{"no-such-program": 127, "/etc/passwd": 126} {
+			p.Argv = []string{command}
+			if err := l.Do(l.Context(), kernel.ProcessStart{Process: l.complete(p)}); err == nil || !strings.Contains(err.Error(), command) {
+				l.Errorf("starting %s: %v", command, err)
+			}
+			if s := l.state("n"); s.Status != kernel.Exited || s.ExitCode != want {
+				l.Errorf("after starting %s: %+v", command, s)
+			}
+		}
+		// When it dies at once, it is up to the engine to see why, and Podman may not.
+		sh("until test -e /mnt/end; do sleep 0.02; done; exec tail /dev/zero")
+				p.Limits = kernel.Limits{Memory: 16 * mib}
+		l.start(p)
+		end()
+		if s := l.await("killed", is(kernel.Exited)); s.Signal != "SIGKILL" || !s.OOMKilled {
+			l.Errorf("short of memory: %+v", s)
+		}
+		p.Limits = kernel.Limits{}
+		endless()
+
+		// Its supervisor is killed: it runs on, nothing that it prints is lost, and the next one sees how it ends.
+		p.Init = true
+		sh("n=0; until test -e /mnt/end; do n=$((n+1)); echo line $n; sleep 0.02; done; echo last; exit 7")
+		l.start(p)
+		l.awaitLog("n", "line 3\n")
+		before := l.state("n")
+		l.killSupervisor()
+		if s := l.state("n"); s.Status != kernel.Running || s.PID != before.PID {
+			l.Fatalf("without its supervisor: %+v", s)
+		}
+		l.do(kernel.SupervisorStart{Project: l.project})
+		if s := l.state("n"); s.Status != kernel.Running || s.PID != before.PID || !s.StartedAt.Equal(before.StartedAt) {
+			l.Fatalf("adopted: %+v", s)
+		}
+		end()
+		if s := l.await("ended", is(kernel.Exited)); s.ExitCode != 7 {
+			l.Errorf("ended, it is %+v", s)
+		}
+		checkLines(l, l.logged("n"))
+
+		// It ends while there is none: the engine knows how.
+		endless()
+		l.start(p)
+		l.awaitLog("n", "line 3\n")
+		l.killSupervisor()
+		end()
+		testhost.Poll(l, 20*time.Second, func() error {
+			if left := testhost.Run(l, "sh", "-c", engine+"ps --quiet --filter name="+kernel.EngineName(l.project, "n")+"$"); left != "" {
+				return fmt.Errorf("%s runs on", left)
+			}
+			return nil
+		})
+		l.do(kernel.SupervisorStart{Project: l.project})
+		if s := l.await("known to have ended", is(kernel.Exited)); s.ExitCode != 7 {
+			l.Errorf("ended, it is %+v", s)
+		}
+		checkLines(l, l.logged("n"))
+
+		// Somebody removes both of its containers: a start makes them anew.
+		for _, name := range []string{kernel.EngineName(l.project, "n"), kernel.EngineSandboxName(l.project, "n")} {
+			testhost.Run(l, "sh", "-c", engine+"rm --force --time 0 "+name)
+		}
+		endless()
+		l.do(kernel.ProcessResume{Project: l.project, Node: "n"})
+		s := l.await("running", is(kernel.Running))
+		if in, err := inNetns(s.PID, "lab-n"); !in {
+			l.Errorf("made anew, it is not in its network namespace: %v", err)
+		}
+	})
+}
+
+// checkLines: "line 1", "line 2" and so on, and "last".
+func checkLines(l *lab, log string) {
+	l.Helper()
+	lines := strings.Split(strings.TrimSuffix(log, "\n"), "\n")
+	var want []string
+	for i := range len(lines) - 1 {
+		want = append(want, fmt.Sprintf("line %d", i+1))
+	}
+	if !slices.Equal(lines, append(want, "last")) {
+		l.Errorf("the log is %q", log)
+	}
 }

@@ -8,8 +8,8 @@ import (
 	"os"
 	"time"
 
-	"github.com/containerd/console"
 	"golang.org/x/sys/unix"
+	"golang.org/x/term"
 
 	"topo/internal/container/dockerapi"
 	"topo/internal/kernel"
@@ -61,16 +61,14 @@ func execDocker(ctx context.Context, p kernel.Process, rec record, r ExecRequest
 	return awaitDocker(ctx, e, r)
 }
 
+// rawTerminal has a terminal leave all alone, output too: the engine's does what is to be done.
 func rawTerminal(stdin io.Reader) error {
 	f, ok := stdin.(*os.File)
 	if !ok {
 		return unix.ENOTTY
 	}
-	terminal, err := console.ConsoleFromFile(f)
-	if err != nil {
-		return err
-	}
-	return terminal.SetRaw()
+	_, err := term.MakeRaw(int(f.Fd()))
+	return err
 }
 
 // awaitDocker waits for the end of a program and of its output; of what others have of that, only as long as the request's patience.

@@ -221,6 +221,7 @@ func (n *node) dockerEnd(ctx context.Context, rec record, fd *pidfd) ending {
 			how = endingOf(status)
 		}
 	}
+	how.oom = oomKilled(rec.group()) // which is there for a moment yet; not every engine sees it
 	// An engine that is being restarted itself is back soon.
 	const patience, pause = 10 * time.Second, 5 * time.Millisecond
 	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(pause) {
@@ -234,11 +235,11 @@ func (n *node) dockerEnd(ctx context.Context, rec record, fd *pidfd) ending {
 			continue
 		case !there || s.Running: // somebody has removed it, or started it again
 			return how
-		case how.known:
-			how.oom = s.OOMKilled
-			return how
+		case !how.known:
+			how.known, how.code = true, s.ExitCode
 		}
-		return ending{known: true, code: s.ExitCode, oom: s.OOMKilled}
+		how.oom = how.oom || s.OOMKilled
+		return how
 	}
 	return how
 }

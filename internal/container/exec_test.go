@@ -224,57 +224,63 @@ func TestExecTerminal(t *testing.T) {
 	everywhere(t, func(l *lab, p kernel.Process) {
 		p.Argv = []string{"sleep", "1000"}
 		l.start(p)
-		pty, path, err := console.NewPty()
-		if err != nil {
-			l.Fatal(err)
-		}
-		defer pty.Close()
-		tty, err := os.OpenFile(path, os.O_RDWR, 0)
-		if err != nil {
-			l.Fatal(err)
-		}
-		if err := pty.Resize(console.WinSize{Height: 33, Width: 77}); err != nil {
-			l.Fatal(err)
-		}
-		cmd := exec.Command(os.Args[0], "-test.run=^TestTerminalChild$")
-		cmd.Env = append(os.Environ(), "TOPO_TEST_TERMINAL="+l.project, "TERM=vt100")
-		cmd.Stdin, cmd.Stdout, cmd.Stderr = tty, tty, tty
-		cmd.SysProcAttr = &unix.SysProcAttr{Setsid: true, Setctty: true}
-		if err := cmd.Start(); err != nil {
-			l.Fatal(err)
-		}
-		tty.Close()
-		screen := make(chan string, 1)
-		go func() {
-			data, _ := io.ReadAll(pty) // EIO when the last one has closed the other end
-			screen <- string(data)
-		}()
-		// The marks are put together by the shell, so that an echo of the input does not look like output.
-		// runc tells the terminal its size a moment after it has started the program.
-		io.WriteString(pty, "test -t 0 && test -t 1 && echo te''rminal; until stty size | grep -v ^0; do sleep 0.1; done; echo term=$TERM\n")
-		io.WriteString(pty, "sleep 2222\n")
-		testhost.Poll(l, 10*time.Second, func() error {
-			if out, _ := testhost.Try(l, "pgrep", "-fc", "^sleep 2222"); out != "1\n" {
-				return fmt.Errorf("sleep does not run")
-			}
-			return nil
-		})
-		io.WriteString(pty, "\x03") // Ctrl-C ends sleep, not the shell
-		if err := pty.Resize(console.WinSize{Height: 44, Width: 99}); err != nil {
-			l.Fatal(err)
-		}
-		io.WriteString(pty, "until stty size | grep 44.99; do sleep 0.1; done; echo st''ill here; exit 6\n")
-		tooLong := time.AfterFunc(20*time.Second, func() { _ = cmd.Process.Kill() })
-		defer tooLong.Stop()
-		err = cmd.Wait()
-		got := <-screen
-		if code := cmd.ProcessState.ExitCode(); code != 6 {
-			l.Errorf("code %d, %v; screen %q", code, err, got)
-		}
-		for _, want := range []string{"terminal\r\n", "33 77\r\n", "44 99\r\n", "term=vt100\r\n", "still here\r\n"} {
-			if !strings.Contains(got, want) {
-				l.Errorf("the screen lacks %q: %q", want, got)
-			}
-		}
+		terminal(l)
 	})
+}
+
+// terminal tries `topo exec -it` of a shell in a node that runs.
+func terminal(l *lab) {
+	l.Helper()
+	pty, path, err := console.NewPty()
+	if err != nil {
+		l.Fatal(err)
+	}
+	defer pty.Close()
+	tty, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		l.Fatal(err)
+	}
+	if err := pty.Resize(console.WinSize{Height: 33, Width: 77}); err != nil {
+		l.Fatal(err)
+	}
+	cmd := exec.Command(os.Args[0], "-test.run=^TestTerminalChild$")
+	cmd.Env = append(os.Environ(), "TOPO_TEST_TERMINAL="+l.project, "TERM=vt100")
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = tty, tty, tty
+	cmd.SysProcAttr = &unix.SysProcAttr{Setsid: true, Setctty: true}
+	if err := cmd.Start(); err != nil {
+		l.Fatal(err)
+	}
+	tty.Close()
+	screen := make(chan string, 1)
+	go func() {
+		data, _ := io.ReadAll(pty) // EIO when the last one has closed the other end
+		screen <- string(data)
+	}()
+	// The marks are put together by the shell, so that an echo of the input does not look like output.
+	// runc tells the terminal its size a moment after it has started the program.
+	io.WriteString(pty, "test -t 0 && test -t 1 && echo te''rminal; until stty size | grep -v ^0; do sleep 0.1; done; echo term=$TERM\n")
+	io.WriteString(pty, "sleep 2222\n")
+	testhost.Poll(l, 10*time.Second, func() error {
+		if out, _ := testhost.Try(l, "pgrep", "-fc", "^sleep 2222"); out != "1\n" {
+			return fmt.Errorf("sleep does not run")
+		}
+		return nil
+	})
+	io.WriteString(pty, "\x03") // Ctrl-C ends sleep, not the shell
+	if err := pty.Resize(console.WinSize{Height: 44, Width: 99}); err != nil {
+		l.Fatal(err)
+	}
+	io.WriteString(pty, "until stty size | grep 44.99; do sleep 0.1; done; echo st''ill here; exit 6\n")
+	tooLong := time.AfterFunc(20*time.Second, func() { _ = cmd.Process.Kill() })
+	defer tooLong.Stop()
+	err = cmd.Wait()
+	got := <-screen
+	if code := cmd.ProcessState.ExitCode(); code != 6 {
+		l.Errorf("code %d, %v; screen %q", code, err, got)
+	}
+	for _, want := range []string{"terminal\r\n", "33 77\r\n", "44 99\r\n", "term=vt100\r\n", "still here\r\n"} {
+		if !strings.Contains(got, want) {
+			l.Errorf("the screen lacks %q: %q", want, got)
+		}
+	}
 }

@@ -18,7 +18,7 @@ var libraries = regexp.MustCompile(`/[^ ]+`)
 // smallRoot makes a root file system of a few of the host's programs and what they need.
 func smallRoot(t testing.TB, dir string) {
 	t.Helper()
-	for _, program := range []string{"sh", "cat", "ls", "id", "stat", "rm", "touch", "env", "sleep", "printenv", "wc"} {
+	for _, program := range []string{"sh", "cat", "ls", "id", "stat", "rm", "touch", "env", "sleep", "printenv", "wc", "test", "grep", "stty", "tail"} {
 		path, err := exec.LookPath(program)
 		if err != nil {
 			t.Fatal(err)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -28,7 +29,7 @@ func Engines() []string {
 func Engine(t testing.TB, engine string, registries ...string) (command string) {
 	t.Helper()
 	if _, err := exec.LookPath("podman"); err != nil && engine != "docker" {
-		t.Skip("podman is not installed")
+		t.Skip("needs podman")
 	}
 	Run(t, "sh", "-c", "mount --make-rshared / && mkdir -p /run/podman /run/engine")
 	var client, service, socket string
@@ -55,6 +56,7 @@ func Engine(t testing.TB, engine string, registries ...string) (command string) 
 	}
 	run := exec.Command("unshare", "--mount", "--propagation", "slave", "sh", "-c",
 		"umount /sys/fs/cgroup/unified 2>/dev/null; mount -t tmpfs tmpfs /dev/shm && exec "+service)
+	run.Dir = "/run/engine" // conmon leaves files where it is
 	run.Stdout, run.Stderr = t.Output(), t.Output()
 	if err := run.Start(); err != nil {
 		t.Fatal(err)
@@ -72,4 +74,18 @@ func Engine(t testing.TB, engine string, registries ...string) (command string) 
 		return exec.Command("curl", "--silent", "--fail", "--unix-socket", socket, "http://d/_ping").Run()
 	})
 	return fmt.Sprintf("nsenter --mount=/proc/%d/ns/mnt ", run.Process.Pid) + client
+}
+
+// ofEngine is what a machine's text (Machine) has of an engine, whose processes come and go.
+var ofEngine = regexp.MustCompile(`conmon|podman|docker|containerd|/run/engine|/var/lib/containers|/run/(crun|runc|libpod|containers)|libpod`)
+
+// WithoutEngine leaves out of a machine's text what is an engine's own.
+func WithoutEngine(machine string) string {
+	var rest strings.Builder
+	for line := range strings.Lines(machine) {
+		if !ofEngine.MatchString(line) {
+			rest.WriteString(line)
+		}
+	}
+	return rest.String()
 }

@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"os"
 	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/moby/moby/api/types/system"
 	"github.com/moby/moby/client"
@@ -29,11 +31,12 @@ const (
 const unixScheme = "unix://"
 
 // Address tells where the engine listens: DOCKER_HOST, which may be "", else Docker's socket, else Podman's. It is a Unix
-// socket, since an engine on another machine has neither the namespaces of this one nor its folders.
+// socket, since an engine on another machine has neither the namespaces of this one nor its folders: any other DOCKER_HOST is an
+// *ElsewhereError. Where there is no socket, it is an *UnreachableError.
 func Address(dockerHost string) (string, error) {
 	if dockerHost != "" {
 		if path, ok := strings.CutPrefix(dockerHost, unixScheme); !ok || path == "" {
-			return "", fmt.Errorf("DOCKER_HOST %s: only an engine of this machine can run containers, by unix:///PATH", dockerHost)
+			return "", &ElsewhereError{dockerHost}
 		}
 		return dockerHost, nil
 	}
@@ -45,7 +48,14 @@ func Address(dockerHost string) (string, error) {
 	return "", &UnreachableError{unixScheme + dockerSocket, fmt.Errorf("%w, nor %s", fs.ErrNotExist, podmanSocket)}
 }
 
-// UnreachableError says that no engine answers.
+// ElsewhereError says that DOCKER_HOST names an engine that is not reached by a Unix socket.
+type ElsewhereError struct{ DockerHost string }
+
+func (e *ElsewhereError) Error() string {
+	return "DOCKER_HOST " + e.DockerHost + ": only an engine of this machine can run containers, by unix:///PATH"
+}
+
+// UnreachableError says that no engine answers, or that this user may not ask it: then it is an fs.ErrPermission.
 type UnreachableError struct {
 	Address string
 	Err     error
@@ -68,14 +78,23 @@ func Open(ctx context.Context, address string) (*Client, error) {
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
-		// The client's own words hide why.
-		if _, serr := os.Stat(strings.TrimPrefix(address, unixScheme)); serr != nil {
-			err = errors.Unwrap(serr)
-		}
-		return nil, &UnreachableError{address, err}
+		return nil, &UnreachableError{address, cause(address, err)}
 	}
 	podman := slices.ContainsFunc(version.Components, func(c system.ComponentVersion) bool { return strings.HasPrefix(c.Name, "Podman") })
 	return &Client{api, address, podman}, nil
+}
+
+// cause is why an engine can't be reached: the client's own words hide it.
+func cause(address string, err error) error {
+	conn, derr := net.Dial("unix", strings.TrimPrefix(address, unixScheme))
+	if derr == nil {
+		return errors.Join(err, conn.Close())
+	}
+	var errno syscall.Errno
+	if errors.As(derr, &errno) {
+		return errno
+	}
+	return derr
 }
 
 // Address is where the engine listens.
