@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 
 	"topo/executor"
+	"topo/internal/container"
 	"topo/internal/kernel"
 	"topo/internal/linux"
 	"topo/planner"
@@ -18,16 +19,19 @@ import (
 
 func TestHints(t *testing.T) {
 	t.Setenv("PATH", t.TempDir()) // no programs
-	container := kernel.ProcessStart{Process: kernel.Process{Container: true}}
+	start := kernel.ProcessStart{Process: kernel.Process{Container: true}}
 	for _, c := range []struct {
 		name string
 		err  error
 		want string
 	}{
 		{"no iptables", fmt.Errorf("planning: %w", &planner.MissingError{Family: kernel.IPv6}), "apt-get install iptables"},
-		{"no runtime", fmt.Errorf("up: %w", &executor.StepError{Op: container, Err: errors.New("x")}), "apt-get install crun"},
+		{"no runtime", fmt.Errorf("up: %w", &executor.StepError{Op: start, Err: errors.New("x")}), "apt-get install crun"},
 		{"a feature", &linux.FeatureError{Option: "CONFIG_VETH"}, "CONFIG_VETH"},
 		{"no credentials", fmt.Errorf("up: %w", &transport.Error{StatusCode: 401}), "docker login"},
+		{"no engine", fmt.Errorf("planning: %w", &container.UnreachableError{Address: "unix:///x", Err: syscall.ENOENT}), "systemctl start docker"},
+		{"no right to ask the engine", &container.UnreachableError{Address: "unix:///x", Err: syscall.EACCES}, "sudo"},
+		{"an engine of another machine", &container.ElsewhereError{DockerHost: "tcp://x"}, "Unset DOCKER_HOST"},
 		{"not up", &notUpError{"lab"}, "topo ls"},
 		{"a difference", &executor.VerifyError{Plan: &planner.Plan{}}, "topo plan"},
 		{"locked", &linux.LockedError{Name: "lab", PID: 7}, "--lock-timeout"},

@@ -186,7 +186,7 @@ func TestDockerLifecycle(t *testing.T) {
 		}
 		// When it dies at once, it is up to the engine to see why, and Podman may not.
 		sh("until test -e /mnt/end; do sleep 0.02; done; exec tail /dev/zero")
-				p.Limits = kernel.Limits{Memory: 16 * mib}
+		p.Limits = kernel.Limits{Memory: 16 * mib}
 		l.start(p)
 		end()
 		if s := l.await("killed", is(kernel.Exited)); s.Signal != "SIGKILL" || !s.OOMKilled {
