@@ -20,6 +20,7 @@ var effects = map[string]string{
 	"github.com/vishvananda/netns/...":   "namespaces are entered in internal/linux and internal/container alone",
 	"github.com/coreos/go-iptables/...":  "iptables runs in internal/linux alone",
 	"github.com/containerd/go-runc/...":  "OCI runtimes run in internal/container alone",
+	"github.com/moby/moby/...":           "engines are asked in internal/container/dockerapi alone",
 	"topo/internal/linux/...":            "the pure half is tested without a kernel",
 	"topo/internal/container/...":        "the pure half is tested without a runtime",
 	"topo/internal/image/...":            "the pure half is tested without a store of images",

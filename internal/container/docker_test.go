@@ -67,6 +67,11 @@ func TestDocker(t *testing.T) {
 		if err != nil || found[0].Digest == "" || found[0].Now != found[0].Digest || found[0].Error != "" {
 			l.Fatalf("after pulling: %+v, %v", found, err)
 		}
+		host, _, _ := strings.Cut(p.Image, "/")
+		missing := kernel.EngineImages + host + "/team/none:1"
+		if err := l.Do(l.Context(), kernel.ImagePull{Reference: missing}); err == nil || !strings.Contains(err.Error(), host+"/team/none") || !strings.Contains(err.Error(), "unknown") {
+			l.Errorf("pulling what is not there: %v", err)
+		}
 		p = l.complete(p)
 		p.StopSignal, p.ImageID = "", found[0].ID
 		dir := l.TempDir()

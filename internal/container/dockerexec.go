@@ -114,7 +114,7 @@ func awaitDocker(ctx context.Context, e *dockerapi.Exec, r ExecRequest) (int, er
 
 // awaitProgram waits for a program's end by its pid.
 func awaitProgram(ctx context.Context, e *dockerapi.Exec) error {
-	const pause = 2 * time.Millisecond
+	const pause = 20 * time.Millisecond // each look is a request to the engine
 	for ctx.Err() == nil {
 		running, pid, _, err := e.State(ctx)
 		if err != nil || !running && pid != 0 {
