@@ -96,11 +96,11 @@ func (n *node) restart(ctx context.Context) error {
 // tidy removes what a run that has ended left, but for what it wrote and printed; work is held.
 func (n *node) tidy(ctx context.Context, p kernel.Process, rec record) error {
 	p.StopGrace = 0 // of a start that was cut short, something may be there
-	clear := halt
+	end := halt
 	if p.Runtime == kernel.RuntimeDocker {
-		clear = haltDocker // the next run is of the same container
+		end = haltDocker // the next run is of the same container
 	}
-	if err := clear(ctx, n.layout, p, rec); err != nil {
+	if err := end(ctx, n.layout, p, rec); err != nil {
 		return err
 	}
 	n.awaitEnd()

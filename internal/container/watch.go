@@ -17,7 +17,7 @@ type ending struct {
 	known  bool
 	code   int    // 128+n for signal n
 	signal string // "SIGKILL"; "" for an exit
-	oom    bool   // the engine says that memory was short
+	oom    bool   // memory was short: an engine says so, or its control group did
 }
 
 func endingOf(s unix.WaitStatus) ending {

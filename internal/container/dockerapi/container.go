@@ -8,7 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/client"
 
@@ -41,7 +40,7 @@ type State struct {
 // State tells how a container is; there is false when the engine has none.
 func (c *Client) State(ctx context.Context, id string) (s State, there bool, err error) {
 	found, err := c.api.ContainerInspect(ctx, id, client.ContainerInspectOptions{})
-	if errdefs.IsNotFound(err) {
+	if noContainer(err) {
 		return State{}, false, nil
 	}
 	if err != nil {
@@ -91,7 +90,7 @@ func (c *Client) Remove(ctx context.Context, project, node string) error {
 
 func (c *Client) remove(ctx context.Context, id string) error {
 	_, err := c.api.ContainerRemove(ctx, id, client.ContainerRemoveOptions{Force: true, RemoveVolumes: true})
-	if errdefs.IsNotFound(err) {
+	if noContainer(err) {
 		return nil
 	}
 	return err
@@ -102,7 +101,7 @@ func (c *Client) Containers(ctx context.Context, names []string) ([]kernel.Engin
 	var list []kernel.EngineContainer
 	for _, name := range names {
 		found, err := c.api.ContainerInspect(ctx, name, client.ContainerInspectOptions{})
-		if errdefs.IsNotFound(err) {
+		if noContainer(err) {
 			continue
 		}
 		if err != nil {

@@ -1,6 +1,10 @@
 package dockerapi
 
-import "strings"
+import (
+	"strings"
+
+	"github.com/containerd/errdefs"
+)
 
 // StartError says that a program can't be run, since it is not there or is none.
 type StartError struct {
@@ -27,4 +31,10 @@ func startError(command string, err error) error {
 		}
 	}
 	return err
+}
+
+// noContainer reports whether an error says that there is no such container. Podman 4.3 says it as a failure of its own (500) of one
+// that somebody removes at the moment.
+func noContainer(err error) bool {
+	return errdefs.IsNotFound(err) || err != nil && strings.Contains(err.Error(), "no such container")
 }

@@ -19,13 +19,16 @@ type Printed struct {
 }
 
 // Logs gives what a container printed since a time in whole seconds, which may be zero, until it ends or ctx does; without
-// follow, what is there.
+// follow, what is there: nothing of one that somebody has removed.
 func (c *Client) Logs(ctx context.Context, id string, since time.Time, follow bool, take func(Printed)) error {
 	options := client.ContainerLogsOptions{ShowStdout: true, ShowStderr: true, Timestamps: true, Follow: follow}
 	if !since.IsZero() {
 		options.Since = since.UTC().Format(time.RFC3339)
 	}
 	in, err := c.api.ContainerLogs(ctx, id, options)
+	if noContainer(err) {
+		return nil
+	}
 	if err != nil {
 		return err
 	}
