@@ -1,9 +1,12 @@
 package spec
 
 import (
+	"cmp"
 	"fmt"
 	"path"
 	"strings"
+
+	"github.com/google/go-containerregistry/pkg/name"
 )
 
 // RuntimeDocker is the runtime of a container that an engine runs: Docker, or Podman by its compatible socket.
@@ -17,6 +20,7 @@ func (r *resolver) runtimes() {
 	if err := CheckRuntime(r.Runtime); err != nil {
 		r.add(Pos{}, "%v", err)
 	}
+	first := map[string]*Node{} // by the image that the engine has for it
 	for _, s := range r.order {
 		n := r.node(s)
 		if s.container == nil || n.Process == nil {
@@ -32,9 +36,37 @@ func (r *resolver) runtimes() {
 		}
 		if n.Process.Runtime == RuntimeDocker {
 			r.checkEngine(pos, s, n)
+			r.checkEngineImage(first, n)
 		}
 	}
 }
+
+// checkEngineImage refuses an image that is to be there for two platforms: an engine may keep but one image of a name.
+func (r *resolver) checkEngineImage(first map[string]*Node, n *Node) {
+	if local := strings.HasPrefix(n.Process.Image, layoutScheme) || strings.HasPrefix(n.Process.Image, archiveScheme); local {
+		return // topo gives those their names
+	}
+	ref, err := name.ParseReference(n.Process.Image)
+	if err != nil {
+		return // a mistake that is told elsewhere
+	}
+	other := first[ref.Name()]
+	if other == nil {
+		first[ref.Name()] = n
+		return
+	}
+	if n.Process.Platform == other.Process.Platform {
+		return
+	}
+	at := n.Process.PlatformPos
+	if n.Process.Platform == "" {
+		at = n.Process.RootPos
+	}
+	r.add(at, "image %s is for %s here and for %s in %s: an engine (runtime docker) may keep but one image of a name",
+		n.Process.Image, platformWords(n.Process.Platform), platformWords(other.Process.Platform), other.Name)
+}
+
+func platformWords(platform string) string { return cmp.Or(platform, "the machine's platform") }
 
 // checkEngine refuses what an engine can't do.
 func (r *resolver) checkEngine(pos Pos, s *nodeState, n *Node) {

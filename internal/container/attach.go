@@ -38,7 +38,7 @@ func (e *Engine) Attach(ctx context.Context, r AttachRequest) (code int, err err
 	if err := e.startSupervisor(ctx, l); err != nil { // nobody else reads what is printed
 		return 0, err
 	}
-	in, err := l.openInput(p)
+	in, err := l.openInput(p, run)
 	if err != nil {
 		return 0, err
 	}
@@ -73,9 +73,12 @@ func (e *Engine) Attach(ctx context.Context, r AttachRequest) (code int, err err
 }
 
 // openInput opens a process's input for writing. nil: it is not open, or the process has closed it.
-func (l layout) openInput(p kernel.Process) (*os.File, error) {
-	if !p.StdinOpen {
+func (l layout) openInput(p kernel.Process, run record) (*os.File, error) {
+	switch {
+	case !p.StdinOpen:
 		return nil, nil
+	case p.Runtime == kernel.RuntimeDocker:
+		return dockerInput(run.identity)
 	}
 	in, err := os.OpenFile(l.fifo(p.Node, inputName), os.O_WRONLY|unix.O_NONBLOCK, 0)
 	if errors.Is(err, unix.ENXIO) {

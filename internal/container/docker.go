@@ -1,6 +1,7 @@
 package container
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -86,11 +87,11 @@ func (d *dockerClients) at(ctx context.Context, address string) (*dockerapi.Clie
 func findInEngine(ctx context.Context, c *dockerapi.Client, ref string, q kernel.ImageQuery) (digest, id string, err error) {
 	name := ref
 	if image.Local(ref) {
-		if name = loadedName(ref, q.Now); q.Now == "" {
+		if name = loadedName(image.Query{Reference: ref, Platform: q.Platform}, q.Now); q.Now == "" {
 			return "", "", nil
 		}
 	}
-	found, there, err := c.Image(ctx, name)
+	found, there, err := c.Image(ctx, name, q.Platform)
 	if err != nil || !there {
 		return "", "", err
 	}
@@ -104,9 +105,9 @@ func findInEngine(ctx context.Context, c *dockerapi.Client, ref string, q kernel
 }
 
 // loadedName is what the engine calls an image of this machine's files. An engine knows images by names, not by where they
-// came from; that of one says both that and what it is.
-func loadedName(ref, digest string) string {
-	sum := sha256.Sum256([]byte(ref))
+// came from; that of one says both that and what it is. A digest may be that of an index, which has images for many platforms.
+func loadedName(q image.Query, digest string) string {
+	sum := sha256.Sum256([]byte(q.Reference + q.Platform))
 	return "localhost/topo/" + hex.EncodeToString(sum[:6]) + ":" + strings.TrimPrefix(digest, "sha256:")
 }
 
@@ -123,46 +124,63 @@ func (e *Engine) Pull(ctx context.Context, q image.Query, digest string, report 
 		return "", err
 	}
 	defer c.Close()
+	q.Reference = ref
 	if image.Local(ref) {
-		err = e.load(ctx, c, ref)
+		err = e.load(ctx, c, q, digest)
 	} else {
-		err = e.pullBy(ctx, c, ref, report)
+		err = pullBy(ctx, c, q, digest, report)
 	}
 	if err != nil {
 		return "", fmt.Errorf("image %s: %w", ref, err)
 	}
-	asked, err := e.askImage(ctx, kernel.ImageQuery{Reference: q.Reference, Stored: true})
+	asked, err := e.askImage(ctx, kernel.ImageQuery{Reference: kernel.EngineImages + ref, Platform: q.Platform, Stored: true})
 	if err != nil {
 		return "", err
 	}
 	now, _, err := findInEngine(ctx, c, ref, asked)
+	if err == nil && now == "" {
+		err = fmt.Errorf("image %s: what the engine was given is not for %s", ref, cmp.Or(q.Platform, image.Machine()))
+	}
 	return now, err
 }
 
 // pullBy has the engine fetch an image of a registry, with the credentials of whoever runs topo.
-func (e *Engine) pullBy(ctx context.Context, c *dockerapi.Client, ref string, report func(image.Progress)) error {
-	auth, err := image.RegistryAuth(ctx, ref)
+func pullBy(ctx context.Context, c *dockerapi.Client, q image.Query, digest string, report func(image.Progress)) error {
+	auth, err := image.RegistryAuth(ctx, q.Reference)
 	if err != nil {
 		return err
 	}
 	var tell dockerapi.Progress
 	if report != nil {
 		tell = func(done, total int64, layers int) {
-			report(image.Progress{Reference: ref, Layer: layers, Layers: layers, Done: done, Total: total})
+			report(image.Progress{Reference: q.Reference, Layer: layers, Layers: layers, Done: done, Total: total})
 		}
 	}
-	return c.Pull(ctx, ref, auth, tell)
+	exact, err := image.ByDigest(q.Reference, digest)
+	if err != nil {
+		return err
+	}
+	if digest == "" || exact == "" {
+		return c.Pull(ctx, q.Reference, q.Platform, auth, tell)
+	}
+	// What was planned is fetched, though the tag may have gone on.
+	if err := c.Pull(ctx, exact, q.Platform, auth, tell); err != nil {
+		return err
+	}
+	return c.Tag(ctx, exact, q.Reference)
 }
 
 // load gives an image of this machine's files to the engine.
-func (e *Engine) load(ctx context.Context, c *dockerapi.Client, ref string) error {
-	q := image.Query{Reference: ref}
+func (e *Engine) load(ctx context.Context, c *dockerapi.Client, q image.Query, wanted string) error {
 	digest, err := e.Store().Current(ctx, q)
 	if err != nil {
 		return err
 	}
+	if wanted != "" && digest != wanted {
+		return fmt.Errorf("it is %s now, and was %s when that was to be loaded", digest, wanted)
+	}
 	out, in := io.Pipe()
-	go func() { in.CloseWithError(image.WriteArchive(ctx, q, loadedName(ref, digest), in)) }()
+	go func() { in.CloseWithError(image.WriteArchive(ctx, q, loadedName(q, digest), in)) }()
 	err = c.Load(ctx, out)
 	return errors.Join(err, out.Close())
 }
@@ -171,7 +189,7 @@ func (e *Engine) load(ctx context.Context, c *dockerapi.Client, ref string) erro
 func dockerOrigin(ctx context.Context, c *dockerapi.Client, e *Engine, p *kernel.Process) (origin, error) {
 	id := p.ImageID
 	if id == "" {
-		asked, err := e.askImage(ctx, kernel.ImageQuery{Reference: p.ImageReference(), Stored: true})
+		asked, err := e.askImage(ctx, kernel.ImageQuery{Reference: p.ImageReference(), Platform: p.Platform, Stored: true})
 		if err != nil {
 			return origin{}, err
 		}
@@ -180,7 +198,7 @@ func dockerOrigin(ctx context.Context, c *dockerapi.Client, e *Engine, p *kernel
 		}
 	}
 	if id != "" {
-		found, there, err := c.Image(ctx, id)
+		found, there, err := c.Image(ctx, id, p.Platform)
 		if err != nil {
 			return origin{}, err
 		}

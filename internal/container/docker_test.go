@@ -1,6 +1,8 @@
 package container
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -10,9 +12,15 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	ocilayout "github.com/google/go-containerregistry/pkg/v1/layout"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"golang.org/x/sys/unix"
 
+	"topo/internal/image"
 	"topo/internal/kernel"
 	"topo/internal/testhost"
 )
@@ -247,6 +255,182 @@ func TestDockerLifecycle(t *testing.T) {
 		s := l.await("running", is(kernel.Running))
 		if in, err := inNetns(s.PID, "lab-n"); !in {
 			l.Errorf("made anew, it is not in its network namespace: %v", err)
+		}
+	})
+}
+
+// What is typed arrives by an engine, too, whoever leaves and whatever becomes of the supervisor; and files go in and out while it runs.
+func TestDockerAttach(t *testing.T) {
+	engines(t, v1.Config{Env: []string{"PATH=/bin"}}, "mkdir -p mnt", func(l *lab, _ string, p kernel.Process) {
+		p.StdinOpen = true
+		p.Argv = []string{"sh", "-c", "trap 'echo signalled' USR1; while :; do read line || continue; echo got $line; [ $line = end ] && exit 7; done"}
+		l.start(p)
+		one, two := l.attach(), l.attach()
+		one.types(l, "one")
+		one.shows(l, "got one\n")
+		two.types(l, "two")
+		one.shows(l, "got one\ngot two\n")
+		two.signals <- unix.SIGUSR1
+		one.shows(l, "signalled\n")
+		one.keys.Close()
+		one.detach()
+		if <-one.ended; !errors.Is(one.err, context.Canceled) {
+			l.Errorf("detached: %d, %v", one.code, one.err)
+		}
+		f, root := l.files()
+		err := errors.Join(root.WriteFile("mnt/file", []byte("of the host"), 0o644), root.Close(), f.Close())
+		if _, out, _ := l.exec(ExecRequest{Node: "n", Argv: []string{"cat", "/mnt/file"}}); out != "of the host" || err != nil {
+			l.Errorf("in the file: %q, %v", out, err)
+		}
+		l.killSupervisor()
+		l.do(kernel.SupervisorStart{Project: l.project})
+		two.types(l, "three")
+		two.shows(l, "got three\n")
+		two.types(l, "end")
+		if <-two.ended; two.code != 7 || two.err != nil {
+			l.Errorf("ended: %d, %v", two.code, two.err)
+		}
+		if _, err := l.Files(l.Context(), l.project, "n"); err == nil || !strings.Contains(err.Error(), "docker cp "+kernel.EngineName(l.project, "n")+":PATH") {
+			l.Errorf("files of one that has ended: %v", err)
+		}
+		// The next run has an input of its own.
+		l.do(kernel.ProcessResume{Project: l.project, Node: "n"})
+		one = l.attach()
+		one.types(l, "end")
+		if <-one.ended; one.code != 7 || one.err != nil {
+			l.Errorf("ended once more: %d, %v", one.code, one.err)
+		}
+	})
+}
+
+// Volumes of images are handed on from and to what an engine runs.
+func TestDockerHandsOn(t *testing.T) {
+	engines(t, v1.Config{Env: []string{"PATH=/bin"}, Volumes: map[string]struct{}{"/srv/data": {}}}, "mkdir -p srv/data; echo first > srv/data/file", func(l *lab, engine string, p kernel.Process) {
+		p.Argv, p.ImageEntrypoint, p.ImageCommand = []string{"sleep", "1000"}, false, false
+		here := p
+		here.Runtime = ""
+		l.do(kernel.ImagePull{Reference: here.Image})
+		from := func(p kernel.Process, node, handed string, readOnly bool) {
+			p.Node = node
+			if handed != "" {
+				p.VolumesFrom = []kernel.VolumesFrom{{Node: handed, ReadOnly: readOnly}}
+			}
+			l.start(p)
+		}
+		from(p, "n", "", false)
+		from(here, "heir", "n", false)
+		from(p, "reader", "heir", true)
+		l.exec(ExecRequest{Node: "heir", Argv: []string{"sh", "-c", "echo second >> /srv/data/file"}})
+		reads := func() {
+			l.Helper()
+			code, out, _ := l.exec(ExecRequest{Node: "reader", Argv: []string{"sh", "-c", "cat /srv/data/file; echo more >> /srv/data/file"}})
+			if code == 0 || out != "first\nsecond\n" {
+				l.Errorf("reader has %q, and writing to it ended with %d", out, code)
+			}
+		}
+		reads()
+		if s := l.state("reader"); len(s.Process.VolumesFrom[0].Images) != 2 || len(s.Added) != 1 {
+			l.Errorf("reader is %+v", s)
+		}
+		// Whoever starts it again, the volume is in use as long as anybody has it.
+		before := l.state("reader").PID
+		testhost.Run(l, "sh", "-c", engine+"restart --time 0 "+kernel.EngineName(l.project, "reader"))
+		testhost.Poll(l, 20*time.Second, func() error {
+			if s := l.state("reader"); s.Status != kernel.Running || s.PID == before {
+				return fmt.Errorf("reader is %+v", s)
+			}
+			return nil
+		})
+		reads()
+		for _, node := range []string{"n", "heir"} {
+			l.do(kernel.ProcessStop{Project: l.project, Node: node})
+		}
+		volume := kernel.OwnVolumeName(l.project, "n", "/srv/data")
+		if err := l.Do(l.Context(), kernel.VolumeDelete{Name: volume, Project: l.project}); !errors.Is(err, unix.EBUSY) {
+			l.Errorf("removing what reader has: %v", err)
+		}
+		l.do(kernel.ProcessStop{Project: l.project, Node: "reader"})
+		l.drop(volume)
+	})
+}
+
+// An engine fetches for the platform that is stated, and what was planned, though the tag has gone on.
+func TestDockerPlatform(t *testing.T) {
+	engines(t, v1.Config{Env: []string{"PATH=/bin"}}, "mkdir -p mnt", func(l *lab, _ string, p kernel.Process) {
+		ref, err := name.ParseReference(strings.TrimSuffix(p.Image, ":1") + ":2")
+		if err != nil {
+			l.Fatal(err)
+		}
+		one, err := remote.Image(ref.Context().Tag("1"))
+		if err != nil {
+			l.Fatal(err)
+		}
+		var index v1.ImageIndex = empty.Index
+		for _, text := range []string{image.Machine(), "linux/riscv64"} {
+			platform, err := v1.ParsePlatform(text)
+			if err != nil {
+				l.Fatal(err)
+			}
+			config, err := one.ConfigFile()
+			if err != nil {
+				l.Fatal(err)
+			}
+			config = config.DeepCopy()
+			config.OS, config.Architecture, config.Config.User = platform.OS, platform.Architecture, platform.Architecture
+			img, err := mutate.ConfigFile(one, config)
+			if err != nil {
+				l.Fatal(err)
+			}
+			index = mutate.AppendManifests(index, mutate.IndexAddendum{Add: img, Descriptor: v1.Descriptor{Platform: platform}})
+		}
+		digest, err := index.Digest()
+		if err == nil {
+			err = remote.WriteIndex(ref, index)
+		}
+		if err != nil {
+			l.Fatal(err)
+		}
+		dir := filepath.Join(l.TempDir(), "layout")
+		path, err := ocilayout.Write(dir, empty.Index)
+		if err == nil {
+			err = path.AppendIndex(index)
+		}
+		if err != nil {
+			l.Fatal(err)
+		}
+		find := func(of, platform string) kernel.Image {
+			l.Helper()
+			found, err := l.Images(l.Context(), []kernel.ImageQuery{{Reference: kernel.EngineImages + of, Platform: platform, Fresh: true}})
+			if err != nil {
+				l.Fatal(err)
+			}
+			return found[0]
+		}
+		for _, of := range []string{ref.Name(), "oci:" + dir} {
+			for _, platform := range []string{"linux/riscv64", image.Machine()} {
+				if i := find(of, platform); i.Digest != "" || i.Now != digest.String() {
+					l.Errorf("before pulling %s for %s: %+v", of, platform, i)
+				}
+				l.do(kernel.ImagePull{Reference: kernel.EngineImages + of, Platform: platform, Digest: digest.String()})
+				if i := find(of, platform); i.Digest != i.Now || i.ID == "" || (i.Unfit != "") != (platform == "linux/riscv64") {
+					l.Errorf("after pulling %s for %s: %+v", of, platform, i)
+				}
+			}
+			p.Image, p.Platform, p.User, p.Argv = of, image.Machine(), "0", []string{"sh", "-c", "echo it runs"}
+			l.start(p)
+			l.awaitLog("n", "it runs\n")
+			l.do(kernel.ProcessStop{Project: l.project, Node: "n"})
+		}
+		if err := l.Do(l.Context(), kernel.ImagePull{Reference: kernel.EngineImages + ref.Name(), Platform: "linux/s390x"}); err == nil {
+			l.Errorf("pulled for what it is not for")
+		}
+		if err := remote.Write(ref, one); err != nil {
+			l.Fatal(err)
+		}
+		l.do(kernel.ImagePull{Reference: kernel.EngineImages + ref.Name(), Platform: image.Machine(), Digest: digest.String()})
+		planned := kernel.ImageQuery{Reference: kernel.EngineImages + ref.Name(), Platform: image.Machine(), Asked: true, Now: digest.String()}
+		if found, err := l.Images(l.Context(), []kernel.ImageQuery{planned}); err != nil || found[0].Digest != digest.String() {
+			l.Errorf("after the tag has gone on: %+v, %v", found, err)
 		}
 	})
 }

@@ -31,6 +31,8 @@ func (n *node) lend(ctx context.Context, conn *net.UnixConn) error {
 		return errNoProcess
 	case rec.Status == kernel.Running:
 		return errors.New("it has just been started")
+	case p.Runtime == kernel.RuntimeDocker:
+		return fmt.Errorf("it has ended, and its files are the engine's: docker cp %s:PATH has them", kernel.EngineName(p.Project, p.Node))
 	}
 	if err := n.tidy(ctx, p, rec); err != nil {
 		return err

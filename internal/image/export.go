@@ -25,11 +25,34 @@ func WriteArchive(ctx context.Context, q Query, as string, w io.Writer) error {
 	if err != nil {
 		return err
 	}
+	raw, err := img.RawConfigFile()
+	if err != nil {
+		return err
+	}
+	_, is, _, err := readConfig(raw)
+	if err != nil {
+		return err
+	}
+	if err := r.checkPlatform(is); err != nil {
+		return err
+	}
 	tag, err := name.NewTag(as)
 	if err != nil {
 		return err
 	}
 	return tarball.Write(tag, img, w)
+}
+
+// ByDigest is a reference of a registry's by a digest that it had, in place of its tag; "" of one that has a digest already.
+func ByDigest(text, digest string) (string, error) {
+	r, err := parseReference(text)
+	if err != nil {
+		return "", err
+	}
+	if _, tagged := r.remote.(name.Tag); !tagged {
+		return "", nil
+	}
+	return r.at(digest).remote.Name(), nil
 }
 
 // RegistryAuth gives the credentials for a reference's registry, those of Docker's config.json and its helpers, as an engine

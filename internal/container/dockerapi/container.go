@@ -118,8 +118,12 @@ func (c *Client) Containers(ctx context.Context, names []string) ([]kernel.Engin
 
 // create makes a container, and doesn't start it. What an earlier boot left with its name was removed before: one that is
 // there is somebody else's.
-func (c *Client) create(ctx context.Context, name string, config *container.Config, host *container.HostConfig) (id string, err error) {
-	made, err := c.api.ContainerCreate(ctx, client.ContainerCreateOptions{Name: name, Config: config, HostConfig: host})
+func (c *Client) create(ctx context.Context, name, platform string, config *container.Config, host *container.HostConfig) (id string, err error) {
+	options := client.ContainerCreateOptions{Name: name, Config: config, HostConfig: host}
+	if !c.podman { // whose IDs are each of one image alone
+		options.Platform = platformOf(platform)
+	}
+	made, err := c.api.ContainerCreate(ctx, options)
 	if err != nil {
 		return "", fmt.Errorf("making container %s: %w", name, err)
 	}

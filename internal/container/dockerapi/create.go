@@ -34,7 +34,7 @@ func (c *Client) CreateSandbox(ctx context.Context, s SandboxSpec) (id string, e
 		ReadonlyRootfs: true, CapDrop: []string{"ALL"}, CapAdd: []string{"CAP_SYS_ADMIN"}, SecurityOpt: []string{noNewPrivileges},
 		Mounts: mounts(s.Binds), Tmpfs: covered(s.Image), LogConfig: container.LogConfig{Type: "json-file"},
 	}
-	return c.create(ctx, kernel.EngineSandboxName(p.Project, p.Node), config, host)
+	return c.create(ctx, kernel.EngineSandboxName(p.Project, p.Node), p.Platform, config, host)
 }
 
 // noHealth: topo runs the checks.
@@ -58,7 +58,7 @@ func (c *Client) CreateContainer(ctx context.Context, s ContainerSpec) (id strin
 	p := s.Process
 	config := &container.Config{
 		Image: p.ImageID, Entrypoint: s.Argv[:1], Cmd: s.Argv[1:], Env: p.Env, User: p.User, WorkingDir: p.Dir,
-		StopSignal: p.StopSignal, Labels: labels(p, processKind), Healthcheck: noHealth,
+		StopSignal: p.StopSignal, Labels: labels(p, processKind), Healthcheck: noHealth, OpenStdin: p.StdinOpen,
 	}
 	if c.podman || s.Sandbox == "" {
 		config.Hostname = p.Hostname // Docker takes the sandbox's, and refuses another
@@ -76,7 +76,7 @@ func (c *Client) CreateContainer(ctx context.Context, s ContainerSpec) (id strin
 	if host.SecurityOpt, err = c.security(s); err != nil {
 		return "", err
 	}
-	return c.create(ctx, kernel.EngineName(p.Project, p.Node), config, host)
+	return c.create(ctx, kernel.EngineName(p.Project, p.Node), p.Platform, config, host)
 }
 
 // network are the modes that need no other container.

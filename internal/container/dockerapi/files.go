@@ -22,7 +22,7 @@ func (c *Client) ImageFiles(ctx context.Context, p kernel.Process, image kernel.
 		Labels: labels(kernel.Process{Project: p.Project, Node: p.Node}, filesKind),
 	}
 	host := &container.HostConfig{NetworkMode: network.none, Tmpfs: covered(image)}
-	id, err := c.create(ctx, kernel.EngineName(p.Project, p.Node)+".files", config, host)
+	id, err := c.create(ctx, kernel.EngineName(p.Project, p.Node)+".files", p.Platform, config, host)
 	if err != nil {
 		return nil, err
 	}

@@ -11,6 +11,8 @@ import (
 	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/jsonstream"
 	"github.com/moby/moby/client"
+	"github.com/moby/moby/client/pkg/versions"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
 // Image is one that an engine has.
@@ -20,11 +22,17 @@ type Image struct {
 	Raw     []byte   // what the engine says of it; "Config" is as in the image
 }
 
-// Image finds an image by its reference or ID; there is false when the engine has none.
-func (c *Client) Image(ctx context.Context, ref string) (img Image, there bool, err error) {
+// Image finds an image by its reference or ID, for a platform or, with "", for whichever it is; there is false when the engine has
+// none.
+func (c *Client) Image(ctx context.Context, ref, platform string) (img Image, there bool, err error) {
 	var raw bytes.Buffer
-	found, err := c.api.ImageInspect(ctx, ref, client.ImageInspectWithRawResponse(&raw))
-	if errdefs.IsNotFound(err) {
+	options := []client.ImageInspectOption{client.ImageInspectWithRawResponse(&raw)}
+	// Of a name Docker may keep images for many platforms, and shows the machine's if it isn't asked.
+	if platform != "" && !c.podman && !versions.LessThan(c.api.ClientVersion(), "1.49") {
+		options = append(options, client.ImageInspectWithPlatform(platformOf(platform)))
+	}
+	found, err := c.api.ImageInspect(ctx, ref, options...)
+	if errdefs.IsNotFound(err) || err == nil && !suits(found.InspectResponse, platform) {
 		return Image{}, false, nil
 	}
 	if err != nil {
@@ -44,9 +52,14 @@ func (c *Client) Image(ctx context.Context, ref string) (img Image, there bool, 
 // Progress hears how far a pull is, in bytes of what is known to be there.
 type Progress func(done, total int64, layers int)
 
-// Pull has the engine fetch what a reference names now. auth is that of the registry, in the form of X-Registry-Auth; it may be "".
-func (c *Client) Pull(ctx context.Context, ref, auth string, report Progress) error {
-	sent, err := c.api.ImagePull(ctx, ref, client.ImagePullOptions{RegistryAuth: auth})
+// Pull has the engine fetch what a reference names now, for a platform or, with "", for the machine's. auth is that of the
+// registry, in the form of X-Registry-Auth; it may be "".
+func (c *Client) Pull(ctx context.Context, ref, platform, auth string, report Progress) error {
+	options := client.ImagePullOptions{RegistryAuth: auth}
+	if p := platformOf(platform); p != nil {
+		options.Platforms = []ocispec.Platform{*p}
+	}
+	sent, err := c.api.ImagePull(ctx, ref, options)
 	if err != nil {
 		return err
 	}
@@ -70,6 +83,12 @@ func (c *Client) Pull(ctx context.Context, ref, auth string, report Progress) er
 		report(done, total, len(layers))
 	}
 	return nil
+}
+
+// Tag gives an image another name.
+func (c *Client) Tag(ctx context.Context, ref, name string) error {
+	_, err := c.api.ImageTag(ctx, client.ImageTagOptions{Source: ref, Target: name})
+	return err
 }
 
 // Load gives the engine an image as an archive (docker save), which also says what it is to be called.
