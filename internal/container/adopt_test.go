@@ -250,6 +250,56 @@ func TestSupervisorDiesStarting(t *testing.T) {
 	})
 }
 
+// What a runtime is still at when its supervisor has died comes to nothing: it would be there after the stop.
+func TestARuntimeOutlivesItsSupervisor(t *testing.T) {
+	for _, restart := range []kernel.RestartPolicy{kernel.RestartNo, kernel.RestartAlways} {
+		t.Run("restart "+string(restart), func(t *testing.T) {
+			t.Parallel()
+			if testhost.Outside(t) {
+				return
+			}
+			begun := filepath.Join(t.TempDir(), "begun")
+			slow := filepath.Join(t.TempDir(), "slow")
+			script := "#!/bin/sh\ncase \" $* \" in *' create '*) touch " + begun + "; while :; do sleep 0.01; done;; esac\nexec crun \"$@\"\n"
+			if err := os.WriteFile(slow, []byte(script), 0o700); err != nil {
+				t.Fatal(err)
+			}
+			inLab(t, Config{Runtime: slow}, func(l *lab) {
+				p := l.complete(kernel.Process{Container: true, Argv: []string{"sleep", "1000"}, Restart: kernel.Restart{Policy: restart}})
+				result := make(chan error)
+				go func() { result <- call(l.Context(), l.layout(l.project), request{Op: opStart, Process: &p}) }()
+				testhost.Poll(l, 10*time.Second, func() error { _, err := os.Stat(begun); return err })
+				l.killSupervisor()
+				<-result
+				l.do(kernel.SupervisorStart{Project: l.project})
+				l.do(kernel.ProcessStop{Project: l.project, Node: "n"})
+				if out, _ := testhost.Try(l, "pgrep", "-fa", slow+".* create "); out != "" {
+					l.Errorf("after the stop there is %s", out)
+				}
+			})
+		})
+	}
+}
+
+// A supervisor that was killed while it started a program left its socket to the child for a moment: that is no supervisor.
+func TestASocketIsNoSupervisor(t *testing.T) {
+	if testhost.Outside(t) {
+		return
+	}
+	inLab(t, Config{}, func(l *lab) {
+		l.killSupervisor()
+		left, err := listen(l.layout(l.project))
+		if err != nil {
+			l.Fatal(err)
+		}
+		defer left.Close()
+		l.do(kernel.SupervisorStart{Project: l.project})
+		if findSupervisor(l.layout(l.project)).PID == 0 {
+			l.Error("there is no supervisor")
+		}
+	})
+}
+
 // A supervisor that was killed while it started a program left its lock to the child for a moment: the next one took
 // that for another supervisor, and said that all was well.
 func TestALockWithoutASupervisorIsWaitedFor(t *testing.T) {

@@ -29,6 +29,11 @@ func halt(ctx context.Context, l layout, p kernel.Process, rec record) error {
 	if rec.ContainerID == "" {
 		return sweepNumber(rec.MountNS)
 	}
+	if rec.orphaned() {
+		if err := l.endRuntimes(rec.ContainerID); err != nil {
+			return err
+		}
+	}
 	// With a container's main process all others in its PID namespace have gone; what stays are
 	// its control group and the runtime's notes.
 	runtimes, err := findRuntimes(rec.Runtime, l.runtimeRoot())

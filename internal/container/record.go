@@ -65,6 +65,11 @@ func (r record) state(p kernel.Process) kernel.ProcessState {
 	return s
 }
 
+// orphaned: it is being started, by a supervisor that is dead.
+func (r record) orphaned() bool {
+	return r.Status == kernel.Lost && r.Starter.PID != 0 && !r.Starter.alive()
+}
+
 // lost is the record of a process whose end nobody saw.
 func (r record) lost() record {
 	r.Status = kernel.Lost

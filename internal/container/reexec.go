@@ -72,7 +72,10 @@ func closeInherited(keep int) {
 // startSupervisor starts a project's supervisor, unless one runs, and returns when that can be asked.
 func (e *Engine) startSupervisor(ctx context.Context, l layout) error {
 	if conn, err := dial(ctx, l); err == nil {
-		return conn.Close()
+		// That somebody listens doesn't say so yet: of one that was killed, a child that was about to become another program does.
+		if err := conn.Close(); err != nil || findSupervisor(l).PID != 0 {
+			return err
+		}
 	}
 	for _, dir := range []string{l.run(), l.data()} {
 		if err := os.MkdirAll(dir, 0o700); err != nil {

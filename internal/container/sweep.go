@@ -3,7 +3,9 @@ package container
 import (
 	"errors"
 	"os"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -37,6 +39,23 @@ func sweepNumber(number uint64) error {
 		}
 		defer ns.Close()
 		return mountNumber(ns) == number
+	})
+}
+
+// endRuntimes ends what runtimes are still at with a container whose supervisor has died: what they make of it later nobody would
+// remove.
+func (l layout) endRuntimes(id string) error {
+	if id == "" {
+		return nil
+	}
+	root := l.runtimeRoot()
+	return killAll(func(pid int) bool {
+		data, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/cmdline")
+		if err != nil {
+			return false
+		}
+		argv := strings.Split(strings.TrimSuffix(string(data), "\x00"), "\x00")
+		return argv[len(argv)-1] == id && slices.Contains(argv, root)
 	})
 }
 

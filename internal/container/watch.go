@@ -65,6 +65,11 @@ func (n *node) adopt(p kernel.Process, rec record) error {
 		go n.restartLater()
 		return nil
 	case kernel.Lost: // a start that was cut short
+		if rec.orphaned() && p.Runtime != kernel.RuntimeDocker {
+			if err := n.endRuntimes(rec.ContainerID); err != nil {
+				return err
+			}
+		}
 		if p.Restart.Again(false, rec.Restarts) {
 			n.finish(ending{}, time.Time{})
 		}
