@@ -57,7 +57,7 @@ func testEngine(t *testing.T, example, engine string) {
 
 	// Somebody restarts it, by the engine's own means: another process, in the same network.
 	before := l.pid("web")
-	l.sh(engine + "restart --time 1 engine-web")
+	l.sh(engine + "restart --time 5 engine-web")
 	testhost.Poll(t, patience, func() error { return l.runsAgain("web", before) })
 	counts("2")
 	l.settled()
