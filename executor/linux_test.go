@@ -146,10 +146,16 @@ func (l *lab) facts() string {
 			}
 			add("%s: link %s %s mtu %d %s up %t group %d alias %q master %q peer %v", n.Name, x.Name, x.Kind, x.MTU, mac, x.Up, x.Group, x.Alias, x.Master, x.Peer)
 			if x.Bridge != nil {
-				add("%s: bridge %s %+v", n.Name, x.Name, *x.Bridge)
+				b := *x.Bridge
+				if b.STP { // a tree that has just changed has another ageing time for a while
+					b.AgeingTime, b.Changing = 0, false
+				}
+				add("%s: bridge %s %+v vlans %v", n.Name, x.Name, b, x.VLANs)
 			}
 			if x.Port != nil {
-				add("%s: port %s isolated %t hairpin %t", n.Name, x.Name, x.Port.Isolated, x.Port.Hairpin)
+				p := *x.Port
+				p.State = ""
+				add("%s: port %s %+v vlans %v", n.Name, x.Name, p, x.VLANs)
 			}
 		}
 		for _, x := range n.Addrs {

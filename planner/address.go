@@ -31,7 +31,7 @@ func desireAddresses(w *Want) []Resource {
 		}
 		for _, s := range b.Subnets {
 			if s.Gateway.IsValid() {
-				out = append(out, address{owner: spec.Host, iface: b.Interface, link: ID{"bridge", b.Name}, prefix: prefixOf(s)})
+				out = append(out, bridgeAddress(b, s))
 			}
 		}
 	}
@@ -76,31 +76,27 @@ func nodeAddress(netns, node, iface string, p netip.Prefix) address {
 	return address{netns: netns, owner: node, iface: iface, link: ID{"link", node + ":" + iface}, prefix: p}
 }
 
+// bridgeAddress is a bridge's own address, the host's or the node's that it is in.
+func bridgeAddress(b spec.Bridge, s spec.Subnet) address {
+	owner := spec.Host
+	if b.Node != "" {
+		owner = b.Node
+	}
+	return address{netns: b.Netns, owner: owner, iface: b.Interface, link: ID{"bridge", b.Name}, prefix: prefixOf(s)}
+}
+
 // observeAddresses lists the addresses of the interfaces that are the project's, but for those that
 // the kernel gave them itself. What a program of the node put on lo or on an interface of its own is not topo's.
 func observeAddresses(h *Have) []Resource {
 	var out []Resource
-	for _, a := range h.Snapshot.Host.Addrs {
-		l := h.host[a.Link]
-		if a.Kernel || !h.own(l) {
-			continue
-		}
-		switch id := h.linkID(l); id.Kind {
-		case "bridge", "port":
-			out = append(out, address{owner: spec.Host, iface: a.Link, link: id, prefix: a.Prefix})
-		case "link":
-			out = append(out, nodeAddress("", spec.Host, a.Link, a.Prefix))
-		}
+	of := map[place]iface{}
+	for _, l := range h.interfaces() {
+		of[place{l.netns, l.Name}] = l
 	}
-	for _, n := range h.Snapshot.Netns {
-		node, ok := h.nodes[n.Name]
-		if !ok {
-			continue
-		}
-		managed := h.managed(node, n)
+	for _, n := range append([]kernel.Netns{h.Snapshot.Host}, h.Snapshot.Netns...) {
 		for _, a := range n.Addrs {
-			if !a.Kernel && managed[a.Link] {
-				out = append(out, nodeAddress(n.Name, node, a.Link, a.Prefix))
+			if l, ok := of[place{n.Name, a.Link}]; ok && !a.Kernel {
+				out = append(out, address{netns: n.Name, owner: l.node, iface: a.Link, link: l.id, prefix: a.Prefix})
 			}
 		}
 	}
@@ -146,10 +142,10 @@ func withPrimaries(rs []Resource, s kernel.Snapshot) []Resource {
 }
 
 // managed lists the interfaces of a node that are topo's.
-func (h *Have) managed(node string, n kernel.Netns) map[string]bool {
+func (h *Have) managed(n kernel.Netns) map[string]bool {
 	m := map[string]bool{}
 	for _, l := range n.Links {
-		if l.Name != "lo" && (l.Group == kernel.Group(h.Project) || h.links[node+":"+l.Name]) {
+		if h.ownInside(n.Name, l) {
 			m[l.Name] = true
 		}
 	}

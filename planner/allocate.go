@@ -130,7 +130,7 @@ func (a *allocator) subnets() {
 				continue
 			}
 			stated = append(stated, sub.Prefix)
-			if o, ok := overlapping(sub.Prefix, taken); ok && !b.External {
+			if o, ok := overlapping(sub.Prefix, taken); ok && !b.External && b.Node == "" {
 				a.fail(sub.Pos, "subnet %s of bridge %s overlaps %s", sub.Prefix, b.Name, o.what)
 			}
 		}

@@ -18,6 +18,8 @@ var notCompared = map[string]string{
 	"netns.node":         "is the ID",
 	"netns.unfinished":   "such a one has no mark, which is compared",
 	"bridge.id":          "is the ID",
+	"bridge.in":          "is order",
+	"up.netns":           "is the bridge's",
 	"bridge.about":       "is for the plan's line",
 	"veth.id":            "is the ID",
 	"veth.carrier":       "says how it is made",
@@ -49,6 +51,16 @@ var notCompared = map[string]string{
 	"route.node":         "is the ID",
 	"route.link":         "follows from the interface",
 	"route.covers":       "is order",
+	"vlan.id":            "is the ID",
+	"vlan.netns":         "follows from the port",
+	"vlan.iface":         "is the port's",
+	"vlan.self":          "follows from the ID",
+	"vlan.in":            "is order",
+	"vlan.initial":       "says how it is made",
+	"fdb.netns":          "follows from the port",
+	"fdb.iface":          "is the port's",
+	"fdb.port":           "is the ID",
+	"fdb.in":             "is order",
 	"impair.netns":       "follows from the owner",
 	"impair.owner":       "is the ID",
 	"impair.iface":       "is the ID",
@@ -98,6 +110,8 @@ func TestEveryFieldIsCompared(t *testing.T) {
 		"address":    {address{prefix: netip.MustParsePrefix("10.0.0.1/24")}},
 		"route":      {route{op: kernel.RouteReplace{Dst: netip.MustParsePrefix("10.0.0.0/24"), Table: 254}}},
 		"impair":     {impair{q: kernel.Qdisc{Kind: "netem", Netem: &kernel.Netem{Duplicate: 1, Corrupt: 1, Reorder: 1, Jitter: 1, Loss: kernel.Loss{P: [5]kernel.Chance{1}}}, TBF: &kernel.TBF{Rate: 1e9}}}},
+		"vlan":       {vlan{}},
+		"fdb":        {fdb{}},
 		"device":     {device{own: kernel.LinkAdd{MAC: "02:00:00:00:00:01"}}, device{own: kernel.LinkAdd{Netns: "a"}}, device{own: kernel.LinkAdd{Master: "br0"}}},
 		"member":     {member{}},
 		"remote":     {remote{}},
@@ -118,9 +132,14 @@ func TestEveryFieldIsCompared(t *testing.T) {
 		"process.p.Project": true, "process.p.Node": true,
 		// By kind of end; the other kind compares it.
 		"firewall.jumps.Family": true,
+		"veth.port.State":       true, // the kernel's own
+		// Of attrs, which says the same.
+		"bridge.spec.STP": true, "bridge.spec.ForwardDelay": true,
+		"bridge.attrs.Follows": true, "bridge.attrs.Changing": true, // how others are read
+		"bridge.attrs.DefaultPVID": true, // no file states it; what it does to ports is compared
 		// In words, as what it is.
+		"device.port.Cost":  true, // the kernel's own
 		"device.port.State": true, "device.own.Parent.Netns": true, "device.own.Parent.Name": true,
-		"veth.port.State": true, // the kernel's own
 	}
 	for name, rs := range resources {
 		typ := reflect.TypeOf(rs[0])

@@ -72,7 +72,9 @@ func nameConflicts(w *Want, h *Have, changes map[ID]*Change) Conflicts {
 				})
 			}
 		case bridge:
-			out = append(out, linkConflict(h, r.spec.Name, "the bridge "+r.id.Name)...)
+			if r.spec.Netns == "" {
+				out = append(out, linkConflict(h, r.spec.Name, "the bridge "+r.id.Name)...)
+			}
 		case veth:
 			if r.own.Netns == "" {
 				out = append(out, linkConflict(h, r.own.Name, r.id.String())...)

@@ -45,7 +45,9 @@ func desireDevices(w *Want, veths []Resource) []Resource {
 	for _, br := range w.Topology.Bridges {
 		if !br.External {
 			id := ID{"bridge", br.Name}
-			b.hostIDs = append(b.hostIDs, hostID{br.Interface, id})
+			if br.Node == "" {
+				b.hostIDs = append(b.hostIDs, hostID{br.Interface, id})
+			}
 			b.links[id] = kernel.LinkAdd{MTU: br.MTU, MAC: br.MAC}
 		}
 	}
@@ -119,7 +121,7 @@ func (b *deviceBuilder) device(i spec.Interface) device {
 		d.in = append(d.in, ID{"netns", i.Node})
 	}
 	if br, ok := b.bridges[i.Bridge]; ok {
-		d.own.Master, d.port, d.bridge = br.Interface, portAttrs(b.Host, br, false), ID{"bridge", br.Name}
+		d.own.Master, d.port, d.bridge = br.Interface, ofDevice(portAttrs(b.Host, br, false, nil)), ID{"bridge", br.Name}
 	}
 	base := kernel.LinkAdd{MTU: defaultMTU}
 	if p := i.Parent; p != nil {
@@ -157,6 +159,11 @@ func (b *deviceBuilder) linkID(n spec.InterfaceName) ID {
 			if h.name == n.Name {
 				return h.id
 			}
+		}
+	}
+	for _, br := range b.bridges {
+		if br.Node == n.Node && br.Interface == n.Name && n.Node != spec.Host {
+			return ID{"bridge", br.Name}
 		}
 	}
 	return ID{"link", n.Node + ":" + n.Name}
@@ -228,23 +235,29 @@ func hasMAC(kind string, params []kernel.Param) bool {
 // inheritsMAC: it has its parent's.
 func inheritsMAC(kind string) bool { return kind == "vlan" || kind == "ipvlan" }
 
+// ofDevice is how a bridge treats a link that says of itself how fast it is, or not: what the way by it costs is the kernel's.
+func ofDevice(p kernel.PortAttrs) kernel.PortAttrs {
+	p.State, p.Cost = "", 0
+	return p
+}
+
 // observeDevice is what the project has of such a link.
-func observeDevice(h *Have, id ID, netns string, l kernel.Link) device {
-	d := device{id: id, own: kernel.LinkAdd{
-		Netns: netns, Name: l.Name, Kind: l.Kind, Parent: l.Parent, MAC: l.MAC, MTU: l.MTU, Group: l.Group, Up: l.Up, Alias: l.Alias, Params: l.Params,
+func observeDevice(h *Have, l iface) device {
+	d := device{id: l.id, port: ofDevice(kernel.DefaultPort), own: kernel.LinkAdd{
+		Netns: l.netns, Name: l.Name, Kind: l.Kind, Parent: l.Parent, MAC: l.MAC, MTU: l.MTU, Group: l.Group, Up: l.Up, Alias: l.Alias, Params: l.Params,
 	}}
 	if !hasMAC(l.Kind, l.Params) {
 		d.own.MAC = ""
 	}
-	if netns != "" {
+	if l.netns != "" {
 		d.own.Alias = ""
-		d.in = append(d.in, ID{"netns", h.nodes[netns]})
+		d.in = append(d.in, ID{"netns", l.node})
 	}
 	if l.Port != nil {
 		d.own.Master = l.Master
-		d.port = kernel.PortAttrs{Isolated: l.Port.Isolated, Hairpin: l.Port.Hairpin}
-		if b, ok := h.host[l.Master]; ok && netns == "" && h.own(b) {
-			d.bridge = h.linkID(b)
+		d.port = ofDevice(*l.Port)
+		if _, id, ok := h.bridgeAt(l.netns, l.Master); ok {
+			d.bridge = id
 		}
 	}
 	if l.Parent.Name != "" {
@@ -257,13 +270,16 @@ func observeDevice(h *Have, id ID, netns string, l kernel.Link) device {
 
 // interfaceID is the resource of an interface that is there.
 func (h *Have) interfaceID(e kernel.End) ID {
-	if e.Netns == "" {
-		if l, ok := h.host[e.Name]; ok && h.own(l) {
-			return h.linkID(l)
-		}
-		return ID{"link", spec.Host + ":" + e.Name}
+	l, ok := h.spaces[e.Netns][e.Name]
+	switch {
+	case e.Netns != "" && ok:
+		return h.insideID(e.Netns, l)
+	case e.Netns != "":
+		return ID{"link", h.nodes[e.Netns] + ":" + e.Name}
+	case ok && h.own(l):
+		return h.linkID(l)
 	}
-	return ID{"link", h.nodes[e.Netns] + ":" + e.Name}
+	return ID{"link", spec.Host + ":" + e.Name}
 }
 
 func (r device) ID() ID      { return r.id }
@@ -282,7 +298,8 @@ func (r device) Attrs() []Attr {
 		attrs = append(attrs, Attr{"mark", orNone(r.own.Alias)})
 	}
 	if r.own.Master != "" {
-		attrs = append(attrs, Attr{"bridge", r.own.Master}, Attr{"isolated", onOff(r.port.Isolated)}, Attr{"hairpin", onOff(r.port.Hairpin)})
+		attrs = append(attrs, Attr{"bridge", r.own.Master})
+		attrs = append(attrs, portWords(r.port)...)
 	}
 	for _, p := range r.own.Params {
 		attrs = append(attrs, Attr(p))
@@ -307,21 +324,20 @@ func (r device) Detail() string {
 func (r device) Claims() []string { return []string{claimLink(r.own.Netns, r.own.Name)} }
 
 func (r device) Create() []kernel.Op {
-	ops := []kernel.Op{r.own}
-	if r.port != (kernel.PortAttrs{}) {
-		ops = append(ops, r.portSet())
-	}
-	return ops
+	return append([]kernel.Op{r.own}, r.portSet(ofDevice(kernel.DefaultPort))...)
 }
 
-func (r device) portSet() kernel.Op {
-	return kernel.PortSet{Name: r.own.Name, Isolated: r.port.Isolated, Hairpin: r.port.Hairpin}
+func (r device) portSet(have kernel.PortAttrs) []kernel.Op {
+	if r.own.Master == "" {
+		return nil
+	}
+	return portSet(r.own.Netns, r.own.Name, have, r.port)
 }
 
 // Without is the port as it is after its bridge was removed: attached to none.
 func (r device) Without(id ID) Resource {
 	if id == r.bridge && r.own.Master != "" {
-		r.own.Master, r.port = "", kernel.PortAttrs{}
+		r.own.Master, r.port = "", ofDevice(kernel.DefaultPort)
 		return r
 	}
 	return nil
@@ -365,15 +381,13 @@ func (r device) Update(have Resource) ([]kernel.Op, bool) {
 	}
 	if h.own.Master != r.own.Master {
 		set.Master = &r.own.Master
-		h.port = kernel.PortAttrs{} // a port that joins a bridge starts with the bridge's defaults
+		h.port = ofDevice(kernel.DefaultPort) // a port that joins a bridge starts with the bridge's defaults
 	}
 	var ops []kernel.Op
 	if set != (kernel.LinkSet{Netns: r.own.Netns, Name: r.own.Name}) {
 		ops = append(ops, set)
 	}
-	if h.port != r.port {
-		ops = append(ops, r.portSet())
-	}
+	ops = append(ops, r.portSet(h.port)...)
 	var changed []kernel.Param
 	for _, p := range r.own.Params {
 		if param(h.own.Params, p.Name) != p.Value {

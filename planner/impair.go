@@ -33,12 +33,13 @@ func desireImpair(w *Want) []Resource {
 			add(n.Netns, n.Name, a.Interface, ID{"link", n.Name + ":" + a.Interface}, a.Impair, a.MTU)
 		}
 	}
-	netns := netnsByNode(w.Topology)
+	netns, bridges := netnsByNode(w.Topology), bridgesByName(w.Topology)
 	for _, l := range w.Topology.Links {
 		for i, e := range l.Ends {
 			switch far := l.Ends[1-i]; {
 			case e.Bridge:
-				add("", spec.Host, e.Interface, portID(e, far), e.Impair, e.MTU)
+				b := bridges[e.Node]
+				add(b.Netns, cmp.Or(b.Node, spec.Host), e.Interface, portID(e, far), e.Impair, e.MTU)
 			default:
 				add(netns[e.Node], e.Node, e.Interface, ID{"link", e.Node + ":" + e.Interface}, e.Impair, e.MTU)
 			}
@@ -126,24 +127,9 @@ func lossOf(l spec.Loss) kernel.Loss {
 // observeImpair lists the interfaces of the project that send through anything.
 func observeImpair(h *Have) []Resource {
 	var out []Resource
-	for _, l := range h.Snapshot.Host.Links {
-		if l.Qdisc == nil || !h.own(l) {
-			continue
-		}
-		if id := h.linkID(l); id.Kind == "link" || id.Kind == "port" {
-			out = append(out, impair{owner: spec.Host, iface: l.Name, link: id, q: *l.Qdisc})
-		}
-	}
-	for _, n := range h.Snapshot.Netns {
-		node, ok := h.nodes[n.Name]
-		if !ok {
-			continue
-		}
-		managed := h.managed(node, n)
-		for _, l := range n.Links {
-			if l.Qdisc != nil && managed[l.Name] {
-				out = append(out, impair{netns: n.Name, owner: node, iface: l.Name, link: ID{"link", node + ":" + l.Name}, q: *l.Qdisc})
-			}
+	for _, l := range h.interfaces() {
+		if l.Qdisc != nil && l.id.Kind != "bridge" {
+			out = append(out, impair{netns: l.netns, owner: l.node, iface: l.Name, link: l.id, q: *l.Qdisc})
 		}
 	}
 	return out

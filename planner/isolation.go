@@ -19,7 +19,7 @@ func desireIsolation(w *Want) []Resource {
 	for _, f := range families {
 		routed := gatewayBridges(w.Topology, f)
 		for _, b := range w.Topology.Bridges {
-			if b.External {
+			if b.External || b.Node != "" {
 				continue
 			}
 			br := b.Interface
@@ -62,7 +62,7 @@ func gatewayBridges(t *spec.Topology, f kernel.Family) map[string]bool {
 	m := map[string]bool{}
 	for _, b := range t.Bridges {
 		for _, s := range b.Subnets {
-			if !b.External && s.Gateway.IsValid() && kernel.FamilyOf(s.Gateway) == f {
+			if !b.External && b.Node == "" && s.Gateway.IsValid() && kernel.FamilyOf(s.Gateway) == f {
 				m[b.Name] = true
 			}
 		}

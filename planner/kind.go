@@ -28,6 +28,8 @@ var kinds = []Kind{
 	bridgeKind,
 	linkKind,
 	portKind,
+	vlanKind,
+	fdbKind,
 	memberKind,
 	remoteKind,
 	impairKind,
@@ -56,10 +58,14 @@ type Have struct {
 	Snapshot kernel.Snapshot
 	Others   Others
 
-	host     map[string]kernel.Link // links of the host's namespace by name
-	nodes    map[string]string      // netns name → node, of the project's own namespaces
-	names    map[string]ID          // wanted interface in the host's namespace → its resource
-	links    map[string]bool        // wanted "node:interface"
+	host     map[string]kernel.Link            // links of the host's namespace by name
+	nodes    map[string]string                 // netns name → node, of the project's own namespaces
+	names    map[string]ID                     // wanted interface in the host's namespace → its resource
+	links    map[string]bool                   // wanted "node:interface"
+	bridges  map[place]bridge                  // wanted
+	ports    map[ID]string                     // wanted ports → the interface of their bridge
+	inside   map[place]ID                      // wanted bridges and ports in nodes
+	spaces   map[string]map[string]kernel.Link // links by namespace, "" = the host's, and name
 	sysctls  map[kernel.SysctlKey]ID
 	wanted   map[ID]bool
 	volumes  map[string]ID // name on the machine → resource, of the project's own
@@ -94,25 +100,44 @@ func newHave(s kernel.Snapshot, project string, want []Resource) *Have {
 		Project: project, Snapshot: s, Others: othersOf(s, project),
 		host: map[string]kernel.Link{}, nodes: map[string]string{}, names: map[string]ID{},
 		links: map[string]bool{}, sysctls: map[kernel.SysctlKey]ID{}, wanted: map[ID]bool{},
+		bridges: map[place]bridge{}, ports: map[ID]string{}, inside: map[place]ID{}, spaces: map[string]map[string]kernel.Link{},
 		volumes: volumeIDs(s, project, want),
 	}
 	for _, l := range s.Host.Links {
 		h.host[l.Name] = l
 	}
+	h.spaces[""] = h.host
 	for _, n := range s.Netns {
 		if n.Mark.Project == project {
 			h.nodes[n.Name] = nodeOf(n.Mark)
+			links := map[string]kernel.Link{}
+			for _, l := range n.Links {
+				links[l.Name] = l
+			}
+			h.spaces[n.Name] = links
 		}
 	}
 	for _, r := range want {
 		h.wanted[r.ID()] = true
 		switch r := r.(type) {
 		case bridge:
-			h.names[r.spec.Name] = r.ID()
-		case veth:
-			if r.own.Netns == "" {
-				h.names[r.own.Name] = r.ID()
+			at := place{r.spec.Netns, r.spec.Name}
+			h.bridges[at] = r
+			if r.spec.Netns == "" {
+				h.names[r.spec.Name] = r.ID()
 			} else {
+				h.inside[at] = r.ID()
+			}
+		case veth:
+			if r.own.Master != "" {
+				h.ports[r.id] = r.own.Master
+			}
+			switch {
+			case r.own.Netns == "":
+				h.names[r.own.Name] = r.ID()
+			case r.id.Kind == "port":
+				h.inside[place{r.own.Netns, r.own.Name}] = r.ID()
+			default:
 				h.links[r.id.Name] = true
 			}
 		case device:
@@ -127,6 +152,9 @@ func newHave(s kernel.Snapshot, project string, want []Resource) *Have {
 	}
 	return h
 }
+
+// place is an interface by its namespace, "" = the host's, and its name.
+type place struct{ netns, name string }
 
 // own reports whether a link of the host's namespace is the project's: by its mark; or, for what a
 // crash left between creation and marking, by the project's group and a name that topo gives.
@@ -162,4 +190,71 @@ func (h *Have) linkID(l kernel.Link) ID {
 		return ID{"link", "host:" + l.Name}
 	}
 	return ID{"port", "host:" + l.Name}
+}
+
+// An interface is one of the project's on the machine.
+type iface struct {
+	kernel.Link
+	id    ID
+	netns string
+	node  string // whose namespace it is in, or "host"
+}
+
+// interfaces lists the project's bridges, ports and links. Inside its own namespaces all that bears a wanted name is topo's to
+// repair; what a program of the node made for itself (another group, another name) is not.
+func (h *Have) interfaces() []iface {
+	var out []iface
+	for _, l := range h.Snapshot.Host.Links {
+		if h.own(l) {
+			out = append(out, iface{l, h.linkID(l), "", spec.Host})
+		}
+	}
+	for _, n := range h.Snapshot.Netns {
+		node, ok := h.nodes[n.Name]
+		if !ok {
+			continue
+		}
+		for _, l := range n.Links {
+			if h.ownInside(n.Name, l) {
+				out = append(out, iface{l, h.insideID(n.Name, l), n.Name, node})
+			}
+		}
+	}
+	return out
+}
+
+// ownInside reports whether a link in a namespace of the project's is topo's.
+func (h *Have) ownInside(netns string, l kernel.Link) bool {
+	_, wanted := h.inside[place{netns, l.Name}]
+	return l.Name != "lo" && (l.Group == kernel.Group(h.Project) || wanted || h.links[h.nodes[netns]+":"+l.Name])
+}
+
+// insideID is the resource that a link in a namespace of the project's belongs to. Bridges and ports bear marks there, too.
+func (h *Have) insideID(netns string, l kernel.Link) ID {
+	if m, ok := kernel.ParseMark(l.Alias); ok && m.Project == h.Project {
+		if id := parseID(m.ID); id.Kind == "bridge" || id.Kind == "port" {
+			return id
+		}
+	}
+	name := h.nodes[netns] + ":" + l.Name
+	if id, ok := h.inside[place{netns, l.Name}]; ok {
+		return id
+	}
+	if l.Kind == "bridge" && !h.links[name] {
+		return ID{"bridge", l.Name}
+	}
+	return ID{"link", name}
+}
+
+// bridgeAt is the project's bridge of a name in a namespace.
+func (h *Have) bridgeAt(netns, name string) (l kernel.Link, id ID, ok bool) {
+	l, ok = h.spaces[netns][name]
+	switch {
+	case !ok:
+	case netns == "":
+		return l, h.linkID(l), h.own(l)
+	default:
+		return l, h.insideID(netns, l), h.ownInside(netns, l)
+	}
+	return l, ID{}, false
 }

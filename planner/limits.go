@@ -39,15 +39,10 @@ func limits(o Options) error {
 		return nil
 	}
 	var errs spec.Errors
-	perBridge := map[string]int{}
-	for _, n := range o.Topology.Nodes {
-		for _, a := range n.Attachments {
-			perBridge[a.Bridge]++
-		}
-	}
+	ports := portsOf(o.Topology, o.Snapshot)
 	for _, b := range o.Topology.Bridges {
-		if n := perBridge[b.Name]; n > maxPorts {
-			errs = append(errs, &spec.Error{Pos: b.Pos, Msg: fmt.Sprintf("bridge %s has %d ports: the kernel takes %d", b.Name, n, maxPorts)})
+		if n := ports[b.Name]; n > maxPorts {
+			errs = append(errs, &spec.Error{Pos: b.Pos, Msg: fmt.Sprintf("bridge %s has %d ports, and Linux numbers a bridge's ports in ten bits: it takes %d", b.Name, n, maxPorts)})
 		}
 	}
 	errs = append(errs, vxlansFit(o)...)
@@ -55,6 +50,35 @@ func limits(o Options) error {
 		return errs
 	}
 	return nil
+}
+
+// portsOf counts the ports of each bridge: those of the file, and on an external bridge what others have plugged in.
+func portsOf(t *spec.Topology, s kernel.Snapshot) map[string]int {
+	ports := map[string]int{}
+	own := map[string]bool{} // by interface
+	for _, n := range t.Nodes {
+		for _, a := range n.Attachments {
+			ports[a.Bridge]++
+			own[a.HostInterface] = true
+		}
+	}
+	for _, l := range t.Links {
+		for _, e := range l.Ends {
+			if e.Bridge {
+				ports[e.Node]++
+				own[e.Interface] = true
+			}
+		}
+	}
+	for _, b := range t.Bridges {
+		for _, l := range s.Host.Links {
+			m, _ := kernel.ParseMark(l.Alias)
+			if b.External && l.Master == b.Interface && !own[l.Name] && m.Project != t.Name {
+				ports[b.Name]++
+			}
+		}
+	}
+	return ports
 }
 
 // vxlansFit: a bridge's packets, with what its VXLAN puts around them, fit the interface that it goes by.

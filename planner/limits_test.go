@@ -1,6 +1,7 @@
 package planner
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -25,6 +26,32 @@ func TestALargeTopologyIsWarnedOfTheNeighbourTable(t *testing.T) {
 			if !strings.Contains(w, "1200 entries") || !strings.Contains(w, "which has 1024") {
 				t.Errorf("%q", w)
 			}
+		}
+	}
+}
+
+// What others have plugged into an external bridge takes up ports, too; what the project has there already does not count twice.
+func TestPortsOfAnExternalBridge(t *testing.T) {
+	const yaml = `{name: p, bridges: {ext: {external: true}}, namespaces: {a: {bridges: {ext: {host_interface: mine}}}}, links: [[ext:link, a:x]]}`
+	for others, want := range map[int]string{
+		maxPorts - 2: "",
+		maxPorts - 1: "t.yaml:1:21: bridge ext has 1024 ports, and Linux numbers a bridge's ports in ten bits: it takes 1023",
+	} {
+		s := kernel.Snapshot{Host: kernel.Netns{Links: []kernel.Link{
+			{Name: "ext", Kind: "bridge", Bridge: &kernel.BridgeAttrs{}},
+			{Name: "mine", Kind: "veth", Master: "ext", Alias: "topo:p:port/a:eth0"},
+			{Name: "left", Kind: "veth", Master: "ext", Alias: "topo:p:port/gone:eth0"},
+			{Name: "elsewhere", Kind: "veth", Master: "other"},
+		}}}
+		for i := range others {
+			s.Host.Links = append(s.Host.Links, kernel.Link{Name: fmt.Sprint("their", i), Kind: "veth", Master: "ext"})
+		}
+		got := ""
+		if err := limits(Options{Topology: load(t, yaml), Project: "p", Snapshot: s}); err != nil {
+			got = err.Error()
+		}
+		if got != want {
+			t.Errorf("%d ports of others: %q, want %q", others, got, want)
 		}
 	}
 }

@@ -15,25 +15,7 @@ var linkKind = Kind{
 		veths := desireVeths(w)
 		return append(ofKind("link", veths), desireDevices(w, veths)...)
 	},
-	Observe: func(h *Have) []Resource {
-		var out []Resource
-		for _, n := range h.Snapshot.Netns {
-			node, ok := h.nodes[n.Name]
-			if !ok {
-				continue
-			}
-			for _, l := range n.Links {
-				name := node + ":" + l.Name
-				// Inside its own namespaces all that bears a wanted name is topo's to repair; what a
-				// program of the node made for itself (another group, another name) is not.
-				if l.Name == "lo" || l.Group != kernel.Group(h.Project) && !h.links[name] {
-					continue
-				}
-				out = append(out, observeLink(h, ID{"link", name}, n.Name, l))
-			}
-		}
-		return append(out, observeHostVeths(h, "link")...)
-	},
+	Observe: func(h *Have) []Resource { return observeLinks(h, "link") },
 }
 
 // macName is what the MAC address of an attachment is derived from: its address on the bridge. So an address has one MAC address
@@ -85,11 +67,11 @@ func desireVeths(w *Want) []Resource {
 			port := veth{
 				id: id,
 				own: kernel.VethEnd{
-					Name: a.HostInterface, MTU: a.MTU, Group: group, Up: true,
+					Netns: b.Netns, Name: a.HostInterface, MTU: a.MTU, Group: group, Up: true,
 					Master: b.Interface, Alias: mark(w.Project, id),
 				},
-				port:  portAttrs(w.Host, b, len(n.Ports) > 0),
-				needs: []ID{{"bridge", b.Name}},
+				port:  portAttrs(w.Host, b, len(n.Ports) > 0, a.Port),
+				needs: append([]ID{{"bridge", b.Name}}, netnsOf(b.Node)...),
 			}
 			out = append(out, pair(node, port)...)
 		}
@@ -103,8 +85,8 @@ func desireVeths(w *Want) []Resource {
 			case e.Bridge:
 				b := bridges[e.Node]
 				id := portID(e, far)
-				end.Master, end.Alias = b.Interface, mark(w.Project, id)
-				ends[i] = veth{id: id, own: end, port: portAttrs(w.Host, b, false), needs: []ID{{"bridge", b.Name}}}
+				end.Netns, end.Master, end.Alias = b.Netns, b.Interface, mark(w.Project, id)
+				ends[i] = veth{id: id, own: end, port: portAttrs(w.Host, b, false, e.Port), needs: append([]ID{{"bridge", b.Name}}, netnsOf(b.Node)...)}
 			case e.Node == spec.Host:
 				id := ID{"link", e.Node + ":" + e.Interface}
 				end.MAC, end.Alias = derive(e.MAC, id), mark(w.Project, id)
@@ -156,58 +138,72 @@ func portID(e, far spec.Endpoint) ID {
 // reaches them because the host routes it. Where bridged packets go through iptables (br_netfilter), what is
 // published is bridged, not routed: then the rules keep the nodes apart, and a node that publishes reaches
 // itself only if its port may send frames back.
-func portAttrs(host kernel.Snapshot, b spec.Bridge, publishes bool) kernel.PortAttrs {
+// What the file says of a port goes before all that.
+func portAttrs(host kernel.Snapshot, b spec.Bridge, publishes bool, said *spec.BridgePort) kernel.PortAttrs {
 	calls := callsIptables(host, kernel.IPv4) || callsIptables(host, kernel.IPv6)
-	return kernel.PortAttrs{Isolated: !b.ICC && !calls, Hairpin: publishes && calls}
+	p := kernel.DefaultPort
+	p.Isolated, p.Hairpin = !b.ICC && !calls, publishes && calls && b.Node == ""
+	if said == nil {
+		return p
+	}
+	if said.Isolated != nil {
+		p.Isolated = *said.Isolated
+	}
+	if said.Hairpin != nil {
+		p.Hairpin = *said.Hairpin
+	}
+	p.Learning, p.Flood, p.McastFlood, p.BcastFlood = said.Learning, said.Flood, said.McastFlood, said.BcastFlood
+	p.Cost, p.Priority = said.Cost, said.Priority
+	return p
 }
 
-// observeHostVeths lists the project's veth ends in the host's namespace, of one kind.
-func observeHostVeths(h *Have, kind string) []Resource {
+// observeLinks lists the project's links of one kind.
+func observeLinks(h *Have, kind string) []Resource {
 	var out []Resource
-	for _, l := range h.Snapshot.Host.Links {
-		if !h.own(l) {
-			continue
-		}
-		if id := h.linkID(l); id.Kind == kind {
-			out = append(out, observeLink(h, id, "", l))
+	for _, l := range h.interfaces() {
+		if l.id.Kind == kind {
+			out = append(out, observeLink(h, l))
 		}
 	}
 	return out
 }
 
-func observeLink(h *Have, id ID, netns string, l kernel.Link) Resource {
+func observeLink(h *Have, l iface) Resource {
 	if _, made := deviceOptions[l.Kind]; made {
-		return observeDevice(h, id, netns, l)
+		return observeDevice(h, l)
 	}
-	return observeVeth(h, id, netns, l)
+	return observeVeth(h, l)
 }
 
-func observeVeth(h *Have, id ID, netns string, l kernel.Link) veth {
+func observeVeth(h *Have, l iface) veth {
 	r := veth{
-		id: id, carrier: id, kind: l.Kind, peer: peerOf(h, l),
+		id: l.id, carrier: l.id, kind: l.Kind, peer: peerOf(h, l.Link),
 		own: kernel.VethEnd{
-			Netns: netns, Name: l.Name, MAC: l.MAC, MTU: l.MTU, Group: l.Group, Up: l.Up,
+			Netns: l.netns, Name: l.Name, MAC: l.MAC, MTU: l.MTU, Group: l.Group, Up: l.Up,
 			Alias: l.Alias,
 		},
 	}
+	// What is on no bridge is as a new port.
+	r.port = kernel.DefaultPort
 	if l.Port != nil {
 		r.own.Master = l.Master
-		r.port = kernel.PortAttrs{Isolated: l.Port.Isolated, Hairpin: l.Port.Hairpin}
+		r.port = *l.Port
+		r.port.State = "" // not the file's
 	}
 	// Removing one end removes the other: the plan says so once.
-	if far := parseID(r.peer); far.Kind == "link" && (id.Kind == "port" || far.Name < id.Name) {
+	if far := parseID(r.peer); far.Kind == "link" && (l.id.Kind == "port" || far.Name < l.id.Name) {
 		r.carrier = far
 	}
-	if node, ok := h.nodes[netns]; ok {
-		r.needs = append(r.needs, ID{"netns", node})
+	if l.netns != "" {
+		r.needs = append(r.needs, ID{"netns", l.node})
 	}
 	if node, ok := h.nodes[l.Peer.Netns]; ok {
 		r.needs = append(r.needs, ID{"netns", node})
 		r.other.Netns = l.Peer.Netns
 	}
-	for _, m := range []string{l.Master, h.host[l.Peer.Name].Master} {
-		if b, ok := h.host[m]; ok && h.own(b) {
-			r.needs = append(r.needs, h.linkID(b))
+	for _, m := range []place{{l.netns, l.Master}, {l.Peer.Netns, h.spaces[l.Peer.Netns][l.Peer.Name].Master}} {
+		if _, id, ok := h.bridgeAt(m.netns, m.name); ok {
+			r.needs = append(r.needs, id)
 		}
 	}
 	return r
@@ -218,10 +214,12 @@ func peerOf(h *Have, l kernel.Link) string {
 	if l.Peer.Name == "" {
 		return ""
 	}
-	if node, ok := h.nodes[l.Peer.Netns]; ok {
-		return ID{"link", node + ":" + l.Peer.Name}.String()
+	p, ok := h.spaces[l.Peer.Netns][l.Peer.Name]
+	if _, inside := h.nodes[l.Peer.Netns]; inside {
+		p.Name = l.Peer.Name
+		return h.insideID(l.Peer.Netns, p).String()
 	}
-	if p, ok := h.host[l.Peer.Name]; ok && l.Peer.Netns == "" && h.own(p) {
+	if ok && l.Peer.Netns == "" && h.own(p) {
 		return h.linkID(p).String()
 	}
 	return l.Peer.Netns + ":" + l.Peer.Name

@@ -42,28 +42,13 @@ func desireMembers(w *Want) []Resource {
 // observeMembers lists the links of the project that have a master which is no bridge.
 func observeMembers(h *Have) []Resource {
 	var out []Resource
-	find := func(links []kernel.Link, netns, owner string, own func(kernel.Link) (ID, bool)) {
-		kinds := map[string]string{}
-		for _, l := range links {
-			kinds[l.Name] = l.Kind
+	for _, l := range h.interfaces() {
+		if l.Master != "" && l.Port == nil {
+			out = append(out, member{
+				netns: l.netns, owner: l.node, iface: l.Name, link: l.id, master: l.Master, kind: h.spaces[l.netns][l.Master].Kind,
+				on: h.interfaceID(kernel.End{Netns: l.netns, Name: l.Master}),
+			})
 		}
-		for _, l := range links {
-			if id, ours := own(l); ours && l.Master != "" && l.Port == nil {
-				out = append(out, member{
-					netns: netns, owner: owner, iface: l.Name, link: id, master: l.Master, kind: kinds[l.Master],
-					on: h.interfaceID(kernel.End{Netns: netns, Name: l.Master}),
-				})
-			}
-		}
-	}
-	find(h.Snapshot.Host.Links, "", spec.Host, func(l kernel.Link) (ID, bool) { return h.linkID(l), h.own(l) })
-	for _, n := range h.Snapshot.Netns {
-		node, ok := h.nodes[n.Name]
-		if !ok {
-			continue
-		}
-		managed := h.managed(node, n)
-		find(n.Links, n.Name, node, func(l kernel.Link) (ID, bool) { return ID{"link", node + ":" + l.Name}, managed[l.Name] })
 	}
 	return out
 }

@@ -11,7 +11,9 @@ import (
 func narrow(changes map[ID]*Change, o Options) {
 	keep := map[string]bool{}
 	known := map[string]spec.Node{}
+	bridges := map[string]spec.Bridge{}
 	if o.Topology != nil {
+		bridges = bridgesByName(o.Topology)
 		for _, n := range o.Topology.Nodes {
 			known[n.Name] = n
 		}
@@ -29,6 +31,11 @@ func narrow(changes map[ID]*Change, o Options) {
 		if n.Shares != "" {
 			add(n.Shares)
 		}
+		for _, a := range n.Attachments {
+			if b := bridges[a.Bridge]; b.Node != "" {
+				add(b.Node)
+			}
+		}
 	}
 	for _, name := range o.Nodes {
 		add(name)
@@ -41,6 +48,12 @@ func narrow(changes map[ID]*Change, o Options) {
 		})
 	}
 	for id, c := range changes {
+		switch id.Kind {
+		case "bridge", "up", "vlan":
+			if b := bridges[id.Name]; b.Node != "" && !keep[b.Node] {
+				delete(changes, id)
+			}
+		}
 		if i, ok := c.Want.(image); ok && !slices.ContainsFunc(i.nodes, func(n string) bool { return keep[n] }) {
 			delete(changes, id)
 		}
@@ -75,6 +88,8 @@ func keepOrphans(changes map[ID]*Change, t *spec.Topology) {
 		switch r := c.Have.(type) {
 		case bridge, up:
 			orphan = !known["bridge/"+id.Name]
+		case vlan:
+			orphan = orphan || r.self && !known["bridge/"+id.Name]
 		case address:
 			orphan = orphan || r.link.Kind == "bridge" && !known[r.link.String()]
 		case ruleset:
@@ -113,9 +128,9 @@ func nodesOf(c *Change) []string {
 		}
 	}
 	switch c.ID.Kind {
-	case "netns", "hosts", "resolv", "link", "port", "member", "remote", "impair", "address", "route", "sysctl", "publish", "process":
+	case "netns", "hosts", "resolv", "link", "port", "member", "remote", "fdb", "impair", "address", "route", "sysctl", "publish", "process":
 		node(c.ID)
-	case "guard", "volume": // of no node, some of them
+	case "guard", "volume", "vlan": // of no node, some of them
 		if strings.Contains(c.ID.Name, ":") {
 			node(c.ID)
 		}

@@ -10,6 +10,7 @@ import (
 // needs are the options of the kernel's build, without CONFIG_, that have what a file asks for, each with the place that does.
 func needs(t *spec.Topology, need func(pos spec.Pos, what, option string)) {
 	impairNeeds(t, need)
+	bridgeNeeds(t, need)
 	deviceNeeds(t, need)
 }
 

@@ -1,8 +1,8 @@
 package planner
 
-// port: the ends of veths that are ports of the host's bridges.
+// port: the ends of veths that are ports of bridges.
 var portKind = Kind{
 	Name:    "port",
 	Desire:  func(w *Want) []Resource { return ofKind("port", desireVeths(w)) },
-	Observe: func(h *Have) []Resource { return observeHostVeths(h, "port") },
+	Observe: func(h *Have) []Resource { return observeLinks(h, "port") },
 }

@@ -49,6 +49,9 @@ func reachedBy(n spec.Node, bridges map[string]spec.Bridge, f kernel.Family) (sp
 	var best spec.Attachment
 	var addr netip.Prefix
 	for _, a := range n.Attachments {
+		if bridges[a.Bridge].Node != "" {
+			continue
+		}
 		for _, s := range subnetsOf(bridges[a.Bridge], f) {
 			if !s.Gateway.IsValid() || addr.IsValid() && (best.DefaultRoute || !a.DefaultRoute) {
 				continue

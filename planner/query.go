@@ -1,6 +1,8 @@
 package planner
 
 import (
+	"slices"
+
 	"topo/internal/kernel"
 	"topo/spec"
 )
@@ -15,11 +17,12 @@ func Query(t *spec.Topology, project string) kernel.Query {
 		return q
 	}
 	for _, b := range t.Bridges {
-		if !b.External {
+		if !b.External && b.Node == "" {
 			q.Sysctls = append(q.Sysctls, routeLocalnetKey(b.Interface))
 		}
 	}
 	q.Options = optionsOf(t)
+	q.VLANs = slices.ContainsFunc(t.Bridges, func(b spec.Bridge) bool { return b.VLANFiltering }) || statesVLANs(t)
 	for _, n := range t.Nodes {
 		for _, s := range n.Sysctls {
 			q.Sysctls = append(q.Sysctls, kernel.SysctlKey{Netns: n.Netns, Key: s.Key})

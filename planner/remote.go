@@ -1,9 +1,6 @@
 package planner
 
-import (
-	"topo/internal/kernel"
-	"topo/spec"
-)
+import "topo/internal/kernel"
 
 // remote is a static entry of a VXLAN's forwarding database.
 type remote struct {
@@ -33,26 +30,9 @@ func desireRemotes(w *Want) []Resource {
 
 func observeRemotes(h *Have) []Resource {
 	var out []Resource
-	add := func(netns, owner string, id ID, l kernel.Link) {
+	for _, l := range h.interfaces() {
 		for _, e := range l.Remotes {
-			out = append(out, remote{netns: netns, owner: owner, iface: l.Name, link: id, entry: e})
-		}
-	}
-	for _, l := range h.Snapshot.Host.Links {
-		if h.own(l) {
-			add("", spec.Host, h.linkID(l), l)
-		}
-	}
-	for _, n := range h.Snapshot.Netns {
-		node, ok := h.nodes[n.Name]
-		if !ok {
-			continue
-		}
-		managed := h.managed(node, n)
-		for _, l := range n.Links {
-			if managed[l.Name] {
-				add(n.Name, node, ID{"link", node + ":" + l.Name}, l)
-			}
+			out = append(out, remote{netns: l.netns, owner: l.node, iface: l.Name, link: l.id, entry: e})
 		}
 	}
 	return out

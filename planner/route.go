@@ -79,7 +79,7 @@ func observeRoutes(h *Have) []Resource {
 		if !ok {
 			continue
 		}
-		managed := h.managed(node, n)
+		managed := h.managed(n)
 		var addrs []address
 		for _, a := range n.Addrs {
 			addrs = append(addrs, nodeAddress(n.Name, node, a.Link, a.Prefix))
@@ -117,6 +117,9 @@ func newRoute(node string, op kernel.RouteReplace, addrs []address, vrfs map[ID]
 	r := route{node: node, op: op, link: ID{"link", node + ":" + op.Link}}
 	r.member = vrfs[r.link]
 	for _, a := range addrs {
+		if a.iface == op.Link {
+			r.link = a.link // a bridge in the node, where it is one
+		}
 		if a.iface == op.Link && op.Via.IsValid() && a.prefix.Masked().Contains(op.Via) {
 			r.covers = append(r.covers, a.ID())
 		}
@@ -127,6 +130,13 @@ func newRoute(node string, op kernel.RouteReplace, addrs []address, vrfs map[ID]
 // addressesOf lists all stated and allocated addresses of a node.
 func addressesOf(t *spec.Topology, n spec.Node) []address {
 	var out []address
+	for _, b := range t.Bridges {
+		for _, s := range b.Subnets {
+			if b.Node == n.Name && s.Gateway.IsValid() {
+				out = append(out, bridgeAddress(b, s))
+			}
+		}
+	}
 	for _, a := range n.Attachments {
 		for _, p := range a.Addresses {
 			out = append(out, nodeAddress(n.Netns, n.Name, a.Interface, p))

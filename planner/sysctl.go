@@ -1,6 +1,8 @@
 package planner
 
 import (
+	"maps"
+	"slices"
 	"strings"
 
 	"topo/internal/kernel"
@@ -30,9 +32,10 @@ func desireSysctls(w *Want) []Resource {
 				owner: n.Name, key: kernel.SysctlKey{Netns: n.Netns, Key: s.Key}, value: s.Value,
 				project: w.Project, record: true, needs: []ID{{"netns", n.Name}},
 			}
-			for _, iface := range interfacesOf(w.Topology, n) {
+			interfaces := interfacesOf(w.Topology, n)
+			for _, iface := range slices.Sorted(maps.Keys(interfaces)) {
+				link := interfaces[iface]
 				if strings.Contains("/"+strings.ReplaceAll(s.Key, ".", "/")+"/", "/"+iface+"/") {
-					link := ID{"link", n.Name + ":" + iface}
 					r.in, r.needs, r.record = append(r.in, link), append(r.needs, link), false
 				}
 			}
@@ -58,21 +61,28 @@ func routeLocalnetKey(iface string) kernel.SysctlKey {
 	return kernel.SysctlKey{Key: "net/ipv4/conf/" + iface + "/route_localnet"}
 }
 
-func interfacesOf(t *spec.Topology, n spec.Node) []string {
-	var out []string
+// interfacesOf are the interfaces in a node by their names.
+func interfacesOf(t *spec.Topology, n spec.Node) map[string]ID {
+	out := map[string]ID{}
+	add := func(iface string) { out[iface] = ID{"link", n.Name + ":" + iface} }
 	for _, a := range n.Attachments {
-		out = append(out, a.Interface)
+		add(a.Interface)
 	}
 	for _, l := range t.Links {
 		for _, e := range l.Ends {
 			if e.Node == n.Name && !e.Bridge {
-				out = append(out, e.Interface)
+				add(e.Interface)
 			}
 		}
 	}
 	for _, i := range t.Interfaces {
 		if i.Node == n.Name {
-			out = append(out, i.Name)
+			add(i.Name)
+		}
+	}
+	for _, b := range t.Bridges {
+		if b.Node == n.Name {
+			out[b.Interface] = ID{"bridge", b.Name}
 		}
 	}
 	return out
@@ -111,6 +121,9 @@ func observeSysctls(h *Have) []Resource {
 	}
 	for _, r := range observeBridges(h) {
 		b := r.(bridge)
+		if b.spec.Netns != "" {
+			continue
+		}
 		if v := h.Snapshot.Sysctls[routeLocalnetKey(b.spec.Name)]; v == "1" {
 			out = append(out, routeLocalnet(b.id, b.spec.Name, v))
 		}

@@ -7,6 +7,7 @@ import "topo/internal/kernel"
 // ports halves the time; and after the rules that isolate it.
 type up struct {
 	bridge string
+	netns  string
 	iface  string
 	up     bool
 	needs  []ID
@@ -15,21 +16,22 @@ type up struct {
 var upKind = Kind{Name: "up", Desire: desireUp, Observe: observeUp}
 
 func desireUp(w *Want) []Resource {
-	ports := map[string][]ID{}
+	ports := map[place][]ID{}
 	for _, r := range ofKind("port", desireVeths(w)) {
 		v := r.(veth)
-		ports[v.own.Master] = append(ports[v.own.Master], v.id, v.carrier)
+		at := place{v.own.Netns, v.own.Master}
+		ports[at] = append(ports[at], v.id, v.carrier, ID{"vlan", v.id.Name})
 	}
 	var out []Resource
 	for _, b := range w.Topology.Bridges {
 		if b.External {
 			continue
 		}
-		needs := []ID{{"bridge", b.Name}}
+		needs := []ID{{"bridge", b.Name}, {"vlan", b.Name}}
 		for _, f := range families {
 			needs = append(needs, ruleID("isolation", b.Name, f), ruleID("guard", b.Name, f))
 		}
-		out = append(out, up{bridge: b.Name, iface: b.Interface, up: true, needs: append(needs, ports[b.Interface]...)})
+		out = append(out, up{bridge: b.Name, netns: b.Netns, iface: b.Interface, up: true, needs: append(needs, ports[place{b.Netns, b.Interface}]...)})
 	}
 	return out
 }
@@ -38,7 +40,7 @@ func observeUp(h *Have) []Resource {
 	var out []Resource
 	for _, r := range observeBridges(h) {
 		b := r.(bridge)
-		out = append(out, up{bridge: b.id.Name, iface: b.spec.Name, up: h.host[b.spec.Name].Up})
+		out = append(out, up{bridge: b.id.Name, netns: b.spec.Netns, iface: b.spec.Name, up: h.spaces[b.spec.Netns][b.spec.Name].Up})
 	}
 	return out
 }
@@ -50,6 +52,8 @@ func (r up) Attrs() []Attr       { return []Attr{{"state", upDown(r.up)}} }
 func (r up) Detail() string      { return r.iface }
 func (r up) Delete() []kernel.Op { return nil }
 
-func (r up) Create() []kernel.Op { return []kernel.Op{kernel.LinkSet{Name: r.iface, Up: &r.up}} }
+func (r up) Create() []kernel.Op {
+	return []kernel.Op{kernel.LinkSet{Netns: r.netns, Name: r.iface, Up: &r.up}}
+}
 
 func (r up) Update(Resource) ([]kernel.Op, bool) { return r.Create(), true }

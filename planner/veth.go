@@ -55,15 +55,19 @@ func (r veth) Attrs() []Attr {
 		attrs = append(attrs, Attr{"mac", r.own.MAC})
 	}
 	attrs = append(attrs, Attr{"state", upDown(r.own.Up)}, Attr{"group", number(r.own.Group)})
-	if r.own.Netns == "" {
+	if r.marked() {
 		attrs = append(attrs, Attr{"mark", orNone(r.own.Alias)})
 	}
 	attrs = append(attrs, Attr{"bridge", orNone(r.own.Master)})
 	if r.id.Kind == "port" {
-		attrs = append(attrs, Attr{"isolated", onOff(r.port.Isolated)}, Attr{"hairpin", onOff(r.port.Hairpin)})
+		attrs = append(attrs, portWords(r.port)...)
+		attrs = append(attrs, Attr{"cost", number(r.port.Cost)})
 	}
 	return attrs
 }
+
+// marked: in a node a link is known by its name; what is none of the node's own interfaces has a mark there, too.
+func (r veth) marked() bool { return r.own.Netns == "" || r.id.Kind == "port" }
 
 func (r veth) Detail() string {
 	if r.id.Kind == "port" {
@@ -90,10 +94,7 @@ func (r veth) Create() []kernel.Op {
 		}
 		ops = append(ops, ends)
 	}
-	if r.port != (kernel.PortAttrs{}) {
-		ops = append(ops, r.portSet())
-	}
-	return ops
+	return append(ops, r.portSet(kernel.DefaultPort)...)
 }
 
 func (r veth) Delete() []kernel.Op {
@@ -118,7 +119,7 @@ func (r veth) Update(have Resource) ([]kernel.Op, bool) {
 	if h.own.Up != r.own.Up {
 		set.Up = &r.own.Up
 	}
-	if r.own.Netns == "" && h.own.Alias != r.own.Alias {
+	if r.marked() && h.own.Alias != r.own.Alias {
 		set.Alias = &r.own.Alias
 	}
 	if h.own.Master != r.own.Master {
@@ -130,16 +131,50 @@ func (r veth) Update(have Resource) ([]kernel.Op, bool) {
 	}
 	// A port that joins a bridge starts with the bridge's defaults.
 	if h.own.Master != r.own.Master {
-		h.port = kernel.PortAttrs{}
+		h.port = kernel.DefaultPort
 	}
-	if h.port != r.port {
-		ops = append(ops, r.portSet())
-	}
-	return ops, true
+	return append(ops, r.portSet(h.port)...), true
 }
 
-func (r veth) portSet() kernel.Op {
-	return kernel.PortSet{Name: r.own.Name, Isolated: r.port.Isolated, Hairpin: r.port.Hairpin}
+// portSet are the edits that give a port its parameters, where it has others.
+func (r veth) portSet(have kernel.PortAttrs) []kernel.Op {
+	if r.id.Kind != "port" {
+		return nil
+	}
+	return portSet(r.own.Netns, r.own.Name, have, r.port)
+}
+
+// portWords are how a bridge treats a port, but for the cost.
+func portWords(p kernel.PortAttrs) []Attr {
+	return []Attr{
+		{"isolated", onOff(p.Isolated)},
+		{"hairpin", onOff(p.Hairpin)},
+		{"learning", onOff(p.Learning)},
+		{"flood", onOff(p.Flood)},
+		{"mcast_flood", onOff(p.McastFlood)},
+		{"bcast_flood", onOff(p.BcastFlood)},
+		{"priority", number(p.Priority)},
+	}
+}
+
+// portSet are the edits that give a port its parameters, where it has others.
+func portSet(netns, name string, have, p kernel.PortAttrs) []kernel.Op {
+	set := kernel.PortSet{
+		Netns:      netns,
+		Name:       name,
+		Isolated:   other(have.Isolated, p.Isolated),
+		Hairpin:    other(have.Hairpin, p.Hairpin),
+		Learning:   other(have.Learning, p.Learning),
+		Flood:      other(have.Flood, p.Flood),
+		McastFlood: other(have.McastFlood, p.McastFlood),
+		BcastFlood: other(have.BcastFlood, p.BcastFlood),
+		Cost:       other(have.Cost, p.Cost),
+		Priority:   other(have.Priority, p.Priority),
+	}
+	if set == (kernel.PortSet{Netns: netns, Name: name}) {
+		return nil
+	}
+	return []kernel.Op{set}
 }
 
 // Lost: the ends of a pair go together, and a port comes off a bridge that is replaced.
@@ -155,7 +190,7 @@ func (r veth) Lost(gone func(ID) bool) (ID, Action, bool) {
 // Without is the port as it is after its bridge was removed: attached to none.
 func (r veth) Without(id ID) Resource {
 	if id.Kind == "bridge" && r.id.Kind == "port" && r.own.Master != "" {
-		r.own.Master, r.port = "", kernel.PortAttrs{}
+		r.own.Master, r.port = "", kernel.DefaultPort
 		return r
 	}
 	return nil

@@ -18,7 +18,7 @@ func (r *resolver) readSubnets(s *bridgeState, b *Bridge, raw bridge) {
 	case len(stated) == 1 && stated[0].Value == none:
 		b.Plain = true
 		return
-	case !raw.Subnet.Set && b.External:
+	case !raw.Subnet.Set && (b.External || raw.Node.Set):
 		b.Plain = true
 		return
 	case len(stated) == 0 && raw.Subnet.Set && !s.vague:

@@ -36,6 +36,10 @@ func (r *resolver) attachTo(s *nodeState, n *Node, seen map[string]bool, pos Pos
 	seen[name] = true
 	bs.ports++
 	b := r.bridge(bs)
+	if b.Node == n.Name {
+		r.add(pos, "bridge %s is in %s: there is nothing to plug in", name, n.Name)
+		return
+	}
 	a := Attachment{
 		Pos: pos, Bridge: name,
 		Interface:     raw.Interface.Value,
@@ -44,7 +48,9 @@ func (r *resolver) attachTo(s *nodeState, n *Node, seen map[string]bool, pos Pos
 		MTU:           raw.MTU.or(b.MTU),
 		DefaultRoute:  raw.DefaultRoute.Value,
 		Impair:        r.impairment(raw.Impair),
+		VLANs:         r.portVLANs(raw.VLAN, b),
 	}
+	a.Port = r.bridgePort(raw.Port, b, a.VLANs)
 	for _, t := range raw.Address.all() {
 		r.attachmentAddress(n, bs, b, &a, t)
 	}
@@ -60,7 +66,7 @@ func (r *resolver) attachTo(s *nodeState, n *Node, seen map[string]bool, pos Pos
 		r.claimInterface(s, n, raw.Interface.Pos, a.Interface)
 	}
 	if raw.HostInterface.Set && r.checkInterface(raw.HostInterface.Pos, a.HostInterface) {
-		r.claimHost(raw.HostInterface.Pos, a.HostInterface, "node "+n.Name)
+		r.claimPort(b, raw.HostInterface.Pos, a.HostInterface, "node "+n.Name)
 	}
 	if raw.Interface.Bad {
 		s.vague = true
@@ -163,7 +169,7 @@ func (r *resolver) nameInterfaces() {
 				a.HostInterface = r.hostEnd(n.Name, a.Interface)
 				// Taken by this node: the interface is there twice, and that is noted.
 				if who := "node " + n.Name; r.hostNames[a.HostInterface].who != who {
-					r.claimHost(a.Pos, a.HostInterface, who)
+					r.claimPort(r.bridge(r.bridges[a.Bridge]), a.Pos, a.HostInterface, who)
 				}
 			}
 		}
@@ -180,7 +186,11 @@ func (r *resolver) nameInterfaces() {
 			e, other := &l.Ends[j], l.Ends[1-j]
 			if e.Interface == "" && other.Interface != "" {
 				e.Interface = r.hostEnd(other.Node, other.Interface)
-				r.claimHost(e.Pos, e.Interface, "a link of "+other.Node)
+				if b := r.bridges[e.Node]; b != nil && e.Bridge {
+					r.claimPort(r.bridge(b), e.Pos, e.Interface, "a link of "+other.Node)
+				} else {
+					r.claimHost(e.Pos, e.Interface, "a link of "+other.Node)
+				}
 			}
 			if s := r.nodes[e.Node]; s != nil && !e.Bridge {
 				s.ends = append(s.ends, *e)

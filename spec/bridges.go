@@ -28,7 +28,7 @@ func (r *resolver) readBridges() {
 }
 
 func (r *resolver) addBridge(pos Pos, name string, raw bridge) {
-	s := &bridgeState{index: len(r.topo.Bridges), taken: map[netip.Addr]claim{}, macs: map[string]claim{}}
+	s := &bridgeState{index: len(r.topo.Bridges), taken: map[netip.Addr]claim{}, macs: map[string]claim{}, fdb: map[FDBEntry]claim{}}
 	b := Bridge{
 		Pos: pos, Name: name,
 		External:     raw.External.Value,
@@ -39,7 +39,13 @@ func (r *resolver) addBridge(pos Pos, name string, raw bridge) {
 		MAC:          r.mac(raw.MAC),
 		STP:          raw.STP.Value,
 		ForwardDelay: defaultForwardDelay,
+
+		VLANFiltering: raw.VLANFiltering.Value,
 	}
+	b.Node = raw.Node.Value // see placeBridges
+	b.VLANs = r.portVLANs(raw.VLAN, &b)
+	b.Priority, b.McastSnooping = raw.Priority.or(defaultBridgePriority), raw.McastSnooping.stated()
+	r.bridgeTimes(&b, raw)
 	if raw.ForwardDelay.Set {
 		b.ForwardDelay = r.forwardDelay(raw)
 	}
@@ -50,7 +56,7 @@ func (r *resolver) addBridge(pos Pos, name string, raw bridge) {
 	r.readSubnets(s, &b, raw)
 	r.readGateways(s, &b, raw)
 	r.bridgeConflicts(&b, raw)
-	b.Masquerade = raw.Masquerade.or(b.gateway() && !b.Internal && !b.External)
+	b.Masquerade = raw.Masquerade.or(b.gateway() && !b.Internal && !b.External && !raw.Node.Set)
 	r.topo.Bridges = append(r.topo.Bridges, b)
 	r.bridges[name] = s
 	r.vxlan(&b, s, raw)
@@ -73,6 +79,11 @@ func (r *resolver) forwardDelay(raw bridge) time.Duration {
 
 func (r *resolver) bridgeName(b *Bridge, raw bridge) {
 	switch {
+	case raw.Node.Set:
+		if b.Interface = raw.Name.Value; !raw.Name.Set {
+			b.Interface = r.nodeBridgeInterface(b.Name)
+		}
+		return
 	case raw.Name.Set:
 		b.Interface = raw.Name.Value
 		if !r.checkInterface(raw.Name.Pos, b.Interface) {
@@ -113,6 +124,9 @@ func (r *resolver) bridgeConflicts(b *Bridge, raw bridge) {
 			r.add(m.Pos, "masquerade needs a gateway")
 		}
 	}
+	if raw.Node.Set {
+		r.nodeBridgeConflicts(raw)
+	}
 	if b.External {
 		for _, k := range []struct {
 			origin
@@ -122,6 +136,13 @@ func (r *resolver) bridgeConflicts(b *Bridge, raw bridge) {
 			{raw.STP.origin, "stp"},
 			{raw.ForwardDelay.origin, "forward_delay"},
 			{raw.Internal.origin, "internal"},
+			{raw.VLANFiltering.origin, "vlan_filtering"},
+			{ownVLAN(raw), "vlan"},
+			{raw.Priority.origin, "priority"},
+			{raw.HelloTime.origin, "hello_time"},
+			{raw.MaxAge.origin, "max_age"},
+			{raw.AgeingTime.origin, "ageing_time"},
+			{raw.McastSnooping.origin, "mcast_snooping"},
 		} {
 			if k.Set {
 				r.add(k.Pos, "%s can't be set on an external bridge: topo adds ports to it and nothing else", k.key)
@@ -153,7 +174,7 @@ func (r *resolver) joinDefault() {
 func (r *resolver) checkPortCounts() {
 	for _, name := range r.bridgeNames() {
 		if s := r.bridges[name]; s.ports > maxPorts {
-			r.add(r.bridge(s).Pos, "bridge %s has %d ports; the kernel takes %d", name, s.ports, maxPorts)
+			r.add(r.bridge(s).Pos, "bridge %s has %d ports, and Linux numbers a bridge's ports in ten bits: it takes %d", name, s.ports, maxPorts)
 		}
 	}
 }

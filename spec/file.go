@@ -48,7 +48,7 @@ type include struct {
 // A Linux bridge.
 type bridge struct {
 	origin
-	_ struct{} `later:"uplinks vlan_filtering"`
+	_ struct{} `later:"uplinks"`
 
 	// A CIDR, or a list of them (IPv4 and IPv6). Left out: allocated. none: a plain switch, layer 2 only.
 	Subnet texts `yaml:"subnet" merge:"replace"`
@@ -76,6 +76,77 @@ type bridge struct {
 	VXLAN *vxlan `yaml:"vxlan"`
 	// Made by somebody else: topo adds ports to it and nothing more. Default: false.
 	External flag `yaml:"external"`
+	// Packets stay in the VLANs that they are in; ports belong to VLAN 1, untagged, where they don't say others. Default: false.
+	VLANFiltering flag `yaml:"vlan_filtering"`
+	// The VLANs that the bridge's own interface belongs to, by which the host is reached. Default: 1, untagged.
+	VLAN *vlans `yaml:"vlan"`
+	// With stp, the bridge with the smallest becomes the root. Default: 32768.
+	Priority number `yaml:"priority" jsonschema:"minimum=0,maximum=65535"`
+	// Time between the root's messages, with stp. Default: 2s.
+	HelloTime span `yaml:"hello_time"`
+	// How long a message of the root is believed, with stp. Default: 20s.
+	MaxAge span `yaml:"max_age"`
+	// How long the bridge remembers behind which port a MAC address was seen. 0s: not at all, it floods. Default: 300s.
+	AgeingTime span `yaml:"ageing_time"`
+	// Multicast goes only to ports behind which somebody listens (IGMP and MLD snooping). Default: true.
+	McastSnooping flag `yaml:"mcast_snooping"`
+	// The node in whose network namespace the bridge is: a switch of its own, with the ends of cables in it. Default: the host's own.
+	Node text `yaml:"node"`
+}
+
+// How a bridge treats one of its ports (bridge(8)).
+type bridgePort struct {
+	origin
+
+	// No packets between it and other isolated ports. Default: true on a bridge with icc: false.
+	Isolated flag `yaml:"isolated"`
+	// What comes in may leave by the same port. Default: false, but where a node needs it to reach itself by what it publishes.
+	Hairpin flag `yaml:"hairpin"`
+	// The bridge remembers the MAC addresses that it sees behind the port. Default: true.
+	Learning flag `yaml:"learning"`
+	// Packets to MAC addresses that the bridge doesn't know leave by the port. Default: true.
+	Flood flag `yaml:"flood"`
+	// Multicast that nobody asked for leaves by the port. Default: true.
+	McastFlood flag `yaml:"mcast_flood"`
+	// Broadcasts leave by the port. Default: true.
+	BcastFlood flag `yaml:"bcast_flood"`
+	// What the way by this port costs, with stp. Default: 2.
+	Cost number `yaml:"cost" jsonschema:"minimum=1,maximum=65535"`
+	// Among ways that cost the same, the port with the smallest is taken, with stp. Default: 32.
+	Priority number `yaml:"priority" jsonschema:"minimum=0,maximum=63"`
+	// MAC addresses that are behind the port, whatever the bridge sees: static entries of its forwarding database.
+	FDB []fdbEntry `yaml:"fdb"`
+}
+
+// A MAC address that is behind a bridge's port.
+type fdbEntry struct {
+	origin
+	Scalar text
+
+	// The MAC address.
+	MAC text `yaml:"mac" jsonschema:"required,pattern=^([0-9a-fA-F]{2}[:-]){5}[0-9a-fA-F]{2}$"`
+	// Its VLAN, on a bridge that filters them. Default: the port's pvid.
+	VLAN number `yaml:"vlan" jsonschema:"minimum=1,maximum=4094"`
+}
+
+// The VLANs that a bridge's port belongs to: one whose packets have no tag here, none, or a map.
+type vlans struct {
+	origin
+	Scalar word
+
+	// VLAN of what comes in without a tag. Default: none, such packets are dropped.
+	PVID number `yaml:"pvid" jsonschema:"minimum=1,maximum=4094"`
+	// VLANs whose packets leave without a tag: numbers and ranges like 20-30, one or a list. Default: that of pvid, unless it is tagged.
+	Untagged vlanIDs `yaml:"untagged" merge:"replace"`
+	// VLANs whose packets leave with their tag: numbers and ranges like 20-30, one or a list.
+	Tagged vlanIDs `yaml:"tagged" merge:"replace"`
+}
+
+// A VLAN or a range of them, or a list of such.
+type vlanIDs struct {
+	origin
+	Scalar word
+	List   []word
 }
 
 // A port by which bridges of several machines are one layer 2: ip-link(8), RFC 7348.
@@ -134,6 +205,10 @@ type endpoint struct {
 	Up flag `yaml:"up"`
 	// What becomes of the packets that this end sends. Default: the link's.
 	Impair *impair `yaml:"impair"`
+	// The VLANs that the port belongs to, on a bridge that filters them. Default: 1, untagged.
+	VLAN *vlans `yaml:"vlan"`
+	// How the bridge treats the port, on a bridge.
+	Port *bridgePort `yaml:"port"`
 }
 
 // What becomes of the packets that an interface sends: what a wire does that is long, slow or bad (tc-netem(8), tc-tbf(8)).

@@ -184,6 +184,10 @@ type attachment struct {
 	DefaultRoute flag `yaml:"default_route"`
 	// What becomes of the packets that the node sends here.
 	Impair *impair `yaml:"impair"`
+	// The VLANs that the node's port belongs to, on a bridge that filters them. Default: 1, untagged.
+	VLAN *vlans `yaml:"vlan"`
+	// How the bridge treats the node's port.
+	Port *bridgePort `yaml:"port"`
 }
 
 // A published port, or a range of them: the short form, or a map.

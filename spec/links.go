@@ -81,6 +81,17 @@ func (r *resolver) endpoint(raw endpoint, of link) Endpoint {
 			r.add(e.Pos, "an interface needs a name")
 		}
 	}
+	if b := r.bridges[e.Node]; b != nil {
+		e.VLANs = r.portVLANs(raw.VLAN, r.bridge(b))
+		e.Port = r.bridgePort(raw.Port, r.bridge(b), e.VLANs)
+	} else {
+		if raw.VLAN != nil && raw.VLAN.Set {
+			r.add(raw.VLAN.Pos, "vlan is for an end that is a bridge's port")
+		}
+		if raw.Port != nil && raw.Port.Set {
+			r.add(raw.Port.Pos, "port is for an end that is a bridge's port")
+		}
+	}
 	for _, t := range raw.Address.all() {
 		a, bits, ok := r.ifaceAddr(t)
 		switch {
@@ -143,6 +154,10 @@ func (r *resolver) plug(e *Endpoint, used map[string]claim) {
 	used[key] = claim{e.Pos, key}
 	if s != nil {
 		r.claimInterface(s, r.node(s), e.Pos, e.Interface)
+		return
+	}
+	if b != nil {
+		r.claimPort(r.bridge(b), e.Pos, e.Interface, "a link of "+e.Node)
 		return
 	}
 	r.claimHost(e.Pos, e.Interface, "a link of "+e.Node)

@@ -27,7 +27,7 @@ func (r *resolver) readPorts(s *nodeState, n *Node) {
 func (r *resolver) translates(n *Node) bool {
 	for _, a := range n.Attachments {
 		b := r.bridges[a.Bridge]
-		if b.vague || !r.bridge(b).Plain {
+		if b.vague || !r.bridge(b).Plain && r.bridge(b).Node == "" {
 			return true
 		}
 	}
@@ -39,6 +39,9 @@ func (r *resolver) hasFamily(s *nodeState, n *Node, a netip.Addr) bool {
 	for _, at := range n.Attachments {
 		state := r.bridges[at.Bridge]
 		b := r.bridge(state)
+		if b.Node != "" {
+			continue
+		}
 		if state.vague || a.Is6() && b.has6() || a.Is4() && b.has4() {
 			return true
 		}

@@ -40,6 +40,7 @@ type bridgeState struct {
 	vague bool
 	taken map[netip.Addr]claim
 	macs  map[string]claim // stated ones
+	fdb   map[FDBEntry]claim
 	ports int
 }
 
@@ -76,6 +77,7 @@ func (r *resolver) resolve() *Topology {
 	r.readVolumes()
 	r.readNodes()
 	r.networkModes()
+	r.placeBridges()
 	r.readLinks()
 	r.joinDefault()
 	r.attach()

@@ -167,6 +167,13 @@ func (r *resolver) reach(s *nodeState, n *Node, iface string) (reach []netip.Pre
 			}
 		}
 	}
+	for _, b := range r.bridgesOf(n) {
+		for _, sub := range b.Subnets {
+			if sub.Prefix.IsValid() && !sub.NoGateway && (iface == "" || iface == b.Interface) {
+				reach = append(reach, sub.Prefix)
+			}
+		}
+	}
 	for _, e := range s.ends {
 		if iface != "" && e.Interface != iface {
 			continue

@@ -43,7 +43,7 @@ type Pos struct {
 	Line, Column int // from 1
 }
 
-// Bridge is a Linux bridge in the host's namespace.
+// Bridge is a Linux bridge in the host's namespace, or in a node's.
 type Bridge struct {
 	Pos        Pos
 	Name       string // in the file
@@ -60,6 +60,20 @@ type Bridge struct {
 	STP        bool
 	// ForwardDelay is 15 s when not stated, the kernel's default.
 	ForwardDelay time.Duration
+
+	VLANFiltering bool `json:",omitempty"`
+	// VLANs are those of the bridge itself; nil: what a new bridge has.
+	VLANs *VLANs `json:",omitempty"`
+	// What follows has the kernel's defaults when not stated.
+	Priority   int
+	HelloTime  time.Duration
+	MaxAge     time.Duration
+	AgeingTime time.Duration
+	// McastSnooping is nil when not stated: on, where the kernel has it.
+	McastSnooping *bool `json:",omitempty"`
+	// Node is the node in whose namespace, Netns, the bridge is; "" = the host's own.
+	Node  string `json:",omitempty"`
+	Netns string `json:",omitempty"`
 }
 
 // Subnet is a range of addresses on a bridge. A bridge whose subnet is left to allocation
@@ -126,6 +140,10 @@ type Attachment struct {
 	DefaultRoute  bool // gets the default route(s), by its bridge's gateway
 	// Impair is what becomes of what the node sends; nil: nothing.
 	Impair *Impair `json:",omitempty"`
+	// VLANs are those of the bridge's port; nil: what a new one has.
+	VLANs *VLANs `json:",omitempty"`
+	// Port is how the bridge treats its port; nil: nothing is said.
+	Port *BridgePort `json:",omitempty"`
 }
 
 // Port is one published port.
@@ -352,6 +370,10 @@ type Endpoint struct {
 	Up        bool
 	// Impair is what becomes of what this end sends; nil: nothing.
 	Impair *Impair `json:",omitempty"`
+	// VLANs are those of a bridge's port; nil: what a new one has.
+	VLANs *VLANs `json:",omitempty"`
+	// Port is how a bridge treats its port; nil: nothing is said.
+	Port *BridgePort `json:",omitempty"`
 }
 
 // Host is the reserved name of the host's own namespace.

@@ -45,6 +45,7 @@ func topologyNode(t *spec.Topology) *yaml.Node {
 func bridgeNode(t *spec.Topology, b spec.Bridge) *yaml.Node {
 	m := newMap()
 	m.text("name", b.Interface)
+	m.text("node", b.Node)
 	if b.External {
 		m.flag("external", true)
 	}
@@ -81,6 +82,17 @@ func bridgeNode(t *spec.Topology, b spec.Bridge) *yaml.Node {
 	m.text("mac", b.MAC)
 	m.flag("stp", b.STP)
 	m.text("forward_delay", b.ForwardDelay.String())
+	if b.VLANFiltering {
+		m.flag("vlan_filtering", true)
+	}
+	m.set("vlan", vlansNode(b.VLANs))
+	m.number("priority", b.Priority)
+	m.text("hello_time", b.HelloTime.String())
+	m.text("max_age", b.MaxAge.String())
+	m.text("ageing_time", b.AgeingTime.String())
+	if b.McastSnooping != nil {
+		m.flag("mcast_snooping", *b.McastSnooping)
+	}
 	return &m.node
 }
 
@@ -133,6 +145,8 @@ func attachmentNode(a spec.Attachment) *yaml.Node {
 	if a.Impair != nil {
 		m.set("impair", impairNode(*a.Impair))
 	}
+	m.set("vlan", vlansNode(a.VLANs))
+	m.set("port", bridgePortNode(a.Port))
 	return &m.node
 }
 
@@ -295,6 +309,8 @@ func linkNode(l spec.Link) *yaml.Node {
 		if e.Impair != nil {
 			m.set("impair", impairNode(*e.Impair))
 		}
+		m.set("vlan", vlansNode(e.VLANs))
+		m.set("port", bridgePortNode(e.Port))
 		ends.Content = append(ends.Content, m.flow())
 	}
 	m := newMap()

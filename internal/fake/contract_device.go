@@ -10,11 +10,7 @@ import (
 // lacks reports whether the machine's kernel was built without an option, and if so that what needs it is refused.
 func (h *host) lacks(option string, op kernel.Op) bool {
 	h.Helper()
-	s, err := h.machine.Snapshot(h.Context(), kernel.Query{Options: []string{option}})
-	if err != nil {
-		h.Fatal(err)
-	}
-	if !slices.Contains(s.Lacking, option) {
+	if !h.builtWithout(option) {
 		return false
 	}
 	h.refuse(syscall.EOPNOTSUPP, op)

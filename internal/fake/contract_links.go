@@ -149,17 +149,17 @@ func contractBridge(h *host) {
 	equal(h, "group", l.Group, contractGroupNumber)
 	equal(h, "up", l.Up, false)
 	equal(h, "alias", l.Alias, "")
-	equal(h, "parameters", *l.Bridge, kernel.BridgeAttrs{STP: true, ForwardDelay: 4 * time.Second})
+	equal(h, "parameters", *l.Bridge, bridgeAttrs(h, true, 4*time.Second))
 	h.do(kernel.BridgeSet{Name: "br0", STP: ref(false)})
-	equal(h, "parameters", *h.link("", "br0").Bridge, kernel.BridgeAttrs{ForwardDelay: 4 * time.Second})
+	equal(h, "parameters", *h.link("", "br0").Bridge, bridgeAttrs(h, false, 4*time.Second))
 	h.do(kernel.BridgeSet{Name: "br0", ForwardDelay: ref(15 * time.Second)})
-	equal(h, "parameters", *h.link("", "br0").Bridge, kernel.BridgeAttrs{ForwardDelay: 15 * time.Second})
+	equal(h, "parameters", *h.link("", "br0").Bridge, bridgeAttrs(h, false, 15*time.Second))
 	h.do(kernel.LinkSet{Name: "br0", Up: ref(true), Alias: ref(contractMark("bridge/br0"))})
 	l = h.link("", "br0")
 	equal(h, "up", l.Up, true)
 	equal(h, "alias", l.Alias, contractMark("bridge/br0"))
 	h.do(kernel.BridgeAdd{Name: "br1"})
-	equal(h, "parameters when not stated", *h.link("", "br1").Bridge, kernel.BridgeAttrs{ForwardDelay: 15 * time.Second})
+	equal(h, "parameters when not stated", *h.link("", "br1").Bridge, bridgeAttrs(h, false, 15*time.Second))
 	equal(h, "MTU when not stated", h.link("", "br1").MTU, 1500)
 	h.refuse(syscall.EEXIST, kernel.BridgeAdd{Name: "br0"})
 	h.refuse(syscall.ENODEV, kernel.BridgeSet{Name: "gone", STP: ref(true)})
@@ -169,6 +169,17 @@ func contractBridge(h *host) {
 	h.do(kernel.LinkDelete{Name: "br0"})
 	h.noLink("", "br0")
 	h.do(kernel.LinkDelete{Name: "br0"})
+}
+
+// bridgeAttrs are those of a bridge of which nothing else was stated.
+func bridgeAttrs(h *host, stp bool, delay time.Duration) kernel.BridgeAttrs {
+	h.Helper()
+	a := kernel.DefaultBridge
+	a.STP, a.ForwardDelay = stp, delay
+	if !h.builtWithout("BRIDGE_VLAN_FILTERING") {
+		a.DefaultPVID = 1
+	}
+	return a
 }
 
 func contractBridgePinned(h *host) {
@@ -197,24 +208,86 @@ func contractPort(h *host) {
 	h.settle()
 	equal(h, "state", h.link("", "near").Port.State, "forwarding")
 	h.oper("", "br0", "up")
-	h.do(kernel.PortSet{Name: "near", Isolated: true})
+	h.do(kernel.PortSet{Name: "near", Isolated: ref(true)})
 	equal(h, "isolated", h.link("", "near").Port.Isolated, true)
 	equal(h, "hairpin", h.link("", "near").Port.Hairpin, false)
-	h.do(kernel.PortSet{Name: "near", Hairpin: true})
+	h.do(kernel.PortSet{Name: "near", Isolated: ref(false), Hairpin: ref(true)})
 	equal(h, "isolated", h.link("", "near").Port.Isolated, false)
 	equal(h, "hairpin", h.link("", "near").Port.Hairpin, true)
 
-	h.do(kernel.PortSet{Name: "near", Isolated: true}, kernel.LinkSet{Name: "near", Master: ref("")})
+	h.do(kernel.PortSet{Name: "near", Isolated: ref(true)}, kernel.LinkSet{Name: "near", Master: ref("")})
 	l := h.link("", "near")
 	equal(h, "master", l.Master, "")
 	if l.Port != nil {
 		h.Errorf("a link without master has port parameters: %+v", l.Port)
 	}
-	h.refuse(0, kernel.PortSet{Name: "near", Isolated: true})
-	h.refuse(syscall.ENODEV, kernel.PortSet{Name: "gone", Isolated: true})
+	h.refuse(0, kernel.PortSet{Name: "near", Isolated: ref(true)})
+	h.refuse(syscall.ENODEV, kernel.PortSet{Name: "gone", Isolated: ref(true)})
 	h.refuse(syscall.ENODEV, kernel.LinkSet{Name: "near", Master: ref("gone")})
 	h.do(kernel.LinkSet{Name: "near", Master: ref("br0")})
 	equal(h, "isolated, once attached anew", h.link("", "near").Port.Isolated, false)
+}
+
+func contractBridgeInNetns(h *host) {
+	h.addNetns("a", "sw")
+	h.do(
+		kernel.BridgeAdd{Netns: "sw", Name: "br0", MAC: "02:00:00:00:00:01", MTU: 1500, Group: contractGroupNumber},
+		kernel.LinkSet{Netns: "sw", Name: "br0", Alias: ref(contractMark("bridge/br0"))},
+		kernel.BridgeSet{Netns: "sw", Name: "br0", Priority: ref(7)},
+		kernel.VethAdd{
+			A: kernel.VethEnd{Netns: "a", Name: "eth0", Group: contractGroupNumber, Up: true},
+			B: kernel.VethEnd{Netns: "sw", Name: "port", Group: contractGroupNumber, Master: "br0", Up: true, Alias: contractMark("port/a:eth0")},
+		},
+		kernel.PortSet{Netns: "sw", Name: "port", Isolated: ref(true)},
+		kernel.LinkSet{Netns: "sw", Name: "br0", Up: ref(true)},
+		kernel.FDBReplace{Netns: "sw", Link: "port", FDBEntry: kernel.FDBEntry{MAC: "02:00:00:00:00:aa"}},
+	)
+	h.settle()
+	l := h.link("sw", "port")
+	equal(h, "master", l.Master, "br0")
+	equal(h, "mark", l.Alias, contractMark("port/a:eth0"))
+	equal(h, "state", l.Port.State, "forwarding")
+	equal(h, "isolated", l.Port.Isolated, true)
+	equal(h, "static entry", l.FDB[0].MAC, "02:00:00:00:00:aa")
+	equal(h, "the other end", h.link("a", "eth0").Peer, kernel.End{Netns: "sw", Name: "port"})
+	equal(h, "priority", h.link("sw", "br0").Bridge.Priority, 7)
+	h.noLink("", "br0")
+	h.refuse(syscall.ENOENT, kernel.BridgeAdd{Netns: "gone", Name: "br0"})
+}
+
+func contractPortParameters(h *host) {
+	h.addNetns("a")
+	h.do(
+		kernel.BridgeAdd{Name: "br0", MAC: "02:00:00:00:00:01", MTU: 1500},
+		kernel.VethAdd{A: kernel.VethEnd{Netns: "a", Name: "eth0", Up: true}, B: kernel.VethEnd{Name: "near", Master: "br0", Up: true}},
+		kernel.LinkSet{Name: "br0", Up: ref(true)},
+	)
+	h.settle()
+	want := kernel.DefaultPort
+	want.State = "forwarding"
+	equal(h, "a new port", *h.link("", "near").Port, want)
+	h.do(kernel.PortSet{Name: "near", Learning: ref(false), Flood: ref(false), McastFlood: ref(false), BcastFlood: ref(false), Cost: ref(65535), Priority: ref(63)})
+	equal(h, "a port", *h.link("", "near").Port, kernel.PortAttrs{State: "forwarding", Cost: 65535, Priority: 63})
+	h.do(kernel.PortSet{Name: "near", Flood: ref(true), Cost: ref(1), Priority: ref(0)})
+	equal(h, "a port", *h.link("", "near").Port, kernel.PortAttrs{State: "forwarding", Flood: true, Cost: 1})
+	h.refuse(syscall.ERANGE, kernel.PortSet{Name: "near", Cost: ref(65536)})
+	h.refuse(syscall.ERANGE, kernel.PortSet{Name: "near", Priority: ref(64)})
+}
+
+func contractBridgeParameters(h *host) {
+	h.do(kernel.BridgeAdd{Name: "br0", MAC: "02:00:00:00:00:01", MTU: 1500})
+	equal(h, "a new bridge", *h.link("", "br0").Bridge, bridgeAttrs(h, false, 15*time.Second))
+	h.do(kernel.BridgeSet{
+		Name: "br0", Priority: ref(4096), HelloTime: ref(time.Second), MaxAge: ref(6 * time.Second), AgeingTime: ref(time.Duration(0)), McastSnooping: ref(false),
+	})
+	want := bridgeAttrs(h, false, 15*time.Second)
+	want.Priority, want.HelloTime, want.MaxAge, want.AgeingTime, want.McastSnooping = 4096, time.Second, 6*time.Second, 0, false
+	equal(h, "a bridge", *h.link("", "br0").Bridge, want)
+	h.do(kernel.BridgeSet{Name: "br0", Priority: ref(0), AgeingTime: ref(1_000_000 * time.Second), STP: ref(true)})
+	want.Priority, want.AgeingTime, want.STP = 0, 1_000_000*time.Second, true
+	equal(h, "a bridge", *h.link("", "br0").Bridge, want)
+	h.refuse(syscall.ERANGE, kernel.BridgeSet{Name: "br0", HelloTime: ref(11 * time.Second)})
+	h.refuse(syscall.ERANGE, kernel.BridgeSet{Name: "br0", MaxAge: ref(5 * time.Second)})
 }
 
 func contractBridgeCascade(h *host) {

@@ -31,6 +31,8 @@ type link struct {
 	bridge *bridge
 	port   *kernel.PortAttrs
 	qdisc  *kernel.Qdisc
+	vlans  vlans
+	fdb    fdb
 	device
 }
 
@@ -166,15 +168,22 @@ func (l *link) portState() {
 }
 
 func (m *Machine) addBridge(o kernel.BridgeAdd) error {
-	if err := m.checkNew(m.host, o.Name, o.MAC, o.MTU); err != nil {
+	s, err := m.find(o.Netns)
+	if err != nil {
+		return err
+	}
+	if err := m.checkNew(s, o.Name, o.MAC, o.MTU); err != nil {
 		return err
 	}
 	l := &link{
-		space: m.host, name: o.Name, kind: "bridge", mac: o.MAC, mtu: cmp.Or(o.MTU, 1500), group: o.Group,
+		space: s, name: o.Name, kind: "bridge", mac: o.MAC, mtu: cmp.Or(o.MTU, 1500), group: o.Group,
 		bridge: &bridge{mac: o.MAC != "", mtu: o.MTU != 0},
 	}
+	l.vlans = defaultVLANs()
+	l.bridge.BridgeAttrs = kernel.DefaultBridge
+	l.bridge.DefaultPVID = defaultPVID
 	l.bridge.STP = o.STP
-	l.bridge.ForwardDelay = cmp.Or(o.ForwardDelay, 15*time.Second)
+	l.bridge.ForwardDelay = cmp.Or(o.ForwardDelay, l.bridge.ForwardDelay)
 	if !validDelay(l.bridge.ForwardDelay, o.STP) {
 		return syscall.ERANGE
 	}
@@ -188,7 +197,7 @@ func validDelay(d time.Duration, stp bool) bool {
 }
 
 func (m *Machine) setBridge(o kernel.BridgeSet) error {
-	l, err := m.link("", o.Name)
+	l, err := m.link(o.Netns, o.Name)
 	if err != nil {
 		return err
 	}
@@ -196,28 +205,48 @@ func (m *Machine) setBridge(o kernel.BridgeSet) error {
 		return syscall.EOPNOTSUPP
 	}
 	next := l.bridge.BridgeAttrs
-	if o.STP != nil {
-		next.STP = *o.STP
-	}
-	if o.ForwardDelay != nil {
-		next.ForwardDelay = *o.ForwardDelay
-	}
-	if !validDelay(next.ForwardDelay, next.STP) {
+	set(&next.STP, o.STP)
+	set(&next.ForwardDelay, o.ForwardDelay)
+	set(&next.VLANFiltering, o.VLANFiltering)
+	set(&next.Priority, o.Priority)
+	set(&next.HelloTime, o.HelloTime)
+	set(&next.MaxAge, o.MaxAge)
+	set(&next.AgeingTime, o.AgeingTime)
+	set(&next.McastSnooping, o.McastSnooping)
+	within := func(d, least, most time.Duration) bool { return d >= least && d <= most }
+	if !validDelay(next.ForwardDelay, next.STP) || !within(next.HelloTime, time.Second, 10*time.Second) || !within(next.MaxAge, 6*time.Second, 40*time.Second) {
 		return syscall.ERANGE
 	}
 	l.bridge.BridgeAttrs = next
 	return nil
 }
 
+// set gives a value where there is one.
+func set[T any](to, v *T) {
+	if v != nil {
+		*to = *v
+	}
+}
+
 func (m *Machine) setPort(o kernel.PortSet) error {
-	l, err := m.link("", o.Name)
+	l, err := m.link(o.Netns, o.Name)
 	if err != nil {
 		return err
 	}
 	if l.port == nil {
 		return syscall.EOPNOTSUPP
 	}
-	l.port.Isolated, l.port.Hairpin = o.Isolated, o.Hairpin
+	if o.Cost != nil && (*o.Cost < 1 || *o.Cost > 65535) || o.Priority != nil && *o.Priority > 63 {
+		return syscall.ERANGE
+	}
+	set(&l.port.Isolated, o.Isolated)
+	set(&l.port.Hairpin, o.Hairpin)
+	set(&l.port.Learning, o.Learning)
+	set(&l.port.Flood, o.Flood)
+	set(&l.port.McastFlood, o.McastFlood)
+	set(&l.port.BcastFlood, o.BcastFlood)
+	set(&l.port.Cost, o.Cost)
+	set(&l.port.Priority, o.Priority)
 	return nil
 }
 
@@ -305,7 +334,10 @@ func checkMaster(l, master *link) error {
 func (m *Machine) attach(l, master *link) {
 	m.detach(l)
 	l.master = master
-	l.port = &kernel.PortAttrs{State: "disabled"}
+	port := kernel.DefaultPort
+	port.State = "disabled"
+	l.port, l.fdb = &port, fdb{}
+	l.vlans = defaultVLANs()
 	follow(master)
 	m.refresh(l)
 }
@@ -315,7 +347,7 @@ func (m *Machine) detach(l *link) {
 		return
 	}
 	master := l.master
-	l.master, l.port = nil, nil
+	l.master, l.port, l.vlans, l.fdb = nil, nil, nil, nil
 	if master.bridge != nil {
 		follow(master)
 	}

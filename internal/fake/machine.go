@@ -254,6 +254,14 @@ func (m *Machine) one(op kernel.Op) error {
 		})
 	case kernel.RouteDelete:
 		return m.deleteRoute(o)
+	case kernel.VLANAdd:
+		return m.addVLAN(o)
+	case kernel.VLANDelete:
+		return m.deleteVLAN(o)
+	case kernel.FDBReplace:
+		return m.replaceFDB(o)
+	case kernel.FDBDelete:
+		return m.deleteFDB(o)
 	case kernel.NetemSet:
 		return m.setNetem(o)
 	case kernel.TBFSet:

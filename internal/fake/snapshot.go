@@ -31,9 +31,9 @@ func (m *Machine) Snapshot(_ context.Context, q kernel.Query) (kernel.Snapshot, 
 			read[m.named[name]] = true
 		}
 	}
-	s.Host = m.host.facts(read)
+	s.Host = m.host.facts(read, q.VLANs)
 	for _, x := range m.spaces()[1:] {
-		s.Netns = append(s.Netns, x.facts(read))
+		s.Netns = append(s.Netns, x.facts(read, q.VLANs))
 	}
 	for name := range m.leftovers {
 		s.Netns = append(s.Netns, kernel.Netns{Name: name, Unfinished: true})
@@ -88,12 +88,13 @@ func (m *Machine) Snapshot(_ context.Context, q kernel.Query) (kernel.Snapshot, 
 }
 
 // facts is what a reading finds in a namespace; of one that is not read, only whose it is.
-func (s *space) facts(read map[*space]bool) kernel.Netns {
+func (s *space) facts(read map[*space]bool, vlans bool) kernel.Netns {
 	n := kernel.Netns{Name: s.name, Group: s.links[0].group}
 	n.Mark, _ = kernel.ParseMark(s.links[0].alias)
 	if !read[s] {
 		return n
 	}
+	vlans = vlans || slices.ContainsFunc(s.links, func(l *link) bool { return l.bridge != nil && l.bridge.VLANFiltering })
 	for _, l := range s.links {
 		fact := kernel.Link{
 			Name: l.name, Index: l.index, Kind: l.kind, MTU: l.mtu, MAC: l.mac, Up: l.up, Oper: l.oper(), Group: l.group, Alias: l.alias,
@@ -108,6 +109,10 @@ func (s *space) facts(read map[*space]bool) kernel.Netns {
 		if l.peer != nil && read[l.peer.space] {
 			fact.Peer = kernel.End{Netns: l.peer.space.name, Name: l.peer.name}
 		}
+		if vlans {
+			fact.VLANs = l.vlans.facts()
+		}
+		fact.FDB = l.fdb.facts()
 		if l.bridge != nil {
 			attrs := l.bridge.BridgeAttrs
 			fact.Bridge = &attrs

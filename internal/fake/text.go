@@ -63,7 +63,7 @@ func (m *Machine) String() string {
 
 func (s *space) write(b *strings.Builder) {
 	fmt.Fprintf(b, "netns %q\n", s.name)
-	f := s.facts(map[*space]bool{s: true})
+	f := s.facts(map[*space]bool{s: true}, false)
 	for _, l := range f.Links {
 		fmt.Fprintf(b, "  link %s %s mtu %d address %s up %t %s group %d", l.Name, l.Kind, l.MTU, l.MAC, l.Up, l.Oper, l.Group)
 		if peer := s.link(l.Name).peer; peer != nil {
@@ -75,11 +75,27 @@ func (s *space) write(b *strings.Builder) {
 		if l.Bridge != nil {
 			fmt.Fprintf(b, " stp %t forward_delay %s", l.Bridge.STP, l.Bridge.ForwardDelay)
 		}
+		if l.Bridge != nil && l.Bridge.VLANFiltering {
+			b.WriteString(" vlan_filtering")
+		}
+		if l.Bridge != nil {
+			writeOthers(b, bridgeParts(*l.Bridge), bridgeParts(kernel.DefaultBridge))
+		}
+		filters := s.filters(l)
+		if filters && !slices.Equal(l.VLANs, kernel.DefaultVLANs(defaultPVID)) {
+			fmt.Fprintf(b, " vlans %+v", l.VLANs)
+		}
+		for _, e := range l.FDB {
+			if filters == (e.VLAN != 0) { // others have no effect
+				fmt.Fprintf(b, " fdb %s vlan %d", e.MAC, e.VLAN)
+			}
+		}
 		if l.Qdisc != nil {
 			fmt.Fprintf(b, " qdisc %s", l.Qdisc)
 		}
 		if l.Port != nil {
 			fmt.Fprintf(b, " master %s isolated %t hairpin %t %s", l.Master, l.Port.Isolated, l.Port.Hairpin, l.Port.State)
+			writeOthers(b, portParts(*l.Port), portParts(kernel.DefaultPort))
 		}
 		b.WriteByte('\n')
 		for _, a := range f.Addrs {
@@ -133,4 +149,36 @@ func word(on bool, w string) string {
 		return w
 	}
 	return ""
+}
+
+// filters reports whether a link is a bridge that filters VLANs, or a port of one.
+func (s *space) filters(l kernel.Link) bool {
+	if l.Bridge != nil {
+		return l.Bridge.VLANFiltering
+	}
+	master := s.link(l.Master)
+	return master != nil && master.bridge != nil && master.bridge.VLANFiltering
+}
+
+// bridgeParts and portParts are what is written where it is not what the kernel gives.
+func bridgeParts(a kernel.BridgeAttrs) []string {
+	return []string{
+		fmt.Sprint(" priority ", a.Priority), fmt.Sprint(" hello_time ", a.HelloTime), fmt.Sprint(" max_age ", a.MaxAge),
+		fmt.Sprint(" ageing_time ", a.AgeingTime), fmt.Sprint(" mcast_snooping ", a.McastSnooping),
+	}
+}
+
+func portParts(a kernel.PortAttrs) []string {
+	return []string{
+		fmt.Sprint(" learning ", a.Learning), fmt.Sprint(" flood ", a.Flood), fmt.Sprint(" mcast_flood ", a.McastFlood),
+		fmt.Sprint(" bcast_flood ", a.BcastFlood), fmt.Sprint(" cost ", a.Cost), fmt.Sprint(" priority ", a.Priority),
+	}
+}
+
+func writeOthers(b *strings.Builder, parts, without []string) {
+	for i, part := range parts {
+		if part != without[i] {
+			b.WriteString(part)
+		}
+	}
 }

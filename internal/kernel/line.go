@@ -17,7 +17,7 @@ func (o NetnsDelete) String() string { return "ip netns delete " + o.Name }
 
 func (o BridgeAdd) String() string {
 	var b line
-	b.add("ip link add", o.Name)
+	b.add(ip(o.Netns), "link add", o.Name)
 	b.add("group", strconv.FormatUint(uint64(o.Group), 10))
 	b.opt("address", o.MAC)
 	b.num("mtu", o.MTU)
@@ -29,22 +29,6 @@ func (o BridgeAdd) String() string {
 		b.add("forward_delay", centiseconds(o.ForwardDelay))
 	}
 	return b.String()
-}
-
-func (o BridgeSet) String() string {
-	var b line
-	b.add("ip link set", o.Name, "type bridge")
-	if o.STP != nil {
-		b.add("stp_state", onOff(*o.STP, "1", "0"))
-	}
-	if o.ForwardDelay != nil {
-		b.add("forward_delay", centiseconds(*o.ForwardDelay))
-	}
-	return b.String()
-}
-
-func (o PortSet) String() string {
-	return fmt.Sprintf("bridge link set dev %s isolated %s hairpin %s", o.Name, onOff(o.Isolated, "on", "off"), onOff(o.Hairpin, "on", "off"))
 }
 
 func (o VethAdd) String() string {

@@ -38,7 +38,7 @@ type (
 	// when the last process has left it, and after this op returned.
 	NetnsDelete struct{ Name string }
 
-	// BridgeAdd makes a bridge in the host's namespace, down. Zero values leave the kernel's default.
+	// BridgeAdd makes a bridge, down. Zero values leave the kernel's default.
 	BridgeAdd struct {
 		Name         string
 		MAC          string
@@ -46,18 +46,7 @@ type (
 		Group        uint32
 		STP          bool
 		ForwardDelay time.Duration
-	}
-	// BridgeSet changes the parameters of a bridge; nil leaves one alone.
-	BridgeSet struct {
-		Name         string
-		STP          *bool
-		ForwardDelay *time.Duration
-	}
-	// PortSet sets the parameters of a bridge port, all of them.
-	PortSet struct {
-		Name     string
-		Isolated bool
-		Hairpin  bool
+		Netns        string // "" = the host's own
 	}
 	// VethAdd makes both ends of a veth, each in its namespace at once, in one message.
 	VethAdd struct{ A, B VethEnd }
@@ -213,15 +202,13 @@ type VethEnd struct {
 	MTU    int    // bytes; 0 = the kernel's default, 1500
 	Group  uint32
 	Up     bool
-	Master string // bridge, in the host's namespace only
+	Master string // bridge, in the end's own namespace
 	Alias  string // written in a message of its own: RTM_NEWLINK ignores IFLA_IFALIAS on creation
 }
 
 func (NetnsAdd) op()          {}
 func (NetnsDelete) op()       {}
 func (BridgeAdd) op()         {}
-func (BridgeSet) op()         {}
-func (PortSet) op()           {}
 func (VethAdd) op()           {}
 func (LinkSet) op()           {}
 func (LinkDelete) op()        {}

@@ -2,7 +2,6 @@ package kernel
 
 import (
 	"net/netip"
-	"time"
 )
 
 // Family is an address family, by the name that users type.
@@ -38,6 +37,8 @@ type Query struct {
 	Mapped []string
 	// Containers are names that are looked for in the engine.
 	Containers []string
+	// VLANs are read also of bridges that do not filter them.
+	VLANs bool
 }
 
 // DataFolder stands for the folder in which topo keeps images and volumes.
@@ -133,6 +134,11 @@ type Link struct {
 	Port   *PortAttrs
 	// Qdisc is what a veth sends through; nil: nothing, as by itself.
 	Qdisc *Qdisc
+	// VLANs are those that a bridge's port, or a bridge itself, belongs to, merged; read where a bridge of the namespace filters
+	// them, or Query.VLANs asks for them.
+	VLANs []VLAN
+	// FDB are the static entries of the bridge's forwarding database that lead to a port, sorted.
+	FDB []FDBEntry
 	// Parent is what a VLAN, MACVLAN, VXLAN… stands on, where that is in a namespace that was read.
 	Parent End
 	// Params are those of a link that [LinkAdd] makes, in the kind's own order; without those that are not set.
@@ -145,19 +151,6 @@ type Link struct {
 type End struct {
 	Netns string // "" = the host's own
 	Name  string
-}
-
-// BridgeAttrs are the parameters of a bridge that a topology can state.
-type BridgeAttrs struct {
-	STP          bool
-	ForwardDelay time.Duration // in hundredths of a second on the wire
-}
-
-// PortAttrs are the parameters of a bridge port that a topology can state, and its state.
-type PortAttrs struct {
-	Isolated bool   // no traffic with other isolated ports
-	Hairpin  bool   // frames may leave by the port that they came in by
-	State    string // "disabled", "listening", "learning", "forwarding", "blocking"
 }
 
 // Addr is an address of an interface.

@@ -46,6 +46,16 @@ func unsigned(b []byte) uint32 {
 	return binary.NativeEndian.Uint32(b)
 }
 
+// truth reads a truth value of one byte.
+func truth(b []byte) bool { return len(b) == 1 && b[0] != 0 }
+
+func short(b []byte) uint16 {
+	if len(b) < 2 {
+		return 0
+	}
+	return binary.NativeEndian.Uint16(b)
+}
+
 // address reads 4 or 16 bytes; anything else gives the zero Addr.
 func address(b []byte) netip.Addr {
 	a, _ := netip.AddrFromSlice(b)
@@ -59,6 +69,10 @@ func byteAttr(kind int, on bool) *nl.RtAttr {
 		v = 1
 	}
 	return nl.NewRtAttr(kind, []byte{v})
+}
+
+func shortAttr(kind int, n uint16) *nl.RtAttr {
+	return nl.NewRtAttr(kind, binary.NativeEndian.AppendUint16(nil, n))
 }
 
 func numberAttr(kind int, n uint32) *nl.RtAttr {

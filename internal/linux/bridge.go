@@ -9,12 +9,6 @@ import (
 	"topo/internal/kernel"
 )
 
-// The numbers of a bridge's attributes on the wire (if_link.h).
-const (
-	bridgeForwardDelay = 1 // IFLA_BR_FORWARD_DELAY, in ticks
-	bridgeSTP          = 5 // IFLA_BR_STP_STATE
-)
-
 // tick is the unit of a bridge's times: USER_HZ is 100 on every architecture that Go runs on.
 const tick = 10 * time.Millisecond
 
@@ -34,74 +28,117 @@ func (h *Host) bridgeAdd(o kernel.BridgeAdd) error {
 	if err := linkAttributes(req, o.Name, o.MAC, other, o.Group); err != nil {
 		return err
 	}
-	stp := &o.STP
-	if !o.STP {
-		stp = nil
+	set := kernel.BridgeSet{}
+	if o.STP {
+		set.STP = &o.STP
 	}
-	delay := &o.ForwardDelay
-	if o.ForwardDelay == 0 {
-		delay = nil
+	if o.ForwardDelay != 0 {
+		set.ForwardDelay = &o.ForwardDelay
 	}
-	req.AddData(bridgeInfo(stp, delay))
-	if err := h.conn.change(req, "RTM_NEWLINK bridge "+o.Name); err != nil {
+	req.AddData(bridgeInfo(set))
+	err := h.in(o.Netns, func(c *conn) error { return c.change(req, "RTM_NEWLINK bridge "+o.Name) })
+	if err != nil {
 		return lacking(err, "bridges", "CONFIG_BRIDGE")
 	}
 	if o.MTU == 0 {
 		return nil
 	}
-	return h.linkSet(kernel.LinkSet{Name: o.Name, MTU: &o.MTU})
+	return h.linkSet(kernel.LinkSet{Netns: o.Netns, Name: o.Name, MTU: &o.MTU})
 }
 
 // maxMTU is the largest MTU of an Ethernet-like device (ETH_MAX_MTU).
 const maxMTU = 65535
 
 func (h *Host) bridgeSet(o kernel.BridgeSet) error {
-	index, err := h.conn.index(o.Name)
-	if err != nil {
-		return err
-	}
-	header := nl.NewIfInfomsg(unix.AF_UNSPEC)
-	header.Index = int32(index)
-	req := nl.NewNetlinkRequest(unix.RTM_NEWLINK, 0)
-	req.AddData(header)
-	req.AddData(bridgeInfo(o.STP, o.ForwardDelay))
-	return h.conn.change(req, "RTM_NEWLINK "+o.Name+" bridge")
+	return h.in(o.Netns, func(c *conn) error {
+		index, err := c.index(o.Name)
+		if err != nil {
+			return err
+		}
+		header := nl.NewIfInfomsg(unix.AF_UNSPEC)
+		header.Index = int32(index)
+		req := nl.NewNetlinkRequest(unix.RTM_NEWLINK, 0)
+		req.AddData(header)
+		req.AddData(bridgeInfo(o))
+		return c.change(req, "RTM_NEWLINK "+o.Name+" bridge")
+	})
 }
 
-// bridgeInfo is the part of a message that makes a link a bridge; nil leaves a parameter out.
-func bridgeInfo(stp *bool, delay *time.Duration) *nl.RtAttr {
+// bridgeInfo is the part of a message that makes a link a bridge, with what is set of it.
+func bridgeInfo(o kernel.BridgeSet) *nl.RtAttr {
 	info := nl.NewRtAttr(unix.IFLA_LINKINFO, nil)
 	info.AddChild(nl.NewRtAttr(nl.IFLA_INFO_KIND, []byte("bridge")))
-	if stp == nil && delay == nil {
+	if o == (kernel.BridgeSet{Netns: o.Netns, Name: o.Name}) {
 		return info
 	}
 	data := info.AddRtAttr(nl.IFLA_INFO_DATA, nil)
-	// The delay comes first: with STP on, the kernel takes only 2 s to 30 s.
-	if delay != nil {
-		data.AddChild(numberAttr(bridgeForwardDelay, uint32(*delay/tick)))
+	duration := func(kind int, v *time.Duration) {
+		if v != nil {
+			data.AddChild(numberAttr(kind, uint32(*v/tick)))
+		}
 	}
-	if stp != nil {
+	// The delay comes first: with STP on, the kernel takes only 2 s to 30 s.
+	duration(nl.IFLA_BR_FORWARD_DELAY, o.ForwardDelay)
+	duration(nl.IFLA_BR_HELLO_TIME, o.HelloTime)
+	duration(nl.IFLA_BR_MAX_AGE, o.MaxAge)
+	duration(nl.IFLA_BR_AGEING_TIME, o.AgeingTime)
+	if o.STP != nil {
 		state := uint32(0)
-		if *stp {
+		if *o.STP {
 			state = 1
 		}
-		data.AddChild(numberAttr(bridgeSTP, state))
+		data.AddChild(numberAttr(nl.IFLA_BR_STP_STATE, state))
+	}
+	if o.Priority != nil {
+		data.AddChild(shortAttr(nl.IFLA_BR_PRIORITY, uint16(*o.Priority)))
+	}
+	if o.VLANFiltering != nil {
+		data.AddChild(byteAttr(nl.IFLA_BR_VLAN_FILTERING, *o.VLANFiltering))
+	}
+	if o.McastSnooping != nil {
+		data.AddChild(byteAttr(nl.IFLA_BR_MCAST_SNOOPING, *o.McastSnooping))
 	}
 	return info
 }
 
 func (h *Host) portSet(o kernel.PortSet) error {
-	index, err := h.conn.index(o.Name)
-	if err != nil {
-		return err
-	}
-	header := nl.NewIfInfomsg(unix.AF_BRIDGE)
-	header.Index = int32(index)
-	req := nl.NewNetlinkRequest(unix.RTM_SETLINK, 0)
-	req.AddData(header)
+	return h.in(o.Netns, func(c *conn) error {
+		index, err := c.index(o.Name)
+		if err != nil {
+			return err
+		}
+		header := nl.NewIfInfomsg(unix.AF_BRIDGE)
+		header.Index = int32(index)
+		req := nl.NewNetlinkRequest(unix.RTM_SETLINK, 0)
+		req.AddData(header)
+		req.AddData(portInfo(o))
+		return c.change(req, "RTM_SETLINK "+o.Name+" port")
+	})
+}
+
+// portInfo is the part of a message that has what is set of a port.
+func portInfo(o kernel.PortSet) *nl.RtAttr {
 	port := nl.NewRtAttr(unix.IFLA_PROTINFO|unix.NLA_F_NESTED, nil)
-	port.AddChild(byteAttr(nl.IFLA_BRPORT_ISOLATED, o.Isolated))
-	port.AddChild(byteAttr(nl.IFLA_BRPORT_MODE, o.Hairpin))
-	req.AddData(port)
-	return h.conn.change(req, "RTM_SETLINK "+o.Name+" port")
+	for _, f := range []struct {
+		kind int
+		v    *bool
+	}{
+		{nl.IFLA_BRPORT_ISOLATED, o.Isolated},
+		{nl.IFLA_BRPORT_MODE, o.Hairpin},
+		{nl.IFLA_BRPORT_LEARNING, o.Learning},
+		{nl.IFLA_BRPORT_UNICAST_FLOOD, o.Flood},
+		{nl.IFLA_BRPORT_MCAST_FLOOD, o.McastFlood},
+		{nl.IFLA_BRPORT_BCAST_FLOOD, o.BcastFlood},
+	} {
+		if f.v != nil {
+			port.AddChild(byteAttr(f.kind, *f.v))
+		}
+	}
+	if o.Cost != nil {
+		port.AddChild(numberAttr(nl.IFLA_BRPORT_COST, uint32(*o.Cost)))
+	}
+	if o.Priority != nil {
+		port.AddChild(shortAttr(nl.IFLA_BRPORT_PRIORITY, uint16(*o.Priority)))
+	}
+	return port
 }

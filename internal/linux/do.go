@@ -86,6 +86,14 @@ func (h *Host) do(op kernel.Op) error {
 		return h.routeReplace(o)
 	case kernel.RouteDelete:
 		return h.routeDelete(o)
+	case kernel.VLANAdd:
+		return h.vlanAdd(o)
+	case kernel.VLANDelete:
+		return h.vlanDelete(o)
+	case kernel.FDBReplace:
+		return h.fdbReplace(o)
+	case kernel.FDBDelete:
+		return h.fdbDelete(o)
 	case kernel.NetemSet:
 		return h.netemSet(o)
 	case kernel.TBFSet:

@@ -162,6 +162,11 @@ func TestLinkSet(t *testing.T) {
 	do(t, h, kernel.LinkDelete{Name: "v0"}, kernel.LinkDelete{Name: "v0"}, kernel.LinkDelete{Netns: "none", Name: "v0"})
 }
 
+// times reports whether a bridge has an STP state and a forward delay.
+func times(b *kernel.BridgeAttrs, stp bool, delay time.Duration) bool {
+	return b != nil && b.STP == stp && b.ForwardDelay == delay
+}
+
 func TestBridge(t *testing.T) {
 	t.Parallel()
 	if testhost.Outside(t) {
@@ -171,15 +176,15 @@ func TestBridge(t *testing.T) {
 	before := testhost.Machine(t)
 	do(t, h, kernel.BridgeAdd{Name: "br0", MAC: "02:00:00:00:00:01", MTU: 1500, Group: group, STP: true, ForwardDelay: 4 * time.Second})
 	got := linkOf(t, snapshot(t, h).Host, "br0")
-	if got.Kind != "bridge" || got.Up || got.MAC != "02:00:00:00:00:01" || got.MTU != 1500 || got.Group != group || *got.Bridge != (kernel.BridgeAttrs{STP: true, ForwardDelay: 4 * time.Second}) {
+	if got.Kind != "bridge" || got.Up || got.MAC != "02:00:00:00:00:01" || got.MTU != 1500 || got.Group != group || !times(got.Bridge, true, 4*time.Second) {
 		t.Errorf("is %+v %+v", got, got.Bridge)
 	}
 	do(t, h, kernel.BridgeSet{Name: "br0", STP: ptr(false), ForwardDelay: ptr(3 * time.Second)})
-	if got := linkOf(t, snapshot(t, h).Host, "br0"); *got.Bridge != (kernel.BridgeAttrs{ForwardDelay: 3 * time.Second}) {
+	if got := linkOf(t, snapshot(t, h).Host, "br0"); !times(got.Bridge, false, 3*time.Second) {
 		t.Errorf("is %+v", got.Bridge)
 	}
 	do(t, h, kernel.BridgeSet{Name: "br0", STP: ptr(true)})
-	if got := linkOf(t, snapshot(t, h).Host, "br0"); *got.Bridge != (kernel.BridgeAttrs{STP: true, ForwardDelay: 3 * time.Second}) {
+	if got := linkOf(t, snapshot(t, h).Host, "br0"); !times(got.Bridge, true, 3*time.Second) {
 		t.Errorf("is %+v", got.Bridge)
 	}
 
@@ -188,11 +193,11 @@ func TestBridge(t *testing.T) {
 	if got := linkOf(t, snapshot(t, h).Host, "br0"); got.MAC != "02:00:00:00:00:01" || got.MTU != 1500 {
 		t.Errorf("followed its port: %+v", got)
 	}
-	do(t, h, kernel.PortSet{Name: "v0", Isolated: true})
+	do(t, h, kernel.PortSet{Name: "v0", Isolated: ptr(true)})
 	if got := linkOf(t, snapshot(t, h).Host, "v0"); !got.Port.Isolated {
 		t.Error("port is not isolated")
 	}
-	do(t, h, kernel.PortSet{Name: "v0"})
+	do(t, h, kernel.PortSet{Name: "v0", Isolated: ptr(false)})
 	if got := linkOf(t, snapshot(t, h).Host, "v0"); got.Port.Isolated || got.Port.State != "disabled" {
 		t.Errorf("port is %+v", got.Port)
 	}

@@ -1,6 +1,7 @@
 package linux
 
 import (
+	"bytes"
 	"time"
 
 	"github.com/vishvananda/netlink/nl"
@@ -144,15 +145,37 @@ func parseLinkInfo(b []byte, l *link) {
 }
 
 func parseBridge(b []byte) *kernel.BridgeAttrs {
-	var a kernel.BridgeAttrs
+	a := kernel.BridgeAttrs{McastSnooping: true}
+	var root, self []byte
 	for kind, value := range attributes(b) {
 		switch kind {
-		case bridgeForwardDelay:
+		case nl.IFLA_BR_FORWARD_DELAY:
 			a.ForwardDelay = time.Duration(unsigned(value)) * tick
-		case bridgeSTP:
+		case nl.IFLA_BR_HELLO_TIME:
+			a.HelloTime = time.Duration(unsigned(value)) * tick
+		case nl.IFLA_BR_MAX_AGE:
+			a.MaxAge = time.Duration(unsigned(value)) * tick
+		case nl.IFLA_BR_AGEING_TIME:
+			a.AgeingTime = time.Duration(unsigned(value)) * tick
+		case nl.IFLA_BR_STP_STATE:
 			a.STP = unsigned(value) != 0
+		case nl.IFLA_BR_PRIORITY:
+			a.Priority = int(short(value))
+		case nl.IFLA_BR_VLAN_FILTERING:
+			a.VLANFiltering = truth(value)
+		case nl.IFLA_BR_VLAN_DEFAULT_PVID:
+			a.DefaultPVID = int(short(value))
+		case nl.IFLA_BR_MCAST_SNOOPING:
+			a.McastSnooping = truth(value)
+		case nl.IFLA_BR_ROOT_ID:
+			root = value
+		case nl.IFLA_BR_BRIDGE_ID:
+			self = value
+		case nl.IFLA_BR_TOPOLOGY_CHANGE:
+			a.Changing = truth(value)
 		}
 	}
+	a.Follows = !bytes.Equal(root, self)
 	return &a
 }
 
@@ -160,20 +183,29 @@ func parseBridge(b []byte) *kernel.BridgeAttrs {
 var portStates = []string{"disabled", "listening", "learning", "forwarding", "blocking"}
 
 func parsePort(b []byte) *kernel.PortAttrs {
-	var a kernel.PortAttrs
+	a := kernel.DefaultPort // what an older kernel does not have and say
 	for kind, value := range attributes(b) {
-		if len(value) != 1 {
-			continue
-		}
 		switch kind {
 		case nl.IFLA_BRPORT_STATE:
-			if int(value[0]) < len(portStates) {
+			if len(value) == 1 && int(value[0]) < len(portStates) {
 				a.State = portStates[value[0]]
 			}
 		case nl.IFLA_BRPORT_ISOLATED:
-			a.Isolated = value[0] != 0
+			a.Isolated = truth(value)
 		case nl.IFLA_BRPORT_MODE:
-			a.Hairpin = value[0] != 0
+			a.Hairpin = truth(value)
+		case nl.IFLA_BRPORT_LEARNING:
+			a.Learning = truth(value)
+		case nl.IFLA_BRPORT_UNICAST_FLOOD:
+			a.Flood = truth(value)
+		case nl.IFLA_BRPORT_MCAST_FLOOD:
+			a.McastFlood = truth(value)
+		case nl.IFLA_BRPORT_BCAST_FLOOD:
+			a.BcastFlood = truth(value)
+		case nl.IFLA_BRPORT_COST:
+			a.Cost = number(value)
+		case nl.IFLA_BRPORT_PRIORITY:
+			a.Priority = int(short(value))
 		}
 	}
 	return &a

@@ -104,6 +104,9 @@ func nodeUnsettled(s *space) string {
 		if l.pending() {
 			return fmt.Sprintf("the state of link %s in %s follows its carrier (it is %s)", l.Name, s.Name, l.Oper)
 		}
+		if l.Port != nil && l.Oper == "up" && belongs(l, s.Mark.Project) && !steady(l, s) {
+			return fmt.Sprintf("port %s in %s is forwarding (it is %s)", l.Name, s.Name, l.Port.State)
+		}
 	}
 	return tentative(s, func(string) bool { return true })
 }

@@ -20,7 +20,7 @@ func (h *Host) Snapshot(ctx context.Context, q kernel.Query) (kernel.Snapshot, e
 	var s kernel.Snapshot
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() (err error) {
-		s.Host, s.Netns, err = h.readNamespaces(ctx, q.Project)
+		s.Host, s.Netns, err = h.readNamespaces(ctx, q.Project, q.VLANs)
 		return err
 	})
 	g.Go(func() (err error) {
@@ -75,16 +75,20 @@ type space struct {
 	links []link
 	gone  bool // deleted while it was read
 	whole bool // with its contents
+	vlans bool // those of bridges that don't filter them are read, too
 }
 
 // readNamespaces reads the host's own namespace and those in /run/netns, of these whole only
-// the project's.
-func (h *Host) readNamespaces(ctx context.Context, project string) (host kernel.Netns, named []kernel.Netns, err error) {
+// the project's; vlans asks for those of all bridges.
+func (h *Host) readNamespaces(ctx context.Context, project string, vlans bool) (host kernel.Netns, named []kernel.Netns, err error) {
 	names, err := namespaceNames()
 	if err != nil {
 		return kernel.Netns{}, nil, err
 	}
 	spaces := make([]space, len(names)+1) // the host's is the first
+	for i := range spaces {
+		spaces[i].vlans = vlans
+	}
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(2 * runtime.GOMAXPROCS(0)) // each waits for the kernel now and then
 	g.Go(func() error { return readContents(h.conn, &spaces[0]) })
@@ -171,6 +175,12 @@ func readRest(c *conn, s *space) (err error) {
 		return err
 	}
 	if s.Routes, err = readRoutes(c, s.links); err != nil {
+		return err
+	}
+	if err = readVLANs(c, s.links, s.vlans); err != nil {
+		return err
+	}
+	if err = readFDB(c, s.links); err != nil {
 		return err
 	}
 	if err = readRemotes(c, s.links); err != nil {

@@ -29,3 +29,10 @@ func Netem(t testing.TB) {
 	t.Helper()
 	Kernel(t, "CONFIG_NET_SCH_NETEM", "sh", "-c", "tc qdisc add dev lo root netem && tc qdisc delete dev lo root")
 }
+
+// VLANFiltering skips a test where bridges can't keep VLANs apart.
+func VLANFiltering(t testing.TB) {
+	t.Helper()
+	Kernel(t, "CONFIG_BRIDGE_VLAN_FILTERING", "sh", "-c", `ip link add topo-probe type bridge vlan_filtering 1 && ip -d link show topo-probe | grep -q 'vlan_filtering 1'
+		found=$?; ip link delete topo-probe; exit $found`)
+}

@@ -12,7 +12,7 @@ import (
 )
 
 // Machine is the whole host as text, for comparison before and after. Two texts are equal when the
-// machine is the same: links, addresses, routes and rules of the host's namespace and of each one in
+// machine is the same: links, VLANs, static FDB entries, addresses, routes and rules of the host's namespace and of each one in
 // /run/netns, iptables of both families (and both kinds, nft and legacy), the parameters under
 // net.*, mounts, the files in /run, /etc/netns and /var/lib/topo, and processes.
 //
@@ -54,6 +54,8 @@ func network(t testing.TB, m *strings.Builder, name string, enter []string) {
 	}
 	section(m, name+": links", normalLinks(run("ip", "-d", "-o", "link", "show")))
 	section(m, name+": qdiscs", normalQdiscs(run("tc", "qdisc", "show")))
+	section(m, name+": VLANs", run("bridge", "vlan", "show"))
+	section(m, name+": static FDB", slices.DeleteFunc(run("bridge", "fdb", "show"), func(l string) bool { return !strings.Contains(l, " static") }))
 	section(m, name+": addresses", normalAddresses(run("ip", "-o", "address", "show")))
 	for _, family := range []string{"-4", "-6"} {
 		section(m, name+": routes "+family, normalRoutes(run("ip", family, "route", "show", "table", "all")))

@@ -3,6 +3,7 @@ package topogen
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"pgregory.net/rapid"
 )
@@ -41,6 +42,11 @@ func Draw(t *rapid.T, name string, o Options) *File {
 	}
 	for range d.n("nodes", 1, 5) {
 		d.addNode()
+	}
+	for i := range d.f.Bridges {
+		if d.chance("in a node", 4) {
+			d.f.Bridges[i].Node = rapid.SampledFrom(d.f.Nodes).Draw(d.t, "in node").Name
+		}
 	}
 	for range d.n("links", 0, 4) {
 		d.addLink()
@@ -115,8 +121,15 @@ func (d *drawing) setBridge(b *Bridge) {
 		b.NoMasquerade = !b.Internal && !b.NoGateway && d.chance("no masquerade", 6)
 		b.NoICC = d.chance("no icc", 6)
 	}
+	if len(d.f.Nodes) > 0 && d.chance("in a node", 4) {
+		b.Node = rapid.SampledFrom(d.f.Nodes).Draw(d.t, "in node").Name
+	}
 	b.NoNames = d.chance("no names", 8)
 	b.STP = d.chance("stp", 8)
+	b.Keys = rapid.SampledFrom([]string{"", "", "", "priority: 4096", "ageing_time: 0s, mcast_snooping: false", "hello_time: 1s, max_age: 6s, ageing_time: 10m"}).Draw(d.t, "bridge keys")
+	if b.Filtering = !d.o.Plain && d.chance("vlan filtering", 4); b.Filtering {
+		b.VLAN = d.vlan()
+	}
 	b.MTU = d.mtu("bridge mtu", 4)
 	if d.chance("bridge mac", 6) {
 		b.MAC = d.n("bridge mac value", 1, 200)
@@ -159,6 +172,8 @@ func (d *drawing) attachment(bridge string) Attachment {
 		at.Interface = "if" + bridge
 	}
 	at.Impair = d.impair()
+	at.Port = d.bridgePort()
+	at.VLAN = d.vlan() // goes again where the bridge has none
 	return at
 }
 
@@ -253,6 +268,19 @@ func (d *drawing) impair() string {
 	return rapid.SampledFrom(texts).Draw(d.t, "impair text")
 }
 
+// bridgePort is how a bridge treats a port; mostly nothing is said of it. NN is different for each port.
+func (d *drawing) bridgePort() string {
+	return rapid.SampledFrom([]string{"", "", "", "", "isolated: true", "hairpin: true, cost: 100", "learning: false, flood: false", "mcast_flood: false, bcast_flood: false, priority: 3", "fdb: [\"02:dd:00:00:NN:01\", \"02:dd:00:00:NN:02\"]"}).Draw(d.t, "port keys")
+}
+
+// vlan is the VLANs of a port; half of the time nothing is said of them.
+func (d *drawing) vlan() string {
+	return rapid.SampledFrom([]string{"", "", "", "", "10", "20", "none", "{tagged: [10, 20-30]}", "{pvid: 1, tagged: 10-20}", "{pvid: 4094, untagged: [7, 9-12, 4094]}"}).Draw(d.t, "vlan")
+}
+
+// hasPVID: a static entry that states no VLAN is in the port's PVID.
+func hasPVID(vlan string) bool { return vlan != "none" && !strings.HasPrefix(vlan, "{tagged") }
+
 func (d *drawing) addLink() {
 	number := free(func(n int) bool {
 		return slices.ContainsFunc(d.f.Links, func(l Link) bool { return l.Number == n })
@@ -270,7 +298,7 @@ func (d *drawing) addLink() {
 		l.Ends[i].Impair = d.impair()
 	}
 	if len(d.f.Bridges) > 0 && d.chance("end on bridge", 5) {
-		l.Ends[1] = End{Node: rapid.SampledFrom(d.f.Bridges).Draw(d.t, "bridge end").Name, Bridge: true, Impair: d.impair()}
+		l.Ends[1] = End{Node: rapid.SampledFrom(d.f.Bridges).Draw(d.t, "bridge end").Name, Bridge: true, Impair: d.impair(), VLAN: d.vlan(), Port: d.bridgePort()}
 	}
 	d.f.Links = append(d.f.Links, l)
 }
@@ -330,11 +358,20 @@ func (d *drawing) change() {
 func (d *drawing) repair() {
 	f := d.f
 	nodes, bridges := map[string]Node{"host": {}}, map[string]Bridge{}
-	for _, b := range f.Bridges {
-		bridges[b.Name] = b
-	}
 	for _, n := range f.Nodes {
 		nodes[n.Name] = n
+	}
+	for i := range f.Bridges {
+		b := &f.Bridges[i]
+		if _, ok := nodes[b.Node]; !ok {
+			b.Node = ""
+		}
+		if b.Node != "" {
+			b.Internal, b.NoICC, b.Allocated, b.NoMasquerade = false, false, false, false
+			b.V4, b.V6 = b.V4 && !b.NoGateway, b.V6 && !b.NoGateway
+			b.NoGateway = false
+		}
+		bridges[b.Name] = *b
 	}
 	f.Links = slices.DeleteFunc(f.Links, func(l Link) bool {
 		for _, e := range l.Ends {
@@ -347,12 +384,26 @@ func (d *drawing) repair() {
 		}
 		return l.Ends[0].Node == "host" && (l.Ends[1].Node == "host" || l.Ends[1].Bridge)
 	})
+	for i := range f.Links {
+		if e := &f.Links[i].Ends[1]; !bridges[e.Node].Filtering {
+			e.VLAN = ""
+		} else if !hasPVID(e.VLAN) {
+			e.Port = ""
+		}
+	}
 	for i := range f.Nodes {
 		n := &f.Nodes[i]
-		n.Attached = slices.DeleteFunc(n.Attached, func(a Attachment) bool { _, ok := bridges[a.Bridge]; return !ok })
+		for j := range n.Attached {
+			if !bridges[n.Attached[j].Bridge].Filtering {
+				n.Attached[j].VLAN = ""
+			} else if !hasPVID(n.Attached[j].VLAN) {
+				n.Attached[j].Port = ""
+			}
+		}
+		n.Attached = slices.DeleteFunc(n.Attached, func(a Attachment) bool { b, ok := bridges[a.Bridge]; return !ok || b.Node == n.Name })
 		first := "" // the bridge that gives the default route
 		for _, a := range n.Attached {
-			if b := bridges[a.Bridge]; first == "" && b.V4 && !b.NoGateway && !b.Internal {
+			if b := bridges[a.Bridge]; first == "" && b.V4 && !b.NoGateway && !b.Internal && b.Node == "" {
 				first = a.Bridge
 			}
 		}

@@ -2,6 +2,8 @@ package topogen
 
 import (
 	"net/netip"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -42,6 +44,7 @@ func Edits(s kernel.Snapshot, project string) []Edit {
 
 type editor struct {
 	project string
+	here    kernel.Netns // where the edits are
 	edits   []Edit
 }
 
@@ -51,6 +54,7 @@ func (e *editor) add(name, id string, exact bool, ops ...kernel.Op) {
 
 // space edits the links of a namespace, with what stands on them.
 func (e *editor) space(n kernel.Netns) {
+	e.here = n
 	node := strings.TrimPrefix(n.Mark.ID, "netns/")
 	for _, l := range n.Links {
 		owner, id := node, "link/"+node+":"+l.Name
@@ -60,6 +64,8 @@ func (e *editor) space(n kernel.Netns) {
 				continue
 			}
 			owner, id = "host", m.ID
+		} else if m, ok := kernel.ParseMark(l.Alias); ok && m.Project == e.project && l.Name != "lo" {
+			id = m.ID // bridges and ports
 		}
 		if l.Name == "lo" {
 			e.add("lo of "+node+" down", n.Mark.ID, true, kernel.LinkSet{Netns: n.Name, Name: "lo", Up: ref(false)})
@@ -115,6 +121,57 @@ func (e *editor) impair(netns, owner string, l kernel.Link) {
 	}
 }
 
+// filters reports whether the machine's bridges can filter VLANs: one of them does.
+func (e *editor) filters() bool {
+	return slices.ContainsFunc(e.here.Links, func(l kernel.Link) bool { return l.Bridge != nil && l.Bridge.VLANFiltering })
+}
+
+// fdb edits what is told of a port: where VLANs are filtered, in the VLAN of a new port.
+func (e *editor) fdb(netns, id string, l kernel.Link) {
+	vlan := 0
+	for _, b := range e.here.Links {
+		if l.Master == b.Name && b.Bridge != nil && b.Bridge.VLANFiltering {
+			if len(l.VLANs) == 0 {
+				return
+			}
+			vlan = l.VLANs[0].First
+		}
+	}
+	name := "fdb/" + strings.TrimPrefix(id, "port/") + "/"
+	entry := kernel.FDBEntry{MAC: "02:ee:00:00:00:01", VLAN: vlan}
+	suffix := ""
+	if vlan != 0 {
+		suffix = "/" + strconv.Itoa(vlan)
+	}
+	e.add("a static entry of "+id, name+entry.MAC+suffix, true, kernel.FDBReplace{Netns: netns, Link: l.Name, FDBEntry: entry})
+	for _, entry := range l.FDB {
+		if entry.VLAN == vlan {
+			e.add("deletion of a static entry of "+id, name+entry.MAC+suffix, true, kernel.FDBDelete{Netns: netns, Link: l.Name, FDBEntry: entry})
+		}
+	}
+}
+
+// vlans edits what a bridge, or a port of one, belongs to, where the bridge filters VLANs.
+func (e *editor) vlans(netns, id string, l kernel.Link) {
+	filtering := l.Bridge
+	for _, b := range e.here.Links {
+		if l.Master == b.Name {
+			filtering = b.Bridge
+		}
+	}
+	if filtering == nil || !filtering.VLANFiltering {
+		return
+	}
+	_, name, _ := strings.Cut(id, "/")
+	self := l.Bridge != nil
+	e.add("a VLAN of "+id, "vlan/"+name, true, kernel.VLANAdd{Netns: netns, Link: l.Name, Self: self, VLAN: kernel.VLAN{First: 3000, Last: 3001}})
+	for _, v := range l.VLANs {
+		e.add("deletion of a VLAN of "+id, "vlan/"+name, true, kernel.VLANDelete{Netns: netns, Link: l.Name, Self: self, First: v.First, Last: v.First})
+		v.Untagged = !v.Untagged
+		e.add("tags of a VLAN of "+id, "vlan/"+name, true, kernel.VLANAdd{Netns: netns, Link: l.Name, Self: self, VLAN: v})
+	}
+}
+
 func (e *editor) link(netns, id string, l kernel.Link) {
 	set := func(what string, exact bool, edit func(*kernel.LinkSet)) {
 		o := kernel.LinkSet{Netns: netns, Name: l.Name}
@@ -126,7 +183,7 @@ func (e *editor) link(netns, id string, l kernel.Link) {
 	if !strings.HasPrefix(id, "port/") {
 		set("MAC", true, func(o *kernel.LinkSet) { o.MAC = ref("02:ee:ee:ee:ee:ee") })
 	}
-	if netns == "" {
+	if netns == "" || l.Alias != "" {
 		set("alias", true, func(o *kernel.LinkSet) { o.Alias = ref("") })
 	}
 	if l.Up {
@@ -135,15 +192,27 @@ func (e *editor) link(netns, id string, l kernel.Link) {
 		set("state", false, func(o *kernel.LinkSet) { o.Up = ref(true) })
 	}
 	if l.Master != "" {
-		set("master", true, func(o *kernel.LinkSet) { o.Master = ref("") })
+		// VLANs and static entries go with it.
+		set("master", len(l.FDB) == 0 && (l.VLANs == nil || slices.Equal(l.VLANs, kernel.DefaultVLANs(1))), func(o *kernel.LinkSet) { o.Master = ref("") })
 	}
 	if l.Port != nil {
-		e.add("isolation of "+id, id, true, kernel.PortSet{Name: l.Name, Isolated: !l.Port.Isolated, Hairpin: l.Port.Hairpin})
-		e.add("hairpin of "+id, id, true, kernel.PortSet{Name: l.Name, Isolated: l.Port.Isolated, Hairpin: !l.Port.Hairpin})
+		e.fdb(netns, id, l)
+		e.add("isolation of "+id, id, true, kernel.PortSet{Netns: netns, Name: l.Name, Isolated: ref(!l.Port.Isolated)})
+		e.add("hairpin of "+id, id, true, kernel.PortSet{Netns: netns, Name: l.Name, Hairpin: ref(!l.Port.Hairpin)})
+		e.add("learning of "+id, id, true, kernel.PortSet{Netns: netns, Name: l.Name, Learning: ref(!l.Port.Learning)})
+		e.add("flooding of "+id, id, true, kernel.PortSet{Netns: netns, Name: l.Name, Flood: ref(!l.Port.Flood), McastFlood: ref(!l.Port.McastFlood), BcastFlood: ref(!l.Port.BcastFlood)})
+		e.add("cost of "+id, id, true, kernel.PortSet{Netns: netns, Name: l.Name, Cost: ref(l.Port.Cost + 1), Priority: ref(l.Port.Priority ^ 1)})
 	}
+	e.vlans(netns, id, l)
 	if l.Bridge != nil {
-		e.add("STP of "+id, id, true, kernel.BridgeSet{Name: l.Name, STP: ref(!l.Bridge.STP)})
-		e.add("forward delay of "+id, id, true, kernel.BridgeSet{Name: l.Name, ForwardDelay: ref(7 * time.Second)})
+		if e.filters() {
+			e.add("VLAN filtering of "+id, id, true, kernel.BridgeSet{Netns: netns, Name: l.Name, VLANFiltering: ref(!l.Bridge.VLANFiltering)})
+		}
+		e.add("STP of "+id, id, true, kernel.BridgeSet{Netns: netns, Name: l.Name, STP: ref(!l.Bridge.STP)})
+		e.add("forward delay of "+id, id, true, kernel.BridgeSet{Netns: netns, Name: l.Name, ForwardDelay: ref(7 * time.Second)})
+		e.add("priority of "+id, id, true, kernel.BridgeSet{Netns: netns, Name: l.Name, Priority: ref(l.Bridge.Priority ^ 1)})
+		e.add("times of "+id, id, true, kernel.BridgeSet{Netns: netns, Name: l.Name, HelloTime: ref(9 * time.Second), MaxAge: ref(39 * time.Second), AgeingTime: ref(7 * time.Second)})
+		e.add("snooping of "+id, id, true, kernel.BridgeSet{Netns: netns, Name: l.Name, McastSnooping: ref(!l.Bridge.McastSnooping)})
 	}
 	e.add("deletion of "+id, "", false, kernel.LinkDelete{Netns: netns, Name: l.Name})
 }

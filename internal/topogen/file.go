@@ -30,6 +30,10 @@ type Bridge struct {
 	STP          bool
 	MTU          int // 0: not stated
 	MAC          int // 0: not stated
+	Filtering    bool
+	VLAN         string // of the bridge itself; "": not stated
+	Keys         string // of the spanning tree, and the like
+	Node         string // that it is in; "": the host
 }
 
 // Node is an entry of namespaces or containers.
@@ -70,6 +74,8 @@ type Attachment struct {
 	Alias     string
 	Interface string
 	Impair    string // its keys; "": not stated
+	VLAN      string // "": not stated
+	Port      string // keys of the bridge's port; "": not stated
 }
 
 // Port is a published port.
@@ -103,6 +109,8 @@ type End struct {
 	Down   bool
 	MAC    int // 0: not stated
 	Impair string
+	VLAN   string // of a port; "": not stated
+	Port   string // keys of a bridge's port; "": not stated
 }
 
 // Clone copies a file, so that the copy can be changed.
@@ -198,6 +206,10 @@ func (br Bridge) keys() []string {
 	add(br.NoMasquerade, "masquerade: false")
 	add(br.STP, "stp: true, forward_delay: 2s")
 	add(br.MTU != 0, "mtu: %d", br.MTU)
+	add(br.Filtering, "vlan_filtering: true")
+	add(br.VLAN != "", "vlan: %s", br.VLAN)
+	add(br.Keys != "", "%s", br.Keys)
+	add(br.Node != "", "node: %s", br.Node)
 	add(br.MAC != 0, "mac: \"02:bb:00:00:00:%02x\"", br.MAC)
 	return k
 }
@@ -269,6 +281,12 @@ func (f *File) nodeKeys(n Node) []string {
 		}
 		if at.Impair != "" {
 			keys = append(keys, fmt.Sprintf("impair: {%s}", at.Impair))
+		}
+		if at.VLAN != "" {
+			keys = append(keys, "vlan: "+at.VLAN)
+		}
+		if at.Port != "" {
+			keys = append(keys, fmt.Sprintf("port: {%s}", strings.ReplaceAll(at.Port, "NN", fmt.Sprintf("%02x", n.Host))))
 		}
 		add(true, "  %s: {%s}", at.Bridge, strings.Join(keys, ", "))
 	}
@@ -367,7 +385,7 @@ func (v Volume) yaml() string {
 }
 
 func (n Node) linked(f *File) bool {
-	return slices.ContainsFunc(f.Links, func(l Link) bool { return l.Ends[0].Node == n.Name || l.Ends[1].Node == n.Name })
+	return slices.ContainsFunc(f.Bridges, func(b Bridge) bool { return b.Node == n.Name }) || slices.ContainsFunc(f.Links, func(l Link) bool { return l.Ends[0].Node == n.Name || l.Ends[1].Node == n.Name })
 }
 
 func (l Link) end(i int) string {
@@ -391,6 +409,12 @@ func (l Link) end(i int) string {
 	}
 	if e.Impair != "" {
 		k = append(k, fmt.Sprintf("impair: {%s}", e.Impair))
+	}
+	if e.VLAN != "" {
+		k = append(k, "vlan: "+e.VLAN)
+	}
+	if e.Port != "" {
+		k = append(k, fmt.Sprintf("port: {%s}", strings.ReplaceAll(e.Port, "NN", fmt.Sprintf("%02x", 0x80+l.Number))))
 	}
 	return "{" + strings.Join(k, ", ") + "}"
 }
