@@ -124,7 +124,7 @@ func (l *lab) asBefore() {
 
 // passing is what says nothing about a machine: the numbers of interfaces and bridge ports, which rise
 // with every one that is made.
-var passing = regexp.MustCompile(`^\d+: |@if\d+|port_(id|no) \w+|designated_port \d+`)
+var passing = regexp.MustCompile(`^\d+: |@if\d+|port_(id|no) \w+|designated_port \d+|topology_change(_detected|_ack)? \d|config_pending \d`)
 
 // steady is a machine's text, in lines, each section sorted, without what passes and without what the kernel does
 // in its own time: it gives each link an IPv6 address of its own once it is sure that nobody else has it.

@@ -44,6 +44,8 @@ var scenarios = []struct {
 	{0, "three servers behind one name", []string{"scale.yaml"}, "TestScale"},
 	{0, "a slow line", []string{"rate.yaml"}, "TestRate"},
 	{0, "a bad line between two offices", []string{"wan.yaml"}, "TestVMWAN"},
+	{0, "a VLAN trunk between two switches", []string{"trunk.yaml"}, "TestVMTrunk"},
+	{0, "three switches in a ring", []string{"ring.yaml"}, "TestRing"},
 	{16, "one layer 2 over two machines", []string{"sites.yaml"}, "TestSites"},
 	{0, "four routers in a ring, by OSPF", []string{"ospf.yaml"}, "TestOSPF"},
 	{0, "four routers in a ring, by BGP", []string{"bgp.yaml"}, "TestBGP"},
