@@ -77,7 +77,7 @@ func readable(a kernel.BridgeAttrs, want bridge) kernel.BridgeAttrs {
 	if want.id == (ID{}) {
 		return a
 	}
-	if a.Changing && a.AgeingTime == 2*a.ForwardDelay {
+	if a.STP && a.Changing {
 		a.AgeingTime = want.attrs.AgeingTime
 	}
 	if a.Follows {
@@ -148,6 +148,10 @@ func (r bridge) set(have kernel.BridgeAttrs) []kernel.Op {
 		MaxAge:        other(have.MaxAge, a.MaxAge),
 		AgeingTime:    other(have.AgeingTime, a.AgeingTime),
 		McastSnooping: other(have.McastSnooping, a.McastSnooping),
+	}
+	if have.STP && !a.STP {
+		// A bridge that leaves a tree which has just changed keeps the tree's ageing time.
+		set.AgeingTime = &a.AgeingTime
 	}
 	if set == (kernel.BridgeSet{Netns: r.spec.Netns, Name: r.spec.Name}) {
 		return nil

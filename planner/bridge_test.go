@@ -41,6 +41,11 @@ func TestBridgePlans(t *testing.T) {
 			want:    "~ bridge/sw hello_time 2s → 1s, max_age 20s → 10s, ageing_time 5m0s → 0s edited",
 			ops:     "ip link set p-sw type bridge hello_time 100 max_age 1000 ageing_time 0",
 		},
+		"no spanning tree": {
+			replace: []string{"stp: true", "stp: false"},
+			want:    "~ bridge/sw stp on → off edited",
+			ops:     "ip link set p-sw type bridge stp_state 0 ageing_time 30000",
+		},
 		"no snooping": {
 			replace: []string{"stp: true", "stp: true, mcast_snooping: false"},
 			want:    "~ bridge/sw mcast_snooping on → off edited",

@@ -1,6 +1,7 @@
 package planner_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -158,5 +159,35 @@ func TestUpOfOneNodeAtASwitch(t *testing.T) {
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("up %s (-want +got):\n%s", node, diff)
 		}
+	}
+}
+
+// A switch's own interface in a VLAN stands on its bridge, and is made anew with it.
+func TestInterfaceOnABridgeInANode(t *testing.T) {
+	const yaml = `
+name: p
+bridges: {lan: {node: sw, vlan_filtering: true, vlan: {tagged: 10}}}
+namespaces:
+  sw: {interfaces: {lan.10: {type: vlan, parent: lan, id: 10, address: 10.0.0.1/24}}, routes: [{to: 10.9.0.0/16, via: 10.0.0.9}]}
+  a: {bridges: {lan: {vlan: 10, address: 10.0.0.2/24}}}
+`
+	l := on(t, yaml)
+	if err := l.m.Foreign(kernel.LinkDelete{Netns: "p-sw", Name: "lan"}); err != nil {
+		t.Fatal(err)
+	}
+	want := []string{
+		"+ bridge/lan missing", "~ port/a:eth0 bridge none → lan changed outside topo", "+ link/sw:lan.10 vlan id 10 on bridge/lan missing",
+		"+ address/sw:lan.10/10.0.0.1/24 missing", "+ route/sw:10.9.0.0/16 via 10.0.0.9 missing",
+		"+ vlan/a:eth0 pvid 10 untagged 10 missing", "+ vlan/lan tagged 10 missing", "+ up/lan lan missing",
+	}
+	got := lines(l.plan())
+	slices.Sort(got)
+	slices.Sort(want)
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("plan (-want +got):\n%s", diff)
+	}
+	l.up()
+	if again := lines(l.plan()); len(again) > 0 {
+		t.Errorf("then there is %q", again)
 	}
 }

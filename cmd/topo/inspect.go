@@ -66,8 +66,9 @@ type interfaceView struct {
 	Peer      *peerView      `json:"peer,omitempty"`
 
 	Parent     string            `json:"parent,omitempty"`     // what it stands on, as NODE's namespace and name
-	Master     string            `json:"master,omitempty"`     // the bond or VRF that it is a member of
+	Master     string            `json:"master,omitempty"`     // the bond, VRF or bridge that it is a member of
 	Parameters map[string]string `json:"parameters,omitempty"` // of its kind, as in ip-link(8)
+	Port       *portView         `json:"port,omitempty"`       // of a switch's own bridge
 }
 
 // peerView is the other end of a link.
@@ -82,6 +83,7 @@ type peerView struct {
 	BridgeIndex     int            `json:"bridge_index,omitempty"`
 	BridgeAddresses []netip.Prefix `json:"bridge_addresses,omitempty"`
 	PortState       string         `json:"port_state,omitempty"` // "forwarding", …
+	Port            *portView      `json:"port,omitempty"`
 }
 
 // routeView is an entry of a routing table, without those that the kernel keeps for itself.
@@ -135,7 +137,7 @@ func documentOfNode(s kernel.Snapshot, project string, v nodeView) nodeDocument 
 	for _, l := range ns.Links {
 		doc.Interfaces = append(doc.Interfaces, interfaceView{
 			Name: l.Name, Index: l.Index, Kind: l.Kind, MAC: l.MAC, MTU: l.MTU, Up: l.Up, State: l.Oper,
-			Addresses: addressesOn(ns, l.Name), Peer: peerOf(s, l), Parent: parentOf(l), Master: l.Master, Parameters: parametersOf(l),
+			Addresses: addressesOn(ns, l.Name), Peer: peerOf(s, l), Parent: parentOf(l), Master: l.Master, Parameters: parametersOf(l), Port: portOf(l),
 		})
 	}
 	slices.SortFunc(doc.Interfaces, func(a, b interfaceView) int { return cmp.Compare(a.Index, b.Index) })
@@ -174,6 +176,7 @@ func peerOf(s kernel.Snapshot, l kernel.Link) *peerView {
 	if peer.Port != nil {
 		v.PortState = peer.Port.State
 	}
+	v.Port = portOf(peer)
 	if bridge, ok := findLink(ns, peer.Master); ok {
 		v.BridgeIndex, v.BridgeAddresses = bridge.Index, addressesOn(ns, bridge.Name)
 	}

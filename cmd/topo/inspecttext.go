@@ -129,6 +129,7 @@ func interfaceText(i interfaceView) []string {
 		}
 		lines = append(lines, strings.Join(words, "  "))
 	}
+	lines = append(lines, portText(i.Port)...)
 	if i.Peer == nil {
 		return lines
 	}
@@ -146,6 +147,9 @@ func peerText(p peerView) []string {
 	lines := []string{fmt.Sprintf("   ↔ %s: %d: %s  %s  mtu %d  %s", where, p.Index, p.Name, p.MAC, p.MTU, upText(p.Up, ""))}
 	if p.Bridge != "" {
 		lines = append(lines, strings.TrimRight(fmt.Sprintf("   bridge %d: %s  port %s  %s", p.BridgeIndex, p.Bridge, p.PortState, joined(p.BridgeAddresses)), " "))
+	}
+	for _, line := range portText(p.Port) {
+		lines = append(lines, "  "+line)
 	}
 	return lines
 }

@@ -22,7 +22,8 @@ func lab() kernel.Snapshot {
 				{Name: "lab-app", Index: 3, Kind: "bridge", Alias: app, MTU: 1500, MAC: "02:00:00:00:00:01", Up: true, Oper: "up"},
 				{
 					Name: "veth1", Index: 12, Kind: "veth", Alias: "topo:lab:port/web:eth0", MTU: 1500, MAC: "02:00:00:00:00:02", Up: true, Oper: "up",
-					Master: "lab-app", Peer: kernel.End{Netns: "lab-web", Name: "eth0"}, Port: &kernel.PortAttrs{State: "forwarding"},
+					Master: "lab-app", Peer: kernel.End{Netns: "lab-web", Name: "eth0"}, Port: &kernel.PortAttrs{State: "forwarding", Isolated: true, Learning: true, Flood: true, McastFlood: true, BcastFlood: true, Cost: 7, Priority: 32},
+					VLANs: []kernel.VLAN{{First: 10, Last: 10, PVID: true, Untagged: true}, {First: 20, Last: 30}}, FDB: []kernel.FDBEntry{{MAC: "02:00:00:00:00:aa", VLAN: 10}},
 				},
 				{Name: "eth0", Index: 2, Alias: "uplink of the house"},
 			},
@@ -119,6 +120,7 @@ web  (container of lab)
                   172.28.0.3/24
                   ↔ host: 12: veth1  02:00:00:00:00:02  mtu 1500  up
                   bridge 3: lab-app  port forwarding  172.28.0.1/24
+                    VLANs 10 pvid untagged, 20-30  cost 7  isolated on  static 02:00:00:00:00:aa vlan 10
   route        default via 172.28.0.1 dev eth0
   route        10.9.0.0/16 dev eth0 metric 7 table 100
   published    127.0.0.1:53→5353/udp
