@@ -34,7 +34,7 @@ var notCompared = map[string]string{
 	"address.prefix":     "is the ID",
 	"address.primary":    "is order",
 	"address.member":     "is order",
-	"route.member":       "is order",
+	"route.members":      "is order",
 	"device.id":          "is the ID",
 	"device.in":          "is order",
 	"device.bridge":      "follows from the master",
@@ -49,7 +49,8 @@ var notCompared = map[string]string{
 	"remote.link":        "is order",
 	"remote.entry":       "is the ID",
 	"route.node":         "is the ID",
-	"route.link":         "follows from the interface",
+	"route.links":        "follow from the interfaces",
+	"route.source":       "is order",
 	"route.covers":       "is order",
 	"vlan.id":            "is the ID",
 	"vlan.netns":         "follows from the port",
@@ -108,7 +109,7 @@ func TestEveryFieldIsCompared(t *testing.T) {
 		"veth":       {veth{id: ID{"link", "a:eth0"}, own: kernel.VethEnd{Netns: "a"}}, port},
 		"up":         {up{}},
 		"address":    {address{prefix: netip.MustParsePrefix("10.0.0.1/24")}},
-		"route":      {route{op: kernel.RouteReplace{Dst: netip.MustParsePrefix("10.0.0.0/24"), Table: 254}}},
+		"route":      {route{op: kernel.RouteReplace{Dst: netip.MustParsePrefix("10.0.0.0/24"), Via: netip.MustParseAddr("10.1.0.9"), Table: 254}}},
 		"impair":     {impair{q: kernel.Qdisc{Kind: "netem", Netem: &kernel.Netem{Duplicate: 1, Corrupt: 1, Reorder: 1, Jitter: 1, Loss: kernel.Loss{P: [5]kernel.Chance{1}}}, TBF: &kernel.TBF{Rate: 1e9}}}},
 		"vlan":       {vlan{}},
 		"fdb":        {fdb{}},
@@ -279,6 +280,15 @@ func TestEveryFieldOfMountsAndChecksIsCompared(t *testing.T) {
 		change(reflect.ValueOf(&p.VolumesFrom[0]).Elem().Field(i))
 		if len(changedAttrs(process{p: base}, process{p: p})) == 0 {
 			t.Errorf("VolumesFrom.%s is not compared", reflect.TypeFor[kernel.VolumesFrom]().Field(i).Name)
+		}
+	}
+	for i := range reflect.TypeFor[kernel.Way]().NumField() {
+		way := kernel.Way{Via: netip.MustParseAddr("10.1.0.9"), Weight: 2}
+		before := route{op: kernel.RouteReplace{RouteMore: kernel.RouteMore{Ways: []kernel.Way{way, way}}}}
+		after := route{op: kernel.RouteReplace{RouteMore: kernel.RouteMore{Ways: []kernel.Way{way, way}}}}
+		change(reflect.ValueOf(&after.op.Ways[1]).Elem().Field(i))
+		if len(changedAttrs(before, after)) == 0 {
+			t.Errorf("Way.%s is not compared", reflect.TypeFor[kernel.Way]().Field(i).Name)
 		}
 	}
 	for i := range reflect.TypeFor[kernel.Healthcheck]().NumField() {

@@ -12,6 +12,7 @@ func needs(t *spec.Topology, need func(pos spec.Pos, what, option string)) {
 	impairNeeds(t, need)
 	bridgeNeeds(t, need)
 	deviceNeeds(t, need)
+	routeNeeds(t, need)
 }
 
 // optionsOf are the options that a file needs.

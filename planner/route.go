@@ -3,6 +3,9 @@ package planner
 import (
 	"fmt"
 	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
 
 	"topo/internal/kernel"
 	"topo/spec"
@@ -12,11 +15,14 @@ import (
 type route struct {
 	node string
 	op   kernel.RouteReplace
-	link ID
-	// covers are the addresses that make its next hop reachable: the kernel drops the route with the last.
-	covers []ID
-	// member is the interface's place in a VRF, zero for none: the route goes when it joins or leaves one.
-	member ID
+	// links are those that it leads out by; none of a route that leads nowhere.
+	links []ID
+	// covers are, for each way, the addresses that make its next hop reachable: the kernel drops the route with the last.
+	covers [][]ID
+	// source is the address that it has the node's packets come from; the zero ID for none.
+	source ID
+	// members are its links' places in VRFs: the route goes, or loses a way, when one joins or leaves.
+	members []ID
 }
 
 var routeKind = Kind{Name: "route", Desire: desireRoutes, Observe: observeRoutes}
@@ -37,13 +43,7 @@ func desireRoutes(w *Want) []Resource {
 		}
 		stated := map[string]bool{}
 		for _, r := range n.Routes {
-			op := kernel.RouteReplace{Dst: r.Dst, Via: r.Via, Link: r.Interface, Metric: r.Metric, Table: r.Table}
-			if op.Link == "" {
-				op.Link = reaches(addrs, r.Via)
-			}
-			if op.Table == 0 {
-				op.Table = kernel.TableMain
-			}
+			op := statedRoute(r, addrs)
 			add(op)
 			stated[routeName(n.Name, op)] = true
 		}
@@ -69,7 +69,33 @@ func desireRoutes(w *Want) []Resource {
 	return out
 }
 
-// observeRoutes lists the routes of the project's nodes over topo's interfaces that topo or a
+// statedRoute is a route of the file, with the interfaces that reach its next hops.
+func statedRoute(r spec.Route, addrs []address) kernel.RouteReplace {
+	op := kernel.RouteReplace{
+		Dst: r.Dst, Via: r.Via, Link: r.Interface, Metric: r.Metric, Table: r.Table, Type: r.Type,
+		RouteMore: kernel.RouteMore{Src: r.Src, MTU: r.MTU, OnLink: r.OnLink},
+	}
+	if op.Link == "" {
+		op.Link = reaches(addrs, r.Via)
+	}
+	if op.Table == 0 {
+		op.Table = kernel.TableMain
+	}
+	for _, h := range r.NextHops {
+		w := kernel.Way{Via: h.Via, Link: h.Interface, Weight: h.Weight, OnLink: r.OnLink}
+		if w.Link == "" {
+			w.Link = reaches(addrs, h.Via)
+		}
+		op.Ways = append(op.Ways, w)
+	}
+	if op.Ways != nil {
+		op.OnLink = false
+		kernel.SortWays(op.Ways)
+	}
+	return op
+}
+
+// observeRoutes lists the routes of the project's nodes over topo's interfaces, and to nowhere, that topo or a
 // person made (protocol topo, boot, static). Those of the kernel and of routing daemons are theirs.
 func observeRoutes(h *Have) []Resource {
 	var out []Resource
@@ -85,7 +111,8 @@ func observeRoutes(h *Have) []Resource {
 			addrs = append(addrs, nodeAddress(n.Name, node, a.Link, a.Prefix))
 		}
 		for _, r := range n.Routes {
-			if r.Type != "unicast" || !managed[r.Link] {
+			reject := slices.Contains(kernel.RejectTypes, r.Type)
+			if !reject && (r.Type != "unicast" || !managed[r.Link] && !slices.ContainsFunc(r.Ways, func(w kernel.Way) bool { return managed[w.Link] })) {
 				continue
 			}
 			switch r.Protocol {
@@ -93,7 +120,10 @@ func observeRoutes(h *Have) []Resource {
 			default:
 				continue
 			}
-			op := kernel.RouteReplace{Netns: n.Name, Dst: r.Dst, Via: r.Via, Link: r.Link, Metric: r.Metric, Table: r.Table}
+			op := kernel.RouteReplace{Netns: n.Name, Dst: r.Dst, Via: r.Via, Link: r.Link, Metric: r.Metric, Table: r.Table, RouteMore: r.RouteMore}
+			if reject {
+				op.Type = r.Type
+			}
 			if r.Dst.Addr().Is6() && op.Metric == defaultMetric6 {
 				op.Metric = 0
 			}
@@ -114,17 +144,45 @@ func newRoute(node string, op kernel.RouteReplace, addrs []address, vrfs map[ID]
 	if op.Dst.Addr().Is6() && op.Metric == defaultMetric6 {
 		op.Metric = 0
 	}
-	r := route{node: node, op: op, link: ID{"link", node + ":" + op.Link}}
-	r.member = vrfs[r.link]
-	for _, a := range addrs {
-		if a.iface == op.Link {
-			r.link = a.link // a bridge in the node, where it is one
+	r := route{node: node, op: op}
+	for _, w := range r.ways() {
+		link := ID{"link", node + ":" + w.Link}
+		for _, a := range addrs {
+			if a.iface == w.Link {
+				link = a.link // a bridge in the node, where it is one
+			}
 		}
-		if a.iface == op.Link && op.Via.IsValid() && a.prefix.Masked().Contains(op.Via) {
-			r.covers = append(r.covers, a.ID())
+		r.links = append(r.links, link)
+		if member := vrfs[link]; member != (ID{}) {
+			r.members = append(r.members, member)
+		}
+		var covers []ID
+		for _, a := range addrs {
+			if a.iface == w.Link && w.Via.IsValid() && a.prefix.Masked().Contains(w.Via) {
+				covers = append(covers, a.ID())
+			}
+		}
+		if covers != nil {
+			r.covers = append(r.covers, covers)
+		}
+	}
+	for _, a := range addrs {
+		if op.Src.IsValid() && a.prefix.Addr() == op.Src {
+			r.source = a.ID()
 		}
 	}
 	return r
+}
+
+// ways are the next hops, be it one or several; none of a route that leads nowhere.
+func (r route) ways() []kernel.Way {
+	switch {
+	case r.op.Type != "":
+		return nil
+	case r.op.Ways != nil:
+		return r.op.Ways
+	}
+	return []kernel.Way{{Via: r.op.Via, Link: r.op.Link, Weight: 1, OnLink: r.op.OnLink}}
 }
 
 // addressesOf lists all stated and allocated addresses of a node.
@@ -198,44 +256,119 @@ func routeName(node string, op kernel.RouteReplace) string {
 	return name
 }
 
-func (r route) ID() ID      { return ID{"route", routeName(r.node, r.op)} }
-func (r route) In() []ID    { return []ID{r.link} }
-func (r route) Needs() []ID { return append([]ID{r.link, r.member}, r.covers...) }
+func (r route) ID() ID { return ID{"route", routeName(r.node, r.op)} }
+
+// In: an IPv4 route with several ways goes with the link of any of them, an IPv6 one keeps the others (fib6_ifdown), and has to be
+// removed itself.
+func (r route) In() []ID {
+	if len(r.links) == 0 || len(r.links) > 1 && r.op.Dst.Addr().Is6() {
+		return []ID{{"netns", r.node}}
+	}
+	return r.links
+}
+
+func (r route) Needs() []ID {
+	needs := slices.Concat([]ID{{"netns", r.node}}, r.links, r.members)
+	if r.source != (ID{}) {
+		needs = append(needs, r.source)
+	}
+	return append(needs, slices.Concat(r.covers...)...)
+}
 
 func (r route) Attrs() []Attr {
-	via := "none"
-	if r.op.Via.IsValid() {
-		via = r.op.Via.String()
+	kind := r.op.Type
+	if kind == "" {
+		kind = "unicast"
 	}
-	return []Attr{{"via", via}, {"interface", r.op.Link}}
+	via, iface := "none", "none"
+	if ways := r.ways(); len(ways) > 0 {
+		var hops, links []string
+		for _, w := range ways {
+			hops, links = append(hops, hopText(w)), append(links, w.Link)
+		}
+		via, iface = strings.Join(hops, ", "), strings.Join(links, ", ")
+	}
+	source, mtu := "any", "the link's"
+	if r.op.Src.IsValid() {
+		source = r.op.Src.String()
+	}
+	if r.op.MTU != 0 {
+		mtu = strconv.Itoa(r.op.MTU)
+	}
+	return []Attr{{"type", kind}, {"via", via}, {"interface", iface}, {"src", source}, {"mtu", mtu}}
+}
+
+// hopText is a next hop in words.
+func hopText(w kernel.Way) string {
+	if !w.Via.IsValid() && w.Weight == 1 {
+		return "none"
+	}
+	return w.String()
 }
 
 func (r route) Detail() string {
-	if r.op.Via.IsValid() {
-		return "via " + r.op.Via.String()
+	var text string
+	switch ways := r.ways(); {
+	case r.op.Type != "":
+		return r.op.Type
+	case len(ways) == 1 && !ways[0].Via.IsValid():
+		text = "dev " + ways[0].Link
+	default:
+		var hops []string
+		for _, w := range ways {
+			hops = append(hops, w.String())
+		}
+		text = "via " + strings.Join(hops, ", ")
 	}
-	return "dev " + r.op.Link
+	if r.op.Src.IsValid() {
+		text += " src " + r.op.Src.String()
+	}
+	if r.op.MTU != 0 {
+		text += " mtu " + strconv.Itoa(r.op.MTU)
+	}
+	return text
 }
 
 func (r route) Claims() []string { return []string{"route " + r.op.Netns + " " + r.ID().Name} }
 
 func (r route) Create() []kernel.Op { return []kernel.Op{r.op} }
-func (r route) Delete() []kernel.Op { return []kernel.Op{kernel.RouteDelete(r.op)} }
+func (r route) Delete() []kernel.Op { return []kernel.Op{r.op.Delete()} }
 
 func (r route) Update(Resource) ([]kernel.Op, bool) { return r.Create(), true }
 
-// Lost: routes go with the last address that reaches their next hop.
+// Lost: routes go with the last address that reaches a next hop of theirs, or lose that way; with the address that they have packets
+// come from, or lose that; and of several links, IPv6 loses one. RouteReplace makes good all of it.
 func (r route) Lost(gone func(ID) bool) (ID, Action, bool) {
-	if r.member != (ID{}) && gone(r.member) {
-		return r.member, Create, true
-	}
-	for _, id := range r.covers {
-		if !gone(id) {
-			return ID{}, "", false
+	for _, id := range slices.Concat(r.members, r.links, []ID{r.source}) {
+		if id != (ID{}) && gone(id) {
+			return id, Create, true
 		}
 	}
-	if len(r.covers) == 0 {
-		return ID{}, "", false
+	for _, covers := range r.covers {
+		if !slices.ContainsFunc(covers, func(id ID) bool { return !gone(id) }) {
+			return covers[0], Create, true
+		}
 	}
-	return r.covers[0], Create, true
+	return ID{}, "", false
+}
+
+// routeNeeds are the options of the kernel's build that routes need, where an embedded one may lack them.
+func routeNeeds(t *spec.Topology, need func(pos spec.Pos, what, option string)) {
+	for _, n := range t.Nodes {
+		for _, r := range n.Routes {
+			if r.Table != kernel.TableMain {
+				need(r.Pos, "several routing tables", tablesOption(r.Dst.Addr()))
+			}
+			if len(r.NextHops) > 0 && r.Dst.Addr().Is4() {
+				need(r.Pos, "routes with several next hops", "IP_ROUTE_MULTIPATH")
+			}
+		}
+	}
+}
+
+func tablesOption(a netip.Addr) string {
+	if a.Is4() {
+		return "IP_MULTIPLE_TABLES"
+	}
+	return "IPV6_MULTIPLE_TABLES"
 }

@@ -63,6 +63,8 @@ type node struct {
 	Extends *extends `yaml:"extends"`
 	// Leave the process's input open: topo attach writes to it, and it never ends. Default: false, the input is empty.
 	StdinOpen flag `yaml:"stdin_open"`
+	// Whether the node passes packets on between its interfaces, as a router does: its sysctls net.ipv4.ip_forward and net.ipv6.conf.all.forwarding. Default: as the kernel has it, which for IPv4 is as on the host.
+	Forwarding flag `yaml:"forwarding"`
 }
 
 // A node that another one is like: its name, or a map.
@@ -217,14 +219,36 @@ type route struct {
 
 	// default, or a CIDR.
 	To text `yaml:"to" jsonschema:"required"`
-	// Address of the next hop. Left out: what is routed is directly on the interface.
-	Via text `yaml:"via"`
+	// Address of the next hop, or of several, which share the flows. Left out: what is routed is directly on the interface.
+	Via texts `yaml:"via" merge:"replace"`
 	// Interface of the node. Default: that which reaches the next hop.
 	Interface text `yaml:"interface"`
 	// Among routes to the same place the smallest wins. Default: 0.
 	Metric number `yaml:"metric" jsonschema:"minimum=0,maximum=4294967295"`
 	// Number of the routing table. Default: 254, the main one.
 	Table number `yaml:"table" jsonschema:"minimum=1,maximum=4294967295"`
+	// unicast, or a route that leads nowhere, without via and interface: blackhole (dropped), unreachable and prohibit (refused with an ICMP message), throw (as if this table had no route). Default: unicast.
+	Type text `yaml:"type" jsonschema:"enum=unicast,enum=blackhole,enum=unreachable,enum=prohibit,enum=throw"`
+	// Address of the node that its own packets come from by this route. Default: the kernel chooses.
+	Src text `yaml:"src"`
+	// Bytes of the largest packet by this route. Default: the interface's.
+	MTU number `yaml:"mtu" jsonschema:"minimum=68,maximum=65535"`
+	// Take the next hop to be on the interface, whatever the addresses say. Default: false.
+	Onlink flag `yaml:"onlink"`
+	// Several next hops, which share the flows by their weights, in the place of via and interface.
+	Nexthops []nexthop `yaml:"nexthops"`
+}
+
+// One of several next hops.
+type nexthop struct {
+	origin
+
+	// Address of the next hop. Left out: what is routed is directly on the interface.
+	Via text `yaml:"via"`
+	// Interface of the node. Default: that which reaches the next hop.
+	Interface text `yaml:"interface"`
+	// Its share of the flows. Default: 1.
+	Weight number `yaml:"weight" jsonschema:"minimum=1,maximum=256"`
 }
 
 // Text that is split into words as a shell does, or a list of words.

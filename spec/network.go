@@ -76,12 +76,14 @@ func (r *resolver) modeConflicts(s *nodeState, n *Node) {
 		raw.Routes = nil
 	}
 	refuse(raw.Sysctls.origin, raw.Sysctls.Set, "sysctls", whose)
+	refuse(raw.Forwarding.origin, raw.Forwarding.Set, "forwarding", whose)
 	refuse(raw.ExtraHosts.origin, raw.ExtraHosts.Set, "extra_hosts", whose)
 	refuse(raw.DNS.origin, raw.DNS.Set, "dns", whose)
 	refuse(raw.DNSSearch.origin, raw.DNSSearch.Set, "dns_search", whose)
 	if len(raw.Links) > 0 {
 		refuse(raw.Links[0].origin, true, "links", whose)
 	}
+	raw.Forwarding = flag{}
 	raw.Sysctls, raw.ExtraHosts, raw.DNS, raw.DNSSearch, raw.Links = pairs{}, hosts{}, texts{}, texts{}, nil
 }
 

@@ -91,6 +91,7 @@ func (r *resolver) resolve() *Topology {
 		r.readPorts(s, n)
 		r.readRoutes(s, n)
 		n.Sysctls = r.sysctls(s)
+		r.addForwarding(s, n)
 		r.addUsernsSysctls(s, n)
 		r.readNames(s, n)
 		n.Process = r.process(s, n)

@@ -176,6 +176,22 @@ type Route struct {
 	Interface string       // "" = that which reaches Via
 	Metric    int
 	Table     int // 254 (main) when not stated
+	// Type is "", or one that leads nowhere: "blackhole", "unreachable", "prohibit" or "throw".
+	Type string     `json:",omitempty"`
+	Src  netip.Addr `json:",omitzero"` // that the node's packets come from; invalid: the kernel chooses
+	MTU  int        `json:",omitempty"`
+	// OnLink: the next hop is taken to be on the interface, whatever the addresses say.
+	OnLink bool `json:",omitempty"`
+	// NextHops are those of a route that has several; Via and Interface are not set then.
+	NextHops []NextHop `json:",omitempty"`
+}
+
+// NextHop is one of several that a route has.
+type NextHop struct {
+	Pos       Pos
+	Via       netip.Addr // invalid: directly on the interface
+	Interface string     // "" = that which reaches Via
+	Weight    int        // 1 to 256, 1 when not stated
 }
 
 // Sysctl is a kernel parameter of a node's namespace.

@@ -35,6 +35,11 @@ namespaces:
     routes:
       - {to: 10.77.0.0/16, via: 10.9.0.9, metric: 5}
       - {to: 10.78.0.0/16, interface: up0, table: 100}
+      - {to: 10.79.0.0/16, type: blackhole}
+      - {to: 10.80.0.0/16, via: 10.9.0.9, src: 10.9.0.20, mtu: 1200}
+      - {to: 10.81.0.0/16, via: [10.9.0.8, 10.9.0.9]}
+      - {to: 10.82.0.0/16, nexthops: [{via: 10.9.0.8, weight: 3}, {interface: up0}]}
+      - {to: 10.83.0.0/16, via: 192.0.2.1, interface: up0, onlink: true}
     sysctls: {net.ipv4.ip_forward: 1}
   guest: {network_mode: "node:r1", command: [sleep, "1"]}
 containers:

@@ -172,6 +172,7 @@ func routesNode(routes []spec.Route) *yaml.Node {
 			m.number("metric", r.Metric)
 		}
 		m.number("table", r.Table)
+		addRareRouteKeys(m, r)
 		list.Content = append(list.Content, m.flow())
 	}
 	return list

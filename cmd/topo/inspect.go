@@ -94,6 +94,16 @@ type routeView struct {
 	Metric    int          `json:"metric,omitempty"`
 	Table     int          `json:"table"`
 	Protocol  int          `json:"protocol"`
+	Type      string       `json:"type,omitempty"` // of one that leads nowhere
+	Src       string       `json:"src,omitempty"`
+	MTU       int          `json:"mtu,omitempty"`
+	NextHops  []hopView    `json:"next_hops,omitempty"` // of one that has several
+}
+
+type hopView struct {
+	Via       string `json:"via,omitempty"`
+	Interface string `json:"interface"`
+	Weight    int    `json:"weight"`
 }
 
 func inspect(c *cli.Context) error {
@@ -142,7 +152,7 @@ func documentOfNode(s kernel.Snapshot, project string, v nodeView) nodeDocument 
 	}
 	slices.SortFunc(doc.Interfaces, func(a, b interfaceView) int { return cmp.Compare(a.Index, b.Index) })
 	for _, r := range ns.Routes {
-		if r.Type != "unicast" || r.Dst.Addr().IsLinkLocalUnicast() || r.Dst.Addr().IsMulticast() {
+		if r.Type != "unicast" && (!slices.Contains(kernel.RejectTypes, r.Type) || r.Protocol == protocolKernel) || r.Dst.Addr().IsLinkLocalUnicast() || r.Dst.Addr().IsMulticast() {
 			continue
 		}
 		doc.Routes = append(doc.Routes, routeOf(r))
@@ -151,12 +161,28 @@ func documentOfNode(s kernel.Snapshot, project string, v nodeView) nodeDocument 
 }
 
 func routeOf(r kernel.Route) routeView {
-	v := routeView{To: r.Dst, Interface: r.Link, Metric: r.Metric, Table: r.Table, Protocol: r.Protocol}
+	v := routeView{To: r.Dst, Interface: r.Link, Metric: r.Metric, Table: r.Table, Protocol: r.Protocol, MTU: r.MTU}
 	if r.Via.IsValid() {
 		v.Via = r.Via.String()
 	}
+	if r.Type != "unicast" {
+		v.Type = r.Type
+	}
+	if r.Src.IsValid() && r.Protocol != protocolKernel {
+		v.Src = r.Src.String()
+	}
+	for _, w := range r.Ways {
+		hop := hopView{Interface: w.Link, Weight: w.Weight}
+		if w.Via.IsValid() {
+			hop.Via = w.Via.String()
+		}
+		v.NextHops = append(v.NextHops, hop)
+	}
 	return v
 }
+
+// protocolKernel is that of routes that the kernel makes by itself (RTPROT_KERNEL).
+const protocolKernel = 2
 
 // peerOf is the other end of a veth, with the bridge that it is a port of.
 func peerOf(s kernel.Snapshot, l kernel.Link) *peerView {

@@ -172,6 +172,9 @@ func routeText(r routeView) string {
 		to = "default"
 	}
 	words := []string{to}
+	if r.Type != "" {
+		words = []string{r.Type, to}
+	}
 	add := func(word, value string, given bool) {
 		if given {
 			words = append(words, word, value)
@@ -181,6 +184,13 @@ func routeText(r routeView) string {
 	add("dev", r.Interface, r.Interface != "")
 	add("metric", strconv.Itoa(r.Metric), r.Metric != 0)
 	add("table", strconv.Itoa(r.Table), r.Table != kernel.TableMain)
+	add("src", r.Src, r.Src != "")
+	add("mtu", strconv.Itoa(r.MTU), r.MTU != 0)
+	for _, h := range r.NextHops {
+		words = append(words, "nexthop")
+		add("via", h.Via, h.Via != "")
+		words = append(words, "dev", h.Interface, "weight", strconv.Itoa(h.Weight))
+	}
 	return strings.Join(words, " ")
 }
 

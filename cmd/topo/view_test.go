@@ -45,6 +45,11 @@ func lab() kernel.Snapshot {
 					{Dst: netip.MustParsePrefix("0.0.0.0/0"), Via: netip.MustParseAddr("172.28.0.1"), Link: "eth0", Table: kernel.TableMain, Protocol: kernel.Protocol, Type: "unicast"},
 					{Dst: netip.MustParsePrefix("172.28.0.255/32"), Link: "eth0", Table: 255, Protocol: 2, Type: "broadcast"},
 					{Dst: netip.MustParsePrefix("10.9.0.0/16"), Link: "eth0", Metric: 7, Table: 100, Protocol: 4, Type: "unicast"},
+					{Dst: netip.MustParsePrefix("10.10.0.0/16"), Table: kernel.TableMain, Protocol: kernel.Protocol, Type: "blackhole"},
+					{Dst: netip.MustParsePrefix("10.11.0.0/16"), Table: kernel.TableMain, Protocol: kernel.Protocol, Type: "unicast", RouteMore: kernel.RouteMore{
+						Src: netip.MustParseAddr("172.28.0.3"), MTU: 1300,
+						Ways: []kernel.Way{{Link: "eth0", Via: netip.MustParseAddr("172.28.0.4"), Weight: 3}, {Link: "eth0", Weight: 1}},
+					}},
 				},
 			},
 			{Name: "other-a", Mark: kernel.Mark{Project: "other", ID: "netns/a"}},
@@ -123,6 +128,8 @@ web  (container of lab)
                     VLANs 10 pvid untagged, 20-30  cost 7  isolated on  static 02:00:00:00:00:aa vlan 10
   route        default via 172.28.0.1 dev eth0
   route        10.9.0.0/16 dev eth0 metric 7 table 100
+  route        blackhole 10.10.0.0/16
+  route        10.11.0.0/16 src 172.28.0.3 mtu 1300 nexthop via 172.28.0.4 dev eth0 weight 3 nexthop dev eth0 weight 1
   published    127.0.0.1:53→5353/udp
   published    0.0.0.0:5000→80/tcp
   hosts        127.0.0.1	localhost

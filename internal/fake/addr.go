@@ -63,15 +63,17 @@ func (m *Machine) deleteAddr(o kernel.AddrDelete) error {
 	}
 	if o.Prefix.Addr().Is4() && !slices.ContainsFunc(l.addrs, func(a kernel.Addr) bool { return a.Prefix.Addr().Is4() }) {
 		// fib_disable_ip: the last address takes every route of the link.
-		l.space.routes = slices.DeleteFunc(l.space.routes, func(r *route) bool { return r.link == l && r.Dst.Addr().Is4() })
+		l.unroute(true)
 	}
+	l.space.dropSources()
+	l.space.loseSource(o.Prefix.Addr())
 	return nil
 }
 
 // flushIPv6 is addrconf_ifdown: all IPv6 addresses go, and all IPv6 routes.
 func (l *link) flushIPv6() {
 	l.addrs = slices.DeleteFunc(l.addrs, func(a kernel.Addr) bool { return a.Prefix.Addr().Is6() })
-	l.space.routes = slices.DeleteFunc(l.space.routes, func(r *route) bool { return r.link == l && r.Dst.Addr().Is6() })
+	l.unroute(false)
 }
 
 // loopback gives lo what the kernel gives it when it comes up.

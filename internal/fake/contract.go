@@ -52,6 +52,8 @@ func Contract(t *testing.T, open func(*testing.T) executor.Machine) {
 		{"route", contractRoute},
 		{"route refused", contractRouteRefused},
 		{"routes that the kernel removes", contractRouteCascade},
+		{"routes of every form", contractRouteForms},
+		{"routes of every form that the kernel removes", contractRouteFormsCascade},
 		{"sysctl", contractSysctl},
 		{"forwarding", contractForwarding},
 		{"iptables", contractIptables},

@@ -97,8 +97,9 @@ func (m *Machine) remove(l *link) {
 	for _, x := range m.orphans(l) {
 		m.remove(x)
 	}
-	l.space.routes = slices.DeleteFunc(l.space.routes, func(r *route) bool { return r.link == l })
+	l.removeRoutes()
 	l.space.links = slices.DeleteFunc(l.space.links, func(x *link) bool { return x == l })
+	l.space.dropSources()
 	l.space.forget(l.name)
 	if peer := l.peer; peer != nil {
 		l.peer, peer.peer = nil, nil
@@ -455,7 +456,7 @@ func (m *Machine) setUp(l *link) {
 func (m *Machine) setDown(l *link) {
 	l.up = false
 	l.flushIPv6()
-	l.space.routes = slices.DeleteFunc(l.space.routes, func(r *route) bool { return r.link == l })
+	l.unroute(true)
 	m.refresh(l)
 }
 

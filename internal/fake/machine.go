@@ -250,7 +250,7 @@ func (m *Machine) one(op kernel.Op) error {
 		return m.deleteAddr(o)
 	case kernel.RouteReplace:
 		return m.replaceRoute(o.Netns, kernel.Route{
-			Dst: o.Dst, Via: o.Via, Link: o.Link, Metric: o.Metric, Table: o.Table, Protocol: kernel.Protocol,
+			Dst: o.Dst, Via: o.Via, Link: o.Link, Metric: o.Metric, Table: o.Table, Protocol: kernel.Protocol, Type: o.Type, RouteMore: o.RouteMore,
 		})
 	case kernel.RouteDelete:
 		return m.deleteRoute(o)

@@ -125,9 +125,7 @@ func (s *space) facts(read map[*space]bool, vlans bool) kernel.Netns {
 		n.Addrs = append(n.Addrs, l.addrs...)
 	}
 	for _, r := range s.routes {
-		fact := r.Route
-		fact.Link = r.link.name
-		n.Routes = append(n.Routes, fact)
+		n.Routes = append(n.Routes, r.fact())
 	}
 	slices.SortFunc(n.Links, func(a, b kernel.Link) int { return cmp.Compare(a.Name, b.Name) })
 	slices.SortStableFunc(n.Addrs, func(a, b kernel.Addr) int {

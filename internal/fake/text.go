@@ -109,7 +109,11 @@ func (s *space) write(b *strings.Builder) {
 		if r.Via.IsValid() {
 			via = " via " + r.Via.String()
 		}
-		fmt.Fprintf(b, "  route %s%s dev %s metric %d table %d proto %d\n", r.Dst, via, r.Link, r.Metric, r.Table, r.Protocol)
+		if r.Type != "unicast" {
+			via = " " + r.Type
+		}
+		fmt.Fprintf(b, "  route %s%s dev %s metric %d table %d proto %d", r.Dst, via, r.Link, r.Metric, r.Table, r.Protocol)
+		b.WriteString(rareText(r) + "\n")
 	}
 	for _, path := range slices.Sorted(maps.Keys(s.sysctls)) {
 		fmt.Fprintf(b, "  sysctl %s = %s\n", path, s.sysctls[path])
@@ -181,4 +185,20 @@ func writeOthers(b *strings.Builder, parts, without []string) {
 			b.WriteString(part)
 		}
 	}
+}
+
+// rareText is what few routes have.
+func rareText(r kernel.Route) string {
+	var b strings.Builder
+	if r.Src.IsValid() && r.Protocol != protocolKernel {
+		fmt.Fprintf(&b, " src %s", r.Src)
+	}
+	if r.MTU != 0 {
+		fmt.Fprintf(&b, " mtu %d", r.MTU)
+	}
+	b.WriteString(word(r.OnLink, " onlink"))
+	for _, w := range r.Ways {
+		fmt.Fprintf(&b, " nexthop %s dev %s", w, w.Link)
+	}
+	return b.String()
 }

@@ -121,33 +121,6 @@ func (o AddrDelete) String() string {
 	return fmt.Sprintf("%s address delete %s dev %s", ip(o.Netns), o.Prefix, o.Link)
 }
 
-func (o RouteReplace) String() string {
-	return routeLine(o.Netns, "replace", RouteDelete(o)) + fmt.Sprintf(" proto %d", Protocol)
-}
-func (o RouteDelete) String() string { return routeLine(o.Netns, "delete", o) }
-
-func routeLine(netns, verb string, o RouteDelete) string {
-	var b line
-	b.add(ip(netns))
-	if o.Dst.Addr().Is6() {
-		b.add("-6")
-	}
-	dst := o.Dst.String()
-	if o.Dst.Bits() == 0 {
-		dst = "default"
-	}
-	b.add("route", verb, dst)
-	if o.Via.IsValid() {
-		b.add("via", o.Via.String())
-	}
-	b.opt("dev", o.Link)
-	b.num("metric", o.Metric)
-	if o.Table != TableMain {
-		b.num("table", o.Table)
-	}
-	return b.String()
-}
-
 func (o SysctlSet) String() string {
 	return inNetns(o.Netns) + "sysctl -w " + quote(o.Key+"="+o.Value)
 }

@@ -92,8 +92,11 @@ type (
 		Link   string
 		Metric int
 		Table  int
+		// Type is "" for a unicast route, or one that leads nowhere: see [RejectTypes].
+		Type string
+		RouteMore
 	}
-	// RouteDelete removes a route.
+	// RouteDelete removes a route. Without Via and Link: with all its ways. Metric 0 is that of a route without one.
 	RouteDelete struct {
 		Netns  string
 		Dst    netip.Prefix

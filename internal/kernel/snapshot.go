@@ -176,6 +176,7 @@ type Route struct {
 	// hand), 4 static, 9 router advertisement, 11 zebra, … [Protocol] for topo.
 	Protocol int
 	Type     string // "unicast", "local", "broadcast", "blackhole"…
+	RouteMore
 }
 
 // Protocol is the number that topo's own routes carry (rtm_protocol, "t"); rtnetlink(7)

@@ -1,6 +1,8 @@
 package linux
 
 import (
+	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -75,21 +77,17 @@ func TestRoutes(t *testing.T) {
 	for _, r := range routes {
 		do(t, h, r, r) // replacing is no error
 	}
-	read := func() map[kernel.Route]bool {
-		got := map[kernel.Route]bool{}
-		for _, r := range netnsOf(t, snapshot(t, h), "web").Routes {
-			got[r] = true
-		}
-		return got
+	got := netnsOf(t, snapshot(t, h), "web").Routes
+	read := func(want kernel.Route) bool {
+		return slices.ContainsFunc(got, func(r kernel.Route) bool { return reflect.DeepEqual(r, want) })
 	}
-	got := read()
 	for _, r := range routes {
 		want := kernel.Route{Dst: r.Dst, Via: r.Via, Link: r.Link, Metric: r.Metric, Table: r.Table, Protocol: kernel.Protocol, Type: "unicast"}
-		if !got[want] {
+		if !read(want) {
 			t.Errorf("missing %+v in %v", want, got)
 		}
 	}
-	if want := (kernel.Route{Dst: prefix("10.0.0.0/24"), Link: "eth0", Table: 254, Protocol: unix.RTPROT_KERNEL, Type: "unicast"}); !got[want] {
+	if want := (kernel.Route{Dst: prefix("10.0.0.0/24"), Link: "eth0", Table: 254, Protocol: unix.RTPROT_KERNEL, Type: "unicast", RouteMore: kernel.RouteMore{Src: addr("10.0.0.2")}}); !read(want) {
 		t.Errorf("the kernel's own is missing: %v", got)
 	}
 	if out := testhost.Run(t, "ip", "-n", "web", "route", "show", "default"); !strings.Contains(out, "via 10.0.0.1 dev eth0 proto 116") {
@@ -102,9 +100,9 @@ func TestRoutes(t *testing.T) {
 	}
 	routes[0].Via = addr("10.0.0.3")
 	for _, r := range routes {
-		do(t, h, kernel.RouteDelete(r), kernel.RouteDelete(r))
+		do(t, h, r.Delete(), r.Delete())
 	}
-	for r := range read() {
+	for _, r := range netnsOf(t, snapshot(t, h), "web").Routes {
 		if r.Protocol == kernel.Protocol {
 			t.Errorf("left: %+v", r)
 		}
@@ -129,12 +127,13 @@ func TestForeignRoutesAreRead(t *testing.T) {
 	testhost.Run(t, "ip", "route", "add", "10.5.0.0/16", "nexthop", "via", "10.0.0.3", "nexthop", "via", "10.0.0.2")
 	testhost.Run(t, "ip", "route", "add", "blackhole", "10.6.0.0/16", "proto", "static")
 	want := []kernel.Route{
-		{Dst: prefix("10.5.0.0/16"), Via: addr("10.0.0.2"), Link: "v0", Table: 254, Protocol: unix.RTPROT_BOOT, Type: "unicast"},
-		{Dst: prefix("10.5.0.0/16"), Via: addr("10.0.0.3"), Link: "v0", Table: 254, Protocol: unix.RTPROT_BOOT, Type: "unicast"},
+		{Dst: prefix("10.5.0.0/16"), Table: 254, Protocol: unix.RTPROT_BOOT, Type: "unicast", RouteMore: kernel.RouteMore{
+			Ways: []kernel.Way{{Via: addr("10.0.0.2"), Link: "v0", Weight: 1}, {Via: addr("10.0.0.3"), Link: "v0", Weight: 1}},
+		}},
 		{Dst: prefix("10.6.0.0/16"), Table: 254, Protocol: unix.RTPROT_STATIC, Type: "blackhole"},
 	}
 	for _, r := range snapshot(t, h).Host.Routes {
-		if len(want) > 0 && r == want[0] {
+		if len(want) > 0 && reflect.DeepEqual(r, want[0]) {
 			want = want[1:]
 		}
 	}

@@ -195,6 +195,9 @@ func (d *drawing) setRest(n *Node) {
 		if d.chance("table", 6) {
 			r.Table = 100
 		}
+		if d.chance("route form", 2) {
+			r.Form = rapid.SampledFrom([]RouteForm{Nowhere, Refused, TwoWays, Weighted, Narrow, Sourced, OnLink}).Draw(d.t, "route form value")
+		}
 		n.Routes = append(n.Routes, r)
 	}
 	for _, key := range sysctlKeys {
@@ -202,6 +205,7 @@ func (d *drawing) setRest(n *Node) {
 			n.Sysctls[key] = rapid.SampledFrom(sysctlValues[key]).Draw(d.t, key)
 		}
 	}
+	n.Forwards = d.chance("forwarding", 5)
 	n.Extra = ""
 	if d.chance("extra host", 5) {
 		n.Extra = rapid.SampledFrom([]string{"printer", "scanner"}).Draw(d.t, "extra host value")

@@ -56,6 +56,9 @@ func (e *editor) add(name, id string, exact bool, ops ...kernel.Op) {
 func (e *editor) space(n kernel.Netns) {
 	e.here = n
 	node := strings.TrimPrefix(n.Mark.ID, "netns/")
+	if n.Name != "" {
+		e.routes(node, n)
+	}
 	for _, l := range n.Links {
 		owner, id := node, "link/"+node+":"+l.Name
 		if n.Name == "" {
@@ -68,7 +71,9 @@ func (e *editor) space(n kernel.Netns) {
 			id = m.ID // bridges and ports
 		}
 		if l.Name == "lo" {
-			e.add("lo of "+node+" down", n.Mark.ID, true, kernel.LinkSet{Netns: n.Name, Name: "lo", Up: ref(false)})
+			// The IPv6 routes to nowhere go with it.
+			exact := !slices.ContainsFunc(n.Routes, func(r kernel.Route) bool { return r.Type != "unicast" && r.Dst.Addr().Is6() })
+			e.add("lo of "+node+" down", n.Mark.ID, exact, kernel.LinkSet{Netns: n.Name, Name: "lo", Up: ref(false)})
 			continue
 		}
 		e.link(n.Name, id, l)
@@ -84,15 +89,53 @@ func (e *editor) space(n kernel.Netns) {
 		if n.Name == "" {
 			continue
 		}
-		for _, r := range n.Routes {
-			if r.Link == l.Name && r.Protocol == kernel.Protocol {
-				e.add("deletion of route "+r.Dst.String()+" of "+node, "", true,
-					kernel.RouteDelete{Netns: n.Name, Dst: r.Dst, Via: r.Via, Link: l.Name, Metric: r.Metric, Table: r.Table})
-			}
-		}
 		if l.Up {
 			e.add("a route by "+id, "route/"+node+":198.51.100.0/24", true,
 				kernel.RouteReplace{Netns: n.Name, Dst: netip.MustParsePrefix("198.51.100.0/24"), Link: l.Name, Table: kernel.TableMain})
+		}
+	}
+}
+
+// routes edits a node's routes.
+func (e *editor) routes(node string, n kernel.Netns) {
+	for _, r := range n.Routes {
+		if r.Protocol != kernel.Protocol {
+			continue
+		}
+		what := " route " + r.Dst.String() + " of " + node
+		e.add("deletion of"+what, "", true,
+			kernel.RouteDelete{Netns: n.Name, Dst: r.Dst, Via: r.Via, Link: r.Link, Metric: r.Metric, Table: r.Table})
+		set := kernel.RouteReplace{
+			Netns: n.Name, Dst: r.Dst, Via: r.Via, Link: r.Link, Metric: r.Metric, Table: r.Table, RouteMore: r.RouteMore,
+		}
+		if set.Type = r.Type; r.Type == "unicast" {
+			set.Type = ""
+		}
+		change := func(how string, edit func(*kernel.RouteReplace)) {
+			changed := set
+			edit(&changed)
+			e.add(how+what, "", true, changed)
+		}
+		if set.Type != "" {
+			change("another type of", func(o *kernel.RouteReplace) { o.Type = "unreachable" })
+			continue
+		}
+		change("another MTU of", func(o *kernel.RouteReplace) { o.MTU += 1400 })
+		if len(r.Ways) > 1 {
+			change("another weight of", func(o *kernel.RouteReplace) {
+				o.Ways = slices.Clone(r.Ways)
+				o.Ways[1].Weight += 5
+			})
+			change("one way less of", func(o *kernel.RouteReplace) {
+				o.Via, o.Link, o.OnLink, o.Ways = r.Ways[0].Via, r.Ways[0].Link, r.Ways[0].OnLink, nil
+			})
+			continue
+		}
+		change("no way of", func(o *kernel.RouteReplace) {
+			o.Via, o.Link, o.RouteMore, o.Type = netip.Addr{}, "", kernel.RouteMore{}, "blackhole"
+		})
+		if r.Src.IsValid() {
+			change("no source of", func(o *kernel.RouteReplace) { o.Src = netip.Addr{} })
 		}
 	}
 }

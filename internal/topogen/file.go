@@ -45,6 +45,7 @@ type Node struct {
 	Ports     []Port
 	Routes    []Route
 	Sysctls   map[string]string
+	Forwards  bool
 	Extra     string // a name in extra_hosts
 	Command   bool
 	Env       string // value of GREETING
@@ -92,7 +93,23 @@ type Route struct {
 	V6     bool
 	Metric int
 	Table  int // 0: main
+	// Form is what else it is; "": no more than a gateway.
+	Form RouteForm
 }
+
+// RouteForm is a form of a route.
+type RouteForm string
+
+// Routes besides those by one gateway.
+const (
+	Nowhere  RouteForm = "nowhere"  // type: blackhole
+	Refused  RouteForm = "refused"  // type: prohibit
+	TwoWays  RouteForm = "two ways" // the gateway, and another
+	Weighted RouteForm = "weighted" // three to one
+	Narrow   RouteForm = "narrow"   // mtu: 1300
+	Sourced  RouteForm = "sourced"  // src: the node's address there, where it is stated
+	OnLink   RouteForm = "on link"  // a gateway outside the subnet
+)
 
 // Link is a point-to-point link. Its number, different for every link, gives names and addresses.
 type Link struct {
@@ -256,12 +273,7 @@ func (f *File) nodeKeys(n Node) []string {
 		if at.Stated && !br.Allocated {
 			var addresses []string
 			for _, s := range br.subnets() {
-				p := netip.MustParsePrefix(s)
-				a := p.Addr()
-				for range 10 + n.Host {
-					a = a.Next()
-				}
-				addresses = append(addresses, fmt.Sprintf("%q", a))
+				addresses = append(addresses, fmt.Sprintf("%q", n.address(br, netip.MustParsePrefix(s).Addr().Is6())))
 			}
 			if len(addresses) > 0 {
 				keys = append(keys, fmt.Sprintf("address: [%s]", strings.Join(addresses, ", ")))
@@ -316,9 +328,10 @@ func (f *File) nodeKeys(n Node) []string {
 			if r.Table != 0 {
 				extra += fmt.Sprintf(", table: %d", r.Table)
 			}
-			add(true, "  - {to: %q, via: %q%s}", to, f.bridge(r.Bridge).gateway(r.V6), extra)
+			add(true, "  - {to: %q, %s%s}", to, f.way(n, r), extra)
 		}
 	}
+	add(n.Forwards, "forwarding: true")
 	if len(n.Sysctls) > 0 {
 		add(true, "sysctls:")
 		for _, key := range sysctlKeys {
@@ -353,6 +366,51 @@ func (f *File) nodeKeys(n Node) []string {
 		}
 	}
 	return k
+}
+
+// way is how a route leads on.
+func (f *File) way(n Node, r Route) string {
+	br := f.bridge(r.Bridge)
+	gateway := br.gateway(r.V6)
+	other := fmt.Sprintf("10.20.%d.250", br.Subnet)
+	if r.V6 {
+		other = fmt.Sprintf("fd00:20:%d::fa", br.Subnet)
+	}
+	at := n.Attached[slices.IndexFunc(n.Attached, func(a Attachment) bool { return a.Bridge == r.Bridge })]
+	switch r.Form {
+	case Nowhere:
+		return "type: blackhole"
+	case Refused:
+		return "type: prohibit"
+	case TwoWays:
+		return fmt.Sprintf("via: [%q, %q]", other, gateway)
+	case Weighted:
+		return fmt.Sprintf("nexthops: [{via: %q, weight: 3}, {via: %q}]", gateway, other)
+	case Narrow:
+		return fmt.Sprintf("via: %q, mtu: 1300", gateway)
+	case Sourced:
+		if at.Stated {
+			return fmt.Sprintf("via: %q, src: %q", gateway, n.address(br, r.V6))
+		}
+	case OnLink:
+		if at.Interface != "" {
+			outside := map[bool]string{false: "192.0.2.9", true: "2001:db8::9"}[r.V6]
+			return fmt.Sprintf("via: %q, interface: %s, onlink: true", outside, at.Interface)
+		}
+	}
+	return fmt.Sprintf("via: %q", gateway)
+}
+
+// address is a node's stated address on a bridge.
+func (n Node) address(br Bridge, v6 bool) netip.Addr {
+	a := netip.MustParsePrefix(br.subnets()[0]).Addr()
+	if v6 {
+		a = netip.MustParsePrefix(br.subnets()[len(br.subnets())-1]).Addr()
+	}
+	for range 10 + n.Host {
+		a = a.Next()
+	}
+	return a
 }
 
 // volumes are the names of volumes that nodes have, each once.

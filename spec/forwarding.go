@@ -1,0 +1,34 @@
+package spec
+
+import "slices"
+
+// forwardingSysctls are what makes a node a router. The first of each has other names that mean the same.
+var forwardingSysctls = []struct {
+	key  string
+	same []string // the key among them
+}{
+	{"net.ipv4.ip_forward", []string{"net.ipv4.ip_forward", "net.ipv4.conf.all.forwarding"}},
+	{"net.ipv6.conf.all.forwarding", []string{"net.ipv6.conf.all.forwarding"}},
+}
+
+// addForwarding adds what forwarding stands for to a node's sysctls, and notes those of the file that say the contrary.
+func (r *resolver) addForwarding(s *nodeState, n *Node) {
+	f := s.raw.Forwarding
+	if !f.Set {
+		return
+	}
+	value := "0"
+	if f.Value {
+		value = "1"
+	}
+	for _, add := range forwardingSysctls {
+		i := slices.IndexFunc(n.Sysctls, func(have Sysctl) bool { return slices.Contains(add.same, canonicalSysctl(have.Key)) })
+		switch {
+		case i < 0:
+			n.Sysctls = append(n.Sysctls, Sysctl{Pos: f.Pos, Key: add.key, Value: value})
+		case (n.Sysctls[i].Value != "0") != f.Value:
+			r.add(n.Sysctls[i].Pos, "sysctl %s: %s contradicts forwarding: %t in %s", n.Sysctls[i].Key, n.Sysctls[i].Value, f.Value, line(f.Pos))
+		}
+	}
+	sortSysctls(n.Sysctls)
+}
