@@ -41,6 +41,7 @@ var scenarios = []struct {
 	{12, "the same, from images", []string{"flask-redis-image.yaml"}, "TestFlaskRedisImage"},
 	{9, "the same, from an image", []string{"nginx-image.yaml"}, "TestNginxImage"},
 	{0, "a router whose software is changed", []string{"router-edit.yaml"}, "TestRouterEdit"},
+	{0, "a router with two lines, and guests", []string{"router.yaml"}, "TestRouter"},
 	{0, "three servers behind one name", []string{"scale.yaml"}, "TestScale"},
 	{0, "a slow line", []string{"rate.yaml"}, "TestRate"},
 	{0, "a bad line between two offices", []string{"wan.yaml"}, "TestVMWAN"},

@@ -62,6 +62,9 @@ var notCompared = map[string]string{
 	"fdb.iface":          "is the port's",
 	"fdb.port":           "is the ID",
 	"fdb.in":             "is order",
+	"policyRule.node":    "is the ID",
+	"policyRule.netns":   "follows from the node",
+	"policyRule.copies":  "is the ID",
 	"impair.netns":       "follows from the owner",
 	"impair.owner":       "is the ID",
 	"impair.iface":       "is the ID",
@@ -110,6 +113,7 @@ func TestEveryFieldIsCompared(t *testing.T) {
 		"up":         {up{}},
 		"address":    {address{prefix: netip.MustParsePrefix("10.0.0.1/24")}},
 		"route":      {route{op: kernel.RouteReplace{Dst: netip.MustParsePrefix("10.0.0.0/24"), Via: netip.MustParseAddr("10.1.0.9"), Table: 254}}},
+		"policyRule": {policyRule{rule: kernel.PolicyRule{Mask: 1}}, policyRule{rule: kernel.PolicyRule{Type: "blackhole"}}},
 		"impair":     {impair{q: kernel.Qdisc{Kind: "netem", Netem: &kernel.Netem{Duplicate: 1, Corrupt: 1, Reorder: 1, Jitter: 1, Loss: kernel.Loss{P: [5]kernel.Chance{1}}}, TBF: &kernel.TBF{Rate: 1e9}}}},
 		"vlan":       {vlan{}},
 		"fdb":        {fdb{}},
@@ -130,6 +134,7 @@ func TestEveryFieldIsCompared(t *testing.T) {
 	}
 	inID := map[string]bool{
 		"route.op.Netns": true, "route.op.Dst": true, "route.op.Metric": true, "route.op.Table": true,
+		"policyRule.rule.Family": true, "policyRule.rule.Priority": true,
 		"process.p.Project": true, "process.p.Node": true,
 		// By kind of end; the other kind compares it.
 		"firewall.jumps.Family": true,

@@ -47,6 +47,7 @@ func TestAnEditTouchesOnlyWhatItChanges(t *testing.T) {
 		"ports":             {`ports: ["8080:80"]`, untouched},
 		"links":             {"links: [other:o]", untouched},
 		"routes":            {"routes: [{to: 192.0.2.0/24, via: 10.1.0.9}]", untouched},
+		"rules":             {"rules: [{priority: 100, from: 10.1.0.9, table: 7}]", untouched},
 		"forwarding":        {"forwarding: true", untouched},
 		"sysctls":           {"sysctls: {net.ipv4.ip_default_ttl: 100}", untouched},
 		"extra_hosts":       {"extra_hosts: [a=192.0.2.1]", untouched},

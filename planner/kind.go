@@ -35,6 +35,7 @@ var kinds = []Kind{
 	impairKind,
 	addressKind,
 	routeKind,
+	policyRuleKind,
 	upKind,
 	masqueradeKind,
 	hairpinKind,

@@ -13,6 +13,7 @@ func needs(t *spec.Topology, need func(pos spec.Pos, what, option string)) {
 	bridgeNeeds(t, need)
 	deviceNeeds(t, need)
 	routeNeeds(t, need)
+	policyNeeds(t, need)
 }
 
 // optionsOf are the options that a file needs.

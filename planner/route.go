@@ -41,9 +41,13 @@ func desireRoutes(w *Want) []Resource {
 			op.Netns = n.Netns
 			out = append(out, newRoute(n.Name, op, addrs, vrfs))
 		}
+		down := downIn(t, n)
 		stated := map[string]bool{}
 		for _, r := range n.Routes {
-			op := statedRoute(r, addrs)
+			op, up := withoutDown(statedRoute(r, addrs), down)
+			if !up {
+				continue
+			}
 			add(op)
 			stated[routeName(n.Name, op)] = true
 		}
@@ -93,6 +97,39 @@ func statedRoute(r spec.Route, addrs []address) kernel.RouteReplace {
 		kernel.SortWays(op.Ways)
 	}
 	return op
+}
+
+// downIn lists the interfaces of a node that the file wants down.
+func downIn(t *spec.Topology, n spec.Node) map[string]bool {
+	down := map[string]bool{}
+	for _, l := range t.Links {
+		for _, e := range l.Ends {
+			if e.Node == n.Name && !e.Bridge && !e.Up {
+				down[e.Interface] = true
+			}
+		}
+	}
+	for _, i := range t.Interfaces {
+		if i.Node == n.Name && !i.Up {
+			down[i.Name] = true
+		}
+	}
+	return down
+}
+
+// withoutDown leaves out the ways by interfaces that are down: the kernel takes none, and drops those that it has. Not up: none is left.
+func withoutDown(op kernel.RouteReplace, down map[string]bool) (_ kernel.RouteReplace, up bool) {
+	if op.Ways == nil {
+		return op, !down[op.Link]
+	}
+	op.Ways = slices.DeleteFunc(op.Ways, func(w kernel.Way) bool { return down[w.Link] })
+	switch len(op.Ways) {
+	case 0:
+		return op, false
+	case 1:
+		op.Via, op.Link, op.OnLink, op.Ways = op.Ways[0].Via, op.Ways[0].Link, op.Ways[0].OnLink, nil
+	}
+	return op, true
 }
 
 // observeRoutes lists the routes of the project's nodes over topo's interfaces, and to nowhere, that topo or a

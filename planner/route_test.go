@@ -133,6 +133,48 @@ func TestRoutesChange(t *testing.T) {
 	}
 }
 
+// A link that is wanted down has no routes; a route with another way has that alone.
+func TestRoutesByALinkThatIsDown(t *testing.T) {
+	const text = `
+name: p
+namespaces:
+  r:
+    routes:
+      - {to: 10.9.0.0/16, via: [10.1.0.2, 10.2.0.2]}
+      - {to: "fd09::/64", via: ["fd01::2", "fd02::2"]}
+      - {to: 10.8.0.0/16, via: 10.1.0.2}
+  s: {}
+links:
+  - endpoints: [{node: r, interface: a, address: [10.1.0.1/24, "fd01::1/64"]}, {node: s, interface: a}]
+  - endpoints: [{node: r, interface: b, address: [10.2.0.1/24, "fd02::1/64"]}, {node: s, interface: b}]
+`
+	down := strings.Replace(text, "{node: r, interface: a,", "{node: r, up: false, interface: a,", 1)
+	l := on(t, text)
+	l.load(down)
+	want := []string{
+		"- route/r:10.8.0.0/16 not in the file",
+		"~ link/r:a state up → down edited",
+		"+ address/r:a/fd01::1/64 link/r:a is set down",
+		"~ route/r:10.9.0.0/16 via 10.1.0.2, 10.2.0.2 → 10.2.0.2, interface a, b → b edited",
+		"+ route/r:fd09::/64 via fd02::2 address/r:a/fd01::1/64 is replaced",
+	}
+	if diff := cmp.Diff(want, lines(l.plan())); diff != "" {
+		t.Errorf("plan (-want +got):\n%s", diff)
+	}
+	l.up()
+	if again := lines(l.plan()); len(again) > 0 {
+		t.Errorf("then there is %q", again)
+	}
+	after := l.m.String()
+	l.load(text)
+	l.up()
+	l.load(down)
+	l.up()
+	if diff := cmp.Diff(after, l.m.String()); diff != "" {
+		t.Error(diff)
+	}
+}
+
 // A link goes with all that leads out by it, and an IPv6 route that would keep its other ways is removed by itself.
 func TestRoutesGoWithTheirLinks(t *testing.T) {
 	l := on(t, routedYAML)

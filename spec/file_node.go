@@ -65,6 +65,8 @@ type node struct {
 	StdinOpen flag `yaml:"stdin_open"`
 	// Whether the node passes packets on between its interfaces, as a router does: its sysctls net.ipv4.ip_forward and net.ipv6.conf.all.forwarding. Default: as the kernel has it, which for IPv4 is as on the host.
 	Forwarding flag `yaml:"forwarding"`
+	// Which packets look in which routing table: the node's routing policy, besides the kernel's own rules.
+	Rules []policyRule `yaml:"rules"`
 }
 
 // A node that another one is like: its name, or a map.
@@ -237,6 +239,30 @@ type route struct {
 	Onlink flag `yaml:"onlink"`
 	// Several next hops, which share the flows by their weights, in the place of via and interface.
 	Nexthops []nexthop `yaml:"nexthops"`
+}
+
+// A rule of the routing policy.
+type policyRule struct {
+	origin
+
+	// Where it stands: rules are asked from the smallest number on. The kernel's own have 0, 32766 (the main table) and 32767.
+	Priority number `yaml:"priority" jsonschema:"required,minimum=1,maximum=4294967295"`
+	// Source of the packets: a CIDR or an address. Default: any.
+	From text `yaml:"from"`
+	// Destination of the packets: a CIDR or an address. Default: any.
+	To text `yaml:"to"`
+	// Interface of the node that the packets came in by; lo: those that the node sends itself. Default: any.
+	Iif text `yaml:"iif"`
+	// Interface of the node that the packets' sender is bound to. Default: any.
+	Oif text `yaml:"oif"`
+	// Mark that the firewall gave the packets, a number, or MARK/MASK. Default: any.
+	Fwmark word `yaml:"fwmark"`
+	// Number of the table that is looked in.
+	Table number `yaml:"table" jsonschema:"minimum=1,maximum=4294967295"`
+	// lookup, or, without a table, blackhole (the packets are dropped), unreachable or prohibit (they are refused with an ICMP message). Default: lookup.
+	Type text `yaml:"type" jsonschema:"enum=lookup,enum=blackhole,enum=unreachable,enum=prohibit"`
+	// ipv4 or ipv6. Default: that of from and to; without them both.
+	Family text `yaml:"family" jsonschema:"enum=ipv4,enum=ipv6"`
 }
 
 // One of several next hops.

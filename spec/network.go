@@ -65,6 +65,10 @@ func (r *resolver) modeConflicts(s *nodeState, n *Node) {
 			refuse(raw.Routes[0].origin, true, "routes", ": there is only lo")
 			raw.Routes = nil
 		}
+		if len(raw.Rules) > 0 {
+			refuse(raw.Rules[0].origin, true, "rules", ": there is only lo")
+			raw.Rules = nil
+		}
 		return
 	}
 	whose := ": it is the host's own"
@@ -74,6 +78,10 @@ func (r *resolver) modeConflicts(s *nodeState, n *Node) {
 	if len(raw.Routes) > 0 {
 		refuse(raw.Routes[0].origin, true, "routes", whose)
 		raw.Routes = nil
+	}
+	if len(raw.Rules) > 0 {
+		refuse(raw.Rules[0].origin, true, "rules", whose)
+		raw.Rules = nil
 	}
 	refuse(raw.Sysctls.origin, raw.Sysctls.Set, "sysctls", whose)
 	refuse(raw.Forwarding.origin, raw.Forwarding.Set, "forwarding", whose)

@@ -90,6 +90,7 @@ func (r *resolver) resolve() *Topology {
 		n := r.node(s)
 		r.readPorts(s, n)
 		r.readRoutes(s, n)
+		r.readPolicyRules(s, n)
 		n.Sysctls = r.sysctls(s)
 		r.addForwarding(s, n)
 		r.addUsernsSysctls(s, n)

@@ -114,6 +114,21 @@ type Node struct {
 	Labels    map[string]string
 	// Of is the entry of the file with a scale that the node is one of; "" = the node is an entry itself.
 	Of string
+	// Rules are the routing policy, besides the kernel's own, by priority.
+	Rules []PolicyRule `json:",omitempty"`
+}
+
+// PolicyRule says which packets look in which routing table.
+type PolicyRule struct {
+	Pos      Pos
+	IPv6     bool
+	Priority int
+	From, To netip.Prefix `json:",omitzero"` // masked; invalid: any
+	In, Out  string       `json:",omitempty"`
+	Mark     uint32       `json:",omitempty"`
+	Mask     uint32       `json:",omitempty"` // 0: the mark doesn't matter
+	Table    int          `json:",omitempty"`
+	Type     string       `json:",omitempty"` // "" = looks in Table; "blackhole", "unreachable", "prohibit"
 }
 
 // NetworkMode is where a node's network namespace comes from.

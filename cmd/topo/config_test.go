@@ -41,6 +41,9 @@ namespaces:
       - {to: 10.82.0.0/16, nexthops: [{via: 10.9.0.8, weight: 3}, {interface: up0}]}
       - {to: 10.83.0.0/16, via: 192.0.2.1, interface: up0, onlink: true}
     sysctls: {net.ipv4.ip_forward: 1}
+    rules:
+      - {priority: 100, from: 10.9.0.0/24, to: 10.77.0.1, iif: up0, oif: lo, fwmark: 0x10/0xf0, table: 100}
+      - {priority: 101, fwmark: 7, type: prohibit}
   guest: {network_mode: "node:r1", command: [sleep, "1"]}
 containers:
   all-from-image: {image: "redis:7"}

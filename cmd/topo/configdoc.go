@@ -118,6 +118,7 @@ func nodeNode(t *spec.Topology, n spec.Node) *yaml.Node {
 	}
 	m.texts("links", oneWay)
 	m.set("routes", routesNode(n.Routes))
+	m.set("rules", policyRulesNode(n.Rules))
 	var sysctls []string
 	for _, s := range n.Sysctls {
 		sysctls = append(sysctls, s.Key+"="+s.Value)

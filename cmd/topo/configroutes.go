@@ -3,6 +3,7 @@ package main
 import (
 	"gopkg.in/yaml.v3"
 
+	"topo/internal/kernel"
 	"topo/spec"
 )
 
@@ -29,4 +30,35 @@ func addRareRouteKeys(m *yamlMap, r spec.Route) {
 		hops.Content = append(hops.Content, hop.flow())
 	}
 	m.set("nexthops", hops)
+}
+
+// policyRulesNode writes each rule with its family.
+func policyRulesNode(rules []spec.PolicyRule) *yaml.Node {
+	list := &yaml.Node{Kind: yaml.SequenceNode}
+	for _, r := range rules {
+		m := newMap()
+		m.number("priority", r.Priority)
+		family := "ipv4"
+		if r.IPv6 {
+			family = "ipv6"
+		}
+		m.text("family", family)
+		if r.From.IsValid() {
+			m.text("from", r.From.String())
+		}
+		if r.To.IsValid() {
+			m.text("to", r.To.String())
+		}
+		m.text("iif", r.In)
+		m.text("oif", r.Out)
+		if r.Mask != 0 {
+			m.text("fwmark", kernel.PolicyRule{Mark: r.Mark, Mask: r.Mask}.MarkText())
+		}
+		m.text("type", r.Type)
+		if r.Table != 0 {
+			m.number("table", r.Table)
+		}
+		list.Content = append(list.Content, m.flow())
+	}
+	return list
 }

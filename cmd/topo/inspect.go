@@ -51,6 +51,8 @@ type nodeDocument struct {
 	FirstID uint32 `json:"first_id,omitempty"`
 	// Added is mounted besides what Process states.
 	Added []kernel.Mount `json:"added,omitempty"`
+	// Rules are topo's own of the routing policy.
+	Rules []ruleView `json:"rules,omitempty"`
 }
 
 // interfaceView is one end of a link.
@@ -98,6 +100,14 @@ type routeView struct {
 	Src       string       `json:"src,omitempty"`
 	MTU       int          `json:"mtu,omitempty"`
 	NextHops  []hopView    `json:"next_hops,omitempty"` // of one that has several
+}
+
+type ruleView struct {
+	Family   kernel.Family `json:"family"`
+	Priority int           `json:"priority"`
+	Packets  string        `json:"packets"` // which, in ip-rule(8)'s words
+	Table    int           `json:"table,omitempty"`
+	Type     string        `json:"type,omitempty"` // of one that refuses
 }
 
 type hopView struct {
@@ -156,6 +166,9 @@ func documentOfNode(s kernel.Snapshot, project string, v nodeView) nodeDocument 
 			continue
 		}
 		doc.Routes = append(doc.Routes, routeOf(r))
+	}
+	for _, r := range ns.PolicyRules {
+		doc.Rules = append(doc.Rules, ruleView{Family: r.Family, Priority: r.Priority, Packets: r.Selector(), Table: r.Table, Type: r.Type})
 	}
 	return doc
 }

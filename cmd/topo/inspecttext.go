@@ -28,6 +28,13 @@ func writeNode(w io.Writer, d nodeDocument) error {
 	for _, r := range d.Routes {
 		section(&b, "route", routeText(r))
 	}
+	for _, r := range d.Rules {
+		does := r.Type
+		if does == "" {
+			does = "table " + strconv.Itoa(r.Table)
+		}
+		section(&b, "rule", fmt.Sprintf("%s %d %s: %s", r.Family, r.Priority, r.Packets, does))
+	}
 	for _, p := range d.Published {
 		section(&b, "published", p.String())
 	}

@@ -51,6 +51,10 @@ func lab() kernel.Snapshot {
 						Ways: []kernel.Way{{Link: "eth0", Via: netip.MustParseAddr("172.28.0.4"), Weight: 3}, {Link: "eth0", Weight: 1}},
 					}},
 				},
+				PolicyRules: []kernel.PolicyRule{
+					{Family: kernel.IPv4, Priority: 100, From: netip.MustParsePrefix("172.28.0.0/24"), Mark: 7, Mask: 7, Table: 100},
+					{Family: kernel.IPv6, Priority: 100, In: "eth0", Type: "prohibit"},
+				},
 			},
 			{Name: "other-a", Mark: kernel.Mark{Project: "other", ID: "netns/a"}},
 			{Name: "foreign"},
@@ -130,6 +134,8 @@ web  (container of lab)
   route        10.9.0.0/16 dev eth0 metric 7 table 100
   route        blackhole 10.10.0.0/16
   route        10.11.0.0/16 src 172.28.0.3 mtu 1300 nexthop via 172.28.0.4 dev eth0 weight 3 nexthop dev eth0 weight 1
+  rule         ipv4 100 from 172.28.0.0/24 fwmark 0x7/0x7: table 100
+  rule         ipv6 100 from all iif eth0: prohibit
   published    127.0.0.1:53→5353/udp
   published    0.0.0.0:5000→80/tcp
   hosts        127.0.0.1	localhost

@@ -53,6 +53,7 @@ func Contract(t *testing.T, open func(*testing.T) executor.Machine) {
 		{"route refused", contractRouteRefused},
 		{"routes that the kernel removes", contractRouteCascade},
 		{"routes of every form", contractRouteForms},
+		{"policy rules", contractPolicyRules},
 		{"routes of every form that the kernel removes", contractRouteFormsCascade},
 		{"sysctl", contractSysctl},
 		{"forwarding", contractForwarding},

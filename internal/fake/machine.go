@@ -262,6 +262,10 @@ func (m *Machine) one(op kernel.Op) error {
 		return m.replaceFDB(o)
 	case kernel.FDBDelete:
 		return m.deleteFDB(o)
+	case kernel.PolicyRuleAdd:
+		return m.addPolicyRule(o)
+	case kernel.PolicyRuleDelete:
+		return m.deletePolicyRule(o)
 	case kernel.NetemSet:
 		return m.setNetem(o)
 	case kernel.TBFSet:

@@ -14,6 +14,7 @@ type space struct {
 	links   []*link // lo first, then in the order in which they were made
 	routes  []*route
 	sysctls map[string]string // by path below /proc/sys; those that are not at their default
+	rules   []kernel.PolicyRule
 }
 
 func (m *Machine) newSpace(name string) *space {

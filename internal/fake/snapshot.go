@@ -127,6 +127,8 @@ func (s *space) facts(read map[*space]bool, vlans bool) kernel.Netns {
 	for _, r := range s.routes {
 		n.Routes = append(n.Routes, r.fact())
 	}
+	n.PolicyRules = slices.Clone(s.rules)
+	kernel.SortPolicyRules(n.PolicyRules)
 	slices.SortFunc(n.Links, func(a, b kernel.Link) int { return cmp.Compare(a.Name, b.Name) })
 	slices.SortStableFunc(n.Addrs, func(a, b kernel.Addr) int {
 		return cmp.Or(cmp.Compare(a.Link, b.Link), a.Prefix.Compare(b.Prefix))

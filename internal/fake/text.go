@@ -115,6 +115,9 @@ func (s *space) write(b *strings.Builder) {
 		fmt.Fprintf(b, "  route %s%s dev %s metric %d table %d proto %d", r.Dst, via, r.Link, r.Metric, r.Table, r.Protocol)
 		b.WriteString(rareText(r) + "\n")
 	}
+	for _, r := range f.PolicyRules {
+		fmt.Fprintf(b, "  rule %s %d %s lookup %d %s%s\n", r.Family, r.Priority, r.Selector(), r.Table, r.Type, word(r.More, " more"))
+	}
 	for _, path := range slices.Sorted(maps.Keys(s.sysctls)) {
 		fmt.Fprintf(b, "  sysctl %s = %s\n", path, s.sysctls[path])
 	}

@@ -112,6 +112,8 @@ type Netns struct {
 	Links      []Link
 	Addrs      []Addr
 	Routes     []Route
+	// PolicyRules are topo's own, by family and priority; the kernel's, and other people's, are not read.
+	PolicyRules []PolicyRule
 }
 
 // Link is a network interface.

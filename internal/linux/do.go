@@ -94,6 +94,10 @@ func (h *Host) do(op kernel.Op) error {
 		return h.fdbReplace(o)
 	case kernel.FDBDelete:
 		return h.fdbDelete(o)
+	case kernel.PolicyRuleAdd:
+		return h.policyRuleAdd(o)
+	case kernel.PolicyRuleDelete:
+		return h.policyRuleDelete(o)
 	case kernel.NetemSet:
 		return h.netemSet(o)
 	case kernel.TBFSet:

@@ -186,6 +186,9 @@ func readRest(c *conn, s *space) (err error) {
 	if err = readRemotes(c, s.links); err != nil {
 		return err
 	}
+	if s.PolicyRules, err = readPolicyRules(c); err != nil {
+		return err
+	}
 	return readQdiscs(c, s.links)
 }
 

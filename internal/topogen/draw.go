@@ -28,6 +28,11 @@ var sysctlValues = map[string][]string{
 	"net.ipv6.conf.all.forwarding":        {"1"},
 }
 
+var policyRules = []string{
+	"from: 10.20.0.0/16, table: 100", "to: 10.99.3.0/24, iif: lo, table: 100", "fwmark: 7, table: 200", "fwmark: 0x10/0xf0, type: prohibit",
+	`from: "fd00::/8", type: unreachable`, "to: 192.0.2.1, type: blackhole",
+}
+
 type drawing struct {
 	t *rapid.T
 	f *File
@@ -204,6 +209,10 @@ func (d *drawing) setRest(n *Node) {
 		if d.chance("sysctl", 6) {
 			n.Sysctls[key] = rapid.SampledFrom(sysctlValues[key]).Draw(d.t, key)
 		}
+	}
+	n.Rules = nil
+	for range d.n("rules", 0, 4) / 2 {
+		n.Rules = append(n.Rules, rapid.SampledFrom(policyRules).Draw(d.t, "rule"))
 	}
 	n.Forwards = d.chance("forwarding", 5)
 	n.Extra = ""

@@ -1,6 +1,7 @@
 package topogen
 
 import (
+	"fmt"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -58,6 +59,7 @@ func (e *editor) space(n kernel.Netns) {
 	node := strings.TrimPrefix(n.Mark.ID, "netns/")
 	if n.Name != "" {
 		e.routes(node, n)
+		e.policyRules(node, n)
 	}
 	for _, l := range n.Links {
 		owner, id := node, "link/"+node+":"+l.Name
@@ -138,6 +140,24 @@ func (e *editor) routes(node string, n kernel.Netns) {
 			change("no source of", func(o *kernel.RouteReplace) { o.Src = netip.Addr{} })
 		}
 	}
+}
+
+// policyRules edits a node's routing policy.
+func (e *editor) policyRules(node string, n kernel.Netns) {
+	for _, r := range n.PolicyRules {
+		id := fmt.Sprintf("rule/%s:%d", node, r.Priority)
+		if r.Family == kernel.IPv6 {
+			id += " ipv6"
+		}
+		drop := kernel.PolicyRuleDelete{Netns: n.Name, PolicyRule: r}
+		e.add("deletion of "+id, id, true, drop)
+		other := r
+		other.In = "elsewhere"
+		e.add("another "+id, id, true, drop, kernel.PolicyRuleAdd{Netns: n.Name, PolicyRule: other})
+		e.add("one more "+id, "", true, kernel.PolicyRuleAdd{Netns: n.Name, PolicyRule: other})
+	}
+	e.add("a rule of "+node, "rule/"+node+":7", true,
+		kernel.PolicyRuleAdd{Netns: n.Name, PolicyRule: kernel.PolicyRule{Family: kernel.IPv4, Priority: 7, Table: 7}})
 }
 
 // impair edits what a veth's end sends through.

@@ -46,7 +46,8 @@ type Node struct {
 	Routes    []Route
 	Sysctls   map[string]string
 	Forwards  bool
-	Extra     string // a name in extra_hosts
+	Rules     []string // their keys but the priority
+	Extra     string   // a name in extra_hosts
 	Command   bool
 	Env       string // value of GREETING
 	Health    bool
@@ -332,6 +333,12 @@ func (f *File) nodeKeys(n Node) []string {
 		}
 	}
 	add(n.Forwards, "forwarding: true")
+	if len(n.Attached) > 0 {
+		add(len(n.Rules) > 0, "rules:")
+		for i, rule := range n.Rules {
+			add(true, "  - {priority: %d, %s}", 100+i, rule)
+		}
+	}
 	if len(n.Sysctls) > 0 {
 		add(true, "sysctls:")
 		for _, key := range sysctlKeys {
