@@ -2,13 +2,15 @@ package spec
 
 import "slices"
 
-// forwardingSysctls are what makes a node a router. The first of each has other names that mean the same.
-var forwardingSysctls = []struct {
-	key  string
-	same []string // the key among them
-}{
+// forwardingSysctls are what makes a node a router, IPv4's and IPv6's.
+var forwardingSysctls = []forwardingSysctl{
 	{"net.ipv4.ip_forward", []string{"net.ipv4.ip_forward", "net.ipv4.conf.all.forwarding"}},
 	{"net.ipv6.conf.all.forwarding", []string{"net.ipv6.conf.all.forwarding"}},
+}
+
+type forwardingSysctl struct {
+	key  string
+	same []string // names of the same parameter, the key among them
 }
 
 // addForwarding adds what forwarding stands for to a node's sysctls, and notes those of the file that say the contrary.

@@ -51,6 +51,7 @@ func Load(sources []Source, o Options) (*Topology, error) {
 	if len(a.problems.list) > 0 {
 		return nil, a.problems.sorted()
 	}
+	warnOfTraps(t, &a.warnings)
 	t.Warnings = a.warnings.sorted()
 	return t, nil
 }

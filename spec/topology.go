@@ -17,7 +17,8 @@ type Topology struct {
 	Nodes   []Node   // in the file's order, namespaces before containers
 	Links   []Link   // in the file's order
 
-	// Warnings are what a person should hear of though it is no mistake: variables of ${…} that are not set.
+	// Warnings are what a person should hear of though it is no mistake: variables of ${…} that are not set, MTUs that don't fit, too
+	// many routers in a row.
 	Warnings Errors
 
 	// Volumes are those of the file, in its order, then the nodes' own in theirs.

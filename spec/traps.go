@@ -1,0 +1,226 @@
+package spec
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strconv"
+)
+
+// warnOfTraps notes what is no mistake and loses packets without a word all the same.
+func warnOfTraps(t *Topology, warn *problems) {
+	warnOfMTUs(t, warn)
+	warnOfTTLs(t, warn)
+}
+
+// warnOfMTUs notes where one end sends larger packets than the next one takes: a veth and a bridge drop them.
+func warnOfMTUs(t *Topology, warn *problems) {
+	bridges := map[string]*Bridge{}
+	for i := range t.Bridges {
+		if b := &t.Bridges[i]; !b.External { // of another's the MTU isn't known
+			bridges[b.Name] = b
+		}
+	}
+	larger := func(pos Pos, what string, mtu int, bridge string) {
+		if b := bridges[bridge]; b != nil && mtu > b.MTU {
+			warn.add(pos, "mtu %d of %s is larger than bridge %s's, %d: packets between are lost where they don't fit", mtu, what, bridge, b.MTU)
+		}
+	}
+	for _, n := range t.Nodes {
+		for _, a := range n.Attachments {
+			larger(a.Pos, n.Name+":"+a.Interface, a.MTU, a.Bridge)
+		}
+	}
+	for _, l := range t.Links {
+		a, b := l.Ends[0], l.Ends[1]
+		if a.MTU != b.MTU {
+			warn.add(b.Pos, "mtu %d of %s:%s is not that of the other end, %s:%s, %d: packets between are lost where they don't fit",
+				b.MTU, b.Node, b.Interface, a.Node, a.Interface, a.MTU)
+		}
+		for _, e := range l.Ends {
+			if e.Bridge {
+				larger(e.Pos, "port "+e.Interface, e.MTU, e.Node)
+			}
+		}
+	}
+}
+
+// defaultTTL is what Linux gives a packet, IPv4's time to live and IPv6's hop limit; each router takes one, and drops the packet at 0.
+const defaultTTL = 64
+
+// minRouters is how many it takes for one too many in a row, unless somebody lowers the TTL.
+const minRouters = defaultTTL
+
+// hops is how many routers packets of a node may pass, by family: one less than their TTL. Negative: it has no such packets.
+type hops struct{ v4, v6 int }
+
+// warnOfTTLs notes that two nodes are too many routers apart: the two that are farthest. Routers count as ends only where there is no
+// other node, as a net is not there for its routers.
+func warnOfTTLs(t *Topology, warn *problems) {
+	routers := 0
+	for _, n := range t.Nodes {
+		if slices.ContainsFunc(n.Sysctls, forwards) {
+			routers++
+		}
+	}
+	if routers < minRouters {
+		return
+	}
+	w := newWires(t)
+	onlyRouters := routers == len(t.Nodes)
+	var worst struct{ from, to, apart, may int }
+	seen := map[string]bool{}
+	for u := range t.Nodes {
+		if w.router[u] && !onlyRouters || len(w.of[u]) == 0 {
+			continue
+		}
+		if key := fmt.Sprint(w.of[u], w.hops[u]); seen[key] { // others are where it is
+			continue
+		} else {
+			seen[key] = true
+		}
+		for v, apart := range w.distances(u) {
+			may := 0
+			switch a, b := w.hops[u], w.hops[v]; {
+			case w.router[v] && !onlyRouters:
+				continue
+			case a.v4 >= 0 && b.v4 >= 0 && apart > min(a.v4, b.v4):
+				may = min(a.v4, b.v4)
+			case a.v6 >= 0 && b.v6 >= 0 && apart > min(a.v6, b.v6):
+				may = min(a.v6, b.v6)
+			default:
+				continue
+			}
+			if apart > worst.apart {
+				worst.from, worst.to, worst.apart, worst.may = u, v, apart, may
+			}
+		}
+	}
+	if worst.apart > 0 {
+		warn.add(t.Nodes[worst.from].Pos, "%s and %s are %d routers apart, and their packets pass %d: give both the sysctls "+
+			"net.ipv4.ip_default_ttl and net.ipv6.conf.default.hop_limit, %d or more",
+			t.Nodes[worst.from].Name, t.Nodes[worst.to].Name, worst.apart, worst.may, worst.apart+1)
+	}
+}
+
+// wires is which nodes are on which layer 2: that of a bridge with all that is cabled to it, or that of a link.
+type wires struct {
+	of      [][]int // node → its wires
+	members [][]int // wire → the nodes on it
+	router  []bool  // node → whether it forwards
+	hops    []hops  // node → how many routers its packets may pass
+}
+
+func newWires(t *Topology) *wires {
+	w := &wires{of: make([][]int, len(t.Nodes)), router: make([]bool, len(t.Nodes)), hops: make([]hops, len(t.Nodes))}
+	index, bridges, subnets := map[string]int{}, map[string]int{}, map[string][]Subnet{}
+	for i, b := range t.Bridges {
+		bridges[b.Name], subnets[b.Name] = i, b.Subnets
+	}
+	for _, l := range t.Links { // two bridges that are cabled together are one wire
+		if a, b := l.Ends[0], l.Ends[1]; a.Bridge && b.Bridge {
+			from, to := bridges[b.Node], bridges[a.Node]
+			for name, wire := range bridges {
+				if wire == from {
+					bridges[name] = to
+				}
+			}
+		}
+	}
+	w.members = make([][]int, len(t.Bridges)+len(t.Links))
+	join := func(node, wire int) {
+		if !slices.Contains(w.of[node], wire) {
+			w.of[node] = append(w.of[node], wire)
+			w.members[wire] = append(w.members[wire], node)
+		}
+	}
+	for i, n := range t.Nodes {
+		index[n.Name] = i
+		w.router[i] = slices.ContainsFunc(n.Sysctls, forwards)
+		w.hops[i] = hops{-1, -1}
+		for _, a := range n.Attachments {
+			join(i, bridges[a.Bridge])
+			for _, p := range a.Addresses {
+				w.has(t, i, p.Addr())
+			}
+			if len(a.Addresses) > 0 {
+				continue
+			}
+			for _, s := range subnets[a.Bridge] {
+				if s.Prefix.IsValid() {
+					w.has(t, i, s.Prefix.Addr())
+				} else {
+					w.has(t, i, netip.IPv4Unspecified()) // what is allocated is IPv4
+				}
+			}
+		}
+	}
+	for i, l := range t.Links {
+		wire := len(t.Bridges) + i
+		for _, e := range l.Ends {
+			if e.Bridge {
+				wire = bridges[e.Node]
+			}
+		}
+		for _, e := range l.Ends {
+			if n, ok := index[e.Node]; ok && !e.Bridge {
+				join(n, wire)
+				for _, p := range e.Addresses {
+					w.has(t, n, p.Addr())
+				}
+			}
+		}
+	}
+	return w
+}
+
+// distances are the routers between a node and each that it can reach, by the shortest way.
+func (w *wires) distances(from int) map[int]int {
+	apart := map[int]int{}
+	seen := map[int]bool{}
+	for next, passed := w.of[from], 0; len(next) > 0; passed++ {
+		var beyond []int
+		for _, wire := range next {
+			if seen[wire] {
+				continue
+			}
+			seen[wire] = true
+			for _, node := range w.members[wire] {
+				if _, known := apart[node]; known || node == from {
+					continue
+				}
+				apart[node] = passed
+				if w.router[node] {
+					beyond = append(beyond, w.of[node]...)
+				}
+			}
+		}
+		next = beyond
+	}
+	return apart
+}
+
+// forwards reports whether a sysctl makes its node a router.
+func forwards(s Sysctl) bool {
+	return s.Value != "0" && slices.ContainsFunc(forwardingSysctls, func(f forwardingSysctl) bool { return slices.Contains(f.same, canonicalSysctl(s.Key)) })
+}
+
+// has notes that a node has packets of an address's family.
+func (w *wires) has(t *Topology, node int, a netip.Addr) {
+	if a.Is4() {
+		w.hops[node].v4 = ttl(t.Nodes[node], "net.ipv4.ip_default_ttl") - 1
+	} else {
+		w.hops[node].v6 = ttl(t.Nodes[node], "net.ipv6.conf.default.hop_limit") - 1
+	}
+}
+
+func ttl(n Node, key string) int {
+	for _, s := range n.Sysctls {
+		if canonicalSysctl(s.Key) == key {
+			if v, err := strconv.Atoi(s.Value); err == nil {
+				return v
+			}
+		}
+	}
+	return defaultTTL
+}
