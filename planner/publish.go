@@ -107,8 +107,12 @@ func desirePublish(w *Want) []Resource {
 	chain := chainName("D", w.Project)
 	for _, p := range publications(w.Topology) {
 		dst := ""
-		if p.port.HostIP.IsValid() && !p.port.HostIP.IsUnspecified() {
+		switch {
+		case p.port.HostIP.IsValid() && !p.port.HostIP.IsUnspecified():
 			dst = " -d " + p.port.HostIP.String()
+		case p.family == kernel.IPv6:
+			// What is answered to ::1 is dropped: let it be refused at once, so that a client tries 127.0.0.1.
+			dst = " ! -d ::1"
 		}
 		to := netip.AddrPortFrom(p.addr.Addr(), p.port.NodePort).String()
 		// The rule comes after the address, and goes before it: what it sends to a private address must not

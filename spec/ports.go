@@ -106,6 +106,11 @@ func (r *resolver) addPort(s *nodeState, n *Node, pos Pos, m nat.PortMapping) {
 			return
 		}
 		p.HostIP = a.Unmap()
+		if n.Network == NetworkOwn && p.HostIP == netip.IPv6Loopback() {
+			// No route_localnet for IPv6: the answer has ::1 for its destination once it is translated back, and came by a bridge.
+			r.add(pos, "host address ::1 can't be published: Linux drops a node's answers to it; publish on 127.0.0.1 or an address of the host")
+			return
+		}
 		if n.Network == NetworkOwn && !r.hasFamily(s, n, p.HostIP) {
 			r.add(pos, "host address %s can't be translated: %s has no address of its family", p.HostIP, n.Name)
 			return

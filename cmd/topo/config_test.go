@@ -56,7 +56,7 @@ containers:
     bridges: [six, inner]
     command: ["sh", "-c", "echo $$HOME 'quoted' \"true\""]
     environment: {PRICE: "5$$", EMPTY: "", YES: "yes", NUMBER: "007", LINES: "a\nb\n"}
-    ports: ["127.0.0.1:8080:80", "[::1]:8081:80/tcp", "53:53/udp"]
+    ports: ["127.0.0.1:8080:80", "[2001:db8::1]:8081:80/tcp", "53:53/udp"]
     links: ["r1:uplink"]
     extra_hosts: ["db=10.0.0.9", "host.docker.internal=host-gateway"]
     dns: [10.9.0.7]

@@ -1,5 +1,6 @@
 """Answers every request with the address that it came from."""
 
+import socket
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
@@ -7,7 +8,11 @@ class WhoAmI(BaseHTTPRequestHandler):
     def do_GET(self):
         self.send_response(200)
         self.end_headers()
-        self.wfile.write((self.client_address[0] + "\n").encode())
+        self.wfile.write((self.client_address[0].removeprefix("::ffff:") + "\n").encode())
 
 
-ThreadingHTTPServer(("0.0.0.0", 8000), WhoAmI).serve_forever()
+class Server(ThreadingHTTPServer):
+    address_family = socket.AF_INET6  # and IPv4 with it
+
+
+Server(("::", 8000), WhoAmI).serve_forever()
