@@ -58,6 +58,7 @@ var scenarios = []struct {
 	{0, "a shell to type to, and files that go in and out", []string{"console.yaml"}, "TestConsole"},
 	{12, "the same, by an engine", []string{"engine.yaml"}, "TestEngine"},
 	{0, "the truth table of published ports, by IPv6", []string{"truth-table-ipv6.yaml"}, "TestTruthTableIPv6"},
+	{0, "both families at once", []string{"dual-stack.yaml"}, "TestDualStack"},
 	{0, "the truth table of published ports", []string{"truth-table.yaml"}, "TestTruthTable"},
 }
 

@@ -57,8 +57,10 @@ func TestTruthTableIPv6(t *testing.T) {
 			if out, err := testhost.Try(t, "curl", "--silent", "--show-error", "http://[::1]:8001/"); err == nil || !strings.Contains(err.Error(), "exit status 7") {
 				t.Errorf("on ::1: %v %s, want it to be refused", err, out)
 			}
-			table(l, remote, addressing{"172.31.6.", "fd00:31:6::", "172.31.7.", "fd00:31:7::", "172.31.8.", "fd00:31:8::", "172.31.9.", "fd00:31:9::",
-				"203.0.113.", "2001:db8:113::", "127.0.0.1", "::1", "truth-table-", "truth-table-ipv6-"})
+			table(l, remote, addressing{
+				"172.31.6.", "fd00:31:6::", "172.31.7.", "fd00:31:7::", "172.31.8.", "fd00:31:8::", "172.31.9.", "fd00:31:9::",
+				"203.0.113.", "2001:db8:113::", "127.0.0.1", "::1", "truth-table-", "truth-table-ipv6-",
+			})
 			l.down()
 			if got := testhost.Run(t, "ip6tables", "-S", "FORWARD"); got != "-P FORWARD "+policy+"\n" {
 				t.Errorf("afterwards FORWARD is %q", got)

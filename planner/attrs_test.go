@@ -99,6 +99,11 @@ var notCompared = map[string]string{
 	"volume.node":        "is the ID",
 	"volume.target":      "is the ID",
 	"process.done":       "is a state; Update goes by it",
+
+	"advertisement.owner": "is the ID",
+	"advertisement.netns": "follows from the owner",
+	"advertisement.iface": "is the ID",
+	"advertisement.link":  "is order",
 }
 
 func TestEveryFieldIsCompared(t *testing.T) {
@@ -131,6 +136,8 @@ func TestEveryFieldIsCompared(t *testing.T) {
 		"image":      {image{}},
 		"volume":     {volume{}},
 		"process":    {process{p: kernel.Process{Health: &kernel.Healthcheck{}, Restart: kernel.Restart{Policy: kernel.RestartOnFailure}}}},
+
+		"advertisement": {advertisement{}},
 	}
 	inID := map[string]bool{
 		"route.op.Netns": true, "route.op.Dst": true, "route.op.Metric": true, "route.op.Table": true,

@@ -18,6 +18,9 @@ type bridge struct {
 	in    []ID   // the namespace of the node that it is in
 }
 
+// minMTU6 is the least for IPv6 (RFC 8200, section 5); below it the kernel switches IPv6 off.
+const minMTU6 = 1280
+
 var bridgeKind = Kind{Name: "bridge", Desire: desireBridges, Observe: observeBridges}
 
 func desireBridges(w *Want) []Resource {
@@ -192,6 +195,10 @@ func (r bridge) Update(have Resource) ([]kernel.Op, bool) {
 	}
 	if set != (kernel.LinkSet{Netns: r.spec.Netns, Name: r.spec.Name}) {
 		ops = append(ops, set)
+	}
+	if h.spec.MTU < minMTU6 && r.spec.MTU >= minMTU6 {
+		// IPv6 begins on it, as the namespace has it begin: see BridgeAdd.
+		ops = append(ops, kernel.SysctlSet{SysctlKey: kernel.AcceptRAKey(r.spec.Netns, r.spec.Name), Value: "0"})
 	}
 	return append(ops, r.set(h.attrs)...), true
 }

@@ -33,6 +33,7 @@ var kinds = []Kind{
 	memberKind,
 	remoteKind,
 	impairKind,
+	advertisementKind,
 	addressKind,
 	routeKind,
 	policyRuleKind,

@@ -128,7 +128,7 @@ func nodesOf(c *Change) []string {
 		}
 	}
 	switch c.ID.Kind {
-	case "netns", "hosts", "resolv", "link", "port", "member", "remote", "fdb", "impair", "address", "route", "rule", "sysctl", "publish", "process":
+	case "netns", "hosts", "resolv", "link", "port", "member", "remote", "fdb", "impair", "accept_ra", "address", "route", "rule", "sysctl", "publish", "process":
 		node(c.ID)
 	case "guard", "volume", "vlan": // of no node, some of them
 		if strings.Contains(c.ID.Name, ":") {

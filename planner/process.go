@@ -34,7 +34,7 @@ func desireProcesses(w *Want) []Resource {
 		return nil
 	}
 	byNode := map[string][]ID{}
-	for _, k := range []Kind{linkKind, impairKind, addressKind, routeKind, policyRuleKind, sysctlKind, fileKind} {
+	for _, k := range []Kind{linkKind, impairKind, addressKind, routeKind, policyRuleKind, advertisementKind, sysctlKind, fileKind} {
 		for _, r := range k.Desire(w) {
 			node, _, _ := strings.Cut(r.ID().Name, ":")
 			byNode[node] = append(byNode[node], r.ID())

@@ -49,8 +49,10 @@ func (r *resolver) attachTo(s *nodeState, n *Node, seen map[string]bool, pos Pos
 		DefaultRoute:  raw.DefaultRoute.Value,
 		Impair:        r.impairment(raw.Impair),
 		VLANs:         r.portVLANs(raw.VLAN, b),
+		AcceptRA:      raw.AcceptRA.Value,
 	}
 	a.Port = r.bridgePort(raw.Port, b, a.VLANs)
+	r.checkAcceptRA(raw.AcceptRA, a.MTU)
 	for _, t := range raw.Address.all() {
 		r.attachmentAddress(n, bs, b, &a, t)
 	}

@@ -209,6 +209,8 @@ type endpoint struct {
 	VLAN *vlans `yaml:"vlan"`
 	// How the bridge treats the port, on a bridge.
 	Port *bridgePort `yaml:"port"`
+	// Whether the interface takes addresses and routes from router advertisements; of a node only. Default: false.
+	AcceptRA flag `yaml:"accept_ra"`
 }
 
 // What becomes of the packets that an interface sends: what a wire does that is long, slow or bad (tc-netem(8), tc-tbf(8)).

@@ -192,6 +192,8 @@ type attachment struct {
 	VLAN *vlans `yaml:"vlan"`
 	// How the bridge treats the node's port.
 	Port *bridgePort `yaml:"port"`
+	// Whether the interface takes addresses and routes from router advertisements. Default: false.
+	AcceptRA flag `yaml:"accept_ra"`
 }
 
 // A published port, or a range of them: the short form, or a map.

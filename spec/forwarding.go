@@ -34,3 +34,17 @@ func (r *resolver) addForwarding(s *nodeState, n *Node) {
 	}
 	sortSysctls(n.Sysctls)
 }
+
+// checkAcceptRA notes that there is no IPv6 to be configured below its least MTU.
+func (r *resolver) checkAcceptRA(accept flag, mtu int) {
+	if accept.Value && mtu < minMTU6 {
+		r.add(accept.Pos, "accept_ra needs an mtu of at least %d, IPv6's", minMTU6)
+	}
+}
+
+// Forwards6 reports whether the file makes the node an IPv6 router.
+func (n Node) Forwards6() bool {
+	return slices.ContainsFunc(n.Sysctls, func(s Sysctl) bool {
+		return canonicalSysctl(s.Key) == "net.ipv6.conf.all.forwarding" && s.Value != "0"
+	})
+}

@@ -75,6 +75,8 @@ func (r *resolver) endpoint(raw endpoint, of link) Endpoint {
 	if raw.Impair != nil && raw.Impair.Set {
 		e.Impair = r.impairment(raw.Impair)
 	}
+	e.AcceptRA = raw.AcceptRA.Value
+	r.checkAcceptRA(raw.AcceptRA, e.MTU)
 	if raw.Interface.Set {
 		e.Pos = raw.Interface.Pos
 		if e.Interface == "" {
@@ -117,6 +119,9 @@ func (r *resolver) endpoint(raw endpoint, of link) Endpoint {
 // plug finds what an end is in, and takes its interface name there.
 func (r *resolver) plug(e *Endpoint, used map[string]claim) {
 	s, b := r.nodes[e.Node], r.bridges[e.Node]
+	if e.AcceptRA && (e.Node == Host || b != nil && s == nil) {
+		r.add(e.Pos, "accept_ra is for an interface of a node")
+	}
 	switch {
 	case e.Node == Host:
 	case r.inactive[e.Node] != nil:

@@ -10,6 +10,9 @@ import (
 // sysctlKey is a parameter below net, with dots, or with slashes where a name has dots (sysctl(8)).
 var sysctlKey = regexp.MustCompile(`^net([./][A-Za-z0-9_-]+)+$|^net(/[A-Za-z0-9_.@-]+)+$`)
 
+// acceptRAKey is what has a key of its own: two that say something of one thing would undo each other.
+var acceptRAKey = regexp.MustCompile(`^net\.ipv6\.conf\..*\.accept_ra$`)
+
 // keyValue is a word KEY=VALUE, or an entry of a map.
 type keyValue struct {
 	pos   Pos
@@ -51,6 +54,8 @@ func (r *resolver) sysctls(s *nodeState) []Sysctl {
 			r.add(kv.pos, "sysctl %q is not the name of a kernel parameter", kv.key)
 		case strings.ContainsAny(kv.value, "\n\x00"):
 			r.add(kv.pos, "sysctl %q must be one line", kv.key)
+		case acceptRAKey.MatchString(canonical):
+			r.add(kv.pos, "sysctl %q: say accept_ra of the interface", kv.key)
 		case twice:
 			r.add(kv.pos, "sysctl %q is there twice, first in %s", kv.key, line(first))
 		default:

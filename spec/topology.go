@@ -160,6 +160,8 @@ type Attachment struct {
 	VLANs *VLANs `json:",omitempty"`
 	// Port is how the bridge treats its port; nil: nothing is said.
 	Port *BridgePort `json:",omitempty"`
+	// AcceptRA: addresses and routes are taken from router advertisements.
+	AcceptRA bool `json:",omitempty"`
 }
 
 // Port is one published port.
@@ -406,6 +408,8 @@ type Endpoint struct {
 	VLANs *VLANs `json:",omitempty"`
 	// Port is how a bridge treats its port; nil: nothing is said.
 	Port *BridgePort `json:",omitempty"`
+	// AcceptRA: addresses and routes are taken from router advertisements.
+	AcceptRA bool `json:",omitempty"`
 }
 
 // Host is the reserved name of the host's own namespace.

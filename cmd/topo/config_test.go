@@ -30,7 +30,7 @@ bridges:
 namespaces:
   r1:
     bridges:
-      six: {interface: up0, address: [10.9.0.20, "fd00:9::20"], aliases: [router, gw], host_interface: r1-six, mac: 02:00:00:00:00:0a, mtu: 1300}
+      six: {interface: up0, address: [10.9.0.20, "fd00:9::20"], aliases: [router, gw], host_interface: r1-six, mac: 02:00:00:00:00:0a, mtu: 1300, accept_ra: true}
       cell: {default_route: true}
     routes:
       - {to: 10.77.0.0/16, via: 10.9.0.9, metric: 5}

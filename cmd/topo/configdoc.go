@@ -143,6 +143,9 @@ func attachmentNode(a spec.Attachment) *yaml.Node {
 	m.texts("aliases", a.Aliases)
 	m.text("host_interface", a.HostInterface)
 	m.flag("default_route", a.DefaultRoute)
+	if a.AcceptRA {
+		m.flag("accept_ra", true)
+	}
 	if a.Impair != nil {
 		m.set("impair", impairNode(*a.Impair))
 	}
@@ -308,6 +311,9 @@ func linkNode(l spec.Link) *yaml.Node {
 		m.text("mac", e.MAC)
 		m.number("mtu", e.MTU)
 		m.flag("up", e.Up)
+		if e.AcceptRA {
+			m.flag("accept_ra", true)
+		}
 		if e.Impair != nil {
 			m.set("impair", impairNode(*e.Impair))
 		}

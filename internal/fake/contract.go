@@ -54,6 +54,7 @@ func Contract(t *testing.T, open func(*testing.T) executor.Machine) {
 		{"routes that the kernel removes", contractRouteCascade},
 		{"routes of every form", contractRouteForms},
 		{"policy rules", contractPolicyRules},
+		{"router advertisements", contractAdvertisements},
 		{"routes of every form that the kernel removes", contractRouteFormsCascade},
 		{"sysctl", contractSysctl},
 		{"forwarding", contractForwarding},

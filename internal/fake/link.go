@@ -189,6 +189,9 @@ func (m *Machine) addBridge(o kernel.BridgeAdd) error {
 		return syscall.ERANGE
 	}
 	m.insert(l)
+	if l.mtu >= minMTUIPv6 {
+		m.host.put(confPath(kernel.IPv6, l.name, "accept_ra"), "0")
+	}
 	return nil
 }
 

@@ -53,6 +53,7 @@ func (m *Machine) addNetns(o kernel.NetnsAdd) error {
 	}
 	delete(m.leftovers, o.Name) // the namespace is mounted on it
 	s := m.newSpace(o.Name)
+	s.put(confPath(kernel.IPv6, "default", "accept_ra"), "0")
 	m.named[o.Name] = s
 	up := true
 	return m.setLink(kernel.LinkSet{Netns: o.Name, Name: "lo", Up: &up, Group: &o.Group, Alias: &o.Alias})

@@ -98,7 +98,7 @@ func (s *space) facts(read map[*space]bool, vlans bool) kernel.Netns {
 	for _, l := range s.links {
 		fact := kernel.Link{
 			Name: l.name, Index: l.index, Kind: l.kind, MTU: l.mtu, MAC: l.mac, Up: l.up, Oper: l.oper(), Group: l.group, Alias: l.alias,
-			Qdisc: copyQdisc(l.qdisc), Params: slices.Clone(l.params), Remotes: slices.Clone(l.remotes),
+			Qdisc: copyQdisc(l.qdisc), AcceptRA: l.acceptRA(), Params: slices.Clone(l.params), Remotes: slices.Clone(l.remotes),
 		}
 		if l.parent != nil && read[l.parent.space] {
 			fact.Parent = kernel.End{Netns: l.parent.space.name, Name: l.parent.name}

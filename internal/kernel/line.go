@@ -11,7 +11,8 @@ import (
 // The lines of ip(8), bridge(8), iptables(8) and sysctl(8) that do what the ops do, for a POSIX shell.
 
 func (o NetnsAdd) String() string {
-	return fmt.Sprintf("ip netns add %s && ip -n %s link set dev lo up group %d alias %s", o.Name, o.Name, o.Group, quote(o.Alias))
+	return fmt.Sprintf("ip netns add %s && ip netns exec %[1]s sysctl -w net.ipv6.conf.default.accept_ra=0 && ip -n %[1]s link set dev lo up group %d alias %s",
+		o.Name, o.Group, quote(o.Alias))
 }
 func (o NetnsDelete) String() string { return "ip netns delete " + o.Name }
 
@@ -28,6 +29,7 @@ func (o BridgeAdd) String() string {
 	if o.ForwardDelay != 0 {
 		b.add("forward_delay", centiseconds(o.ForwardDelay))
 	}
+	b.add("&& sysctl -w", AcceptRAKey("", o.Name).Key+"=0")
 	return b.String()
 }
 

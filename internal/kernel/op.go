@@ -27,8 +27,8 @@ func (e *OpError) Error() string { return e.Op.String() + ": " + e.Err.Error() }
 func (e *OpError) Unwrap() error { return e.Err }
 
 type (
-	// NetnsAdd makes a network namespace: a new one, lo marked with Alias and Group and set
-	// up, then bound to /run/netns/NAME, in this order, so that it is never visible unmarked.
+	// NetnsAdd makes a network namespace: a new one, whose new interfaces hear no router advertisements, lo marked with Alias and
+	// Group and set up, then bound to /run/netns/NAME, in this order, so that it is never visible unmarked.
 	NetnsAdd struct {
 		Name  string
 		Alias string
@@ -38,7 +38,8 @@ type (
 	// when the last process has left it, and after this op returned.
 	NetnsDelete struct{ Name string }
 
-	// BridgeAdd makes a bridge, down. Zero values leave the kernel's default.
+	// BridgeAdd makes a bridge, down. It hears no router advertisements: else a node could make itself the host's router
+	// (CVE-2020-13401). Zero values leave the kernel's default.
 	BridgeAdd struct {
 		Name         string
 		MAC          string

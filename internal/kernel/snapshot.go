@@ -147,6 +147,8 @@ type Link struct {
 	Params []Param
 	// Remotes are the static entries of a VXLAN's forwarding database, by MAC address.
 	Remotes []VXLANRemote
+	// AcceptRA says whether router advertisements (RFC 4861) are heard: 0 no, 1 unless IPv6 is forwarded, 2 yes. 0 without IPv6.
+	AcceptRA int
 }
 
 // End names an interface. The zero End is none.

@@ -40,10 +40,15 @@ func (h *Host) bridgeAdd(o kernel.BridgeAdd) error {
 	if err != nil {
 		return lacking(err, "bridges", "CONFIG_BRIDGE")
 	}
-	if o.MTU == 0 {
-		return nil
+	if o.MTU != 0 {
+		if err := h.linkSet(kernel.LinkSet{Netns: o.Netns, Name: o.Name, MTU: &o.MTU}); err != nil {
+			return err
+		}
 	}
-	return h.linkSet(kernel.LinkSet{Netns: o.Netns, Name: o.Name, MTU: &o.MTU})
+	if o.Netns != "" {
+		return nil // a namespace of topo's begins so
+	}
+	return h.withSysctls("", func() error { return h.deafen(o.Name) })
 }
 
 // maxMTU is the largest MTU of an Ethernet-like device (ETH_MAX_MTU).

@@ -111,6 +111,8 @@ func parseLink(body []byte) link {
 			l.qdisc = text(value)
 		case unix.IFLA_LINKINFO:
 			parseLinkInfo(value, &l)
+		case unix.IFLA_AF_SPEC:
+			l.AcceptRA = parseAcceptRA(value)
 		}
 	}
 	if flags&unix.IFF_LOOPBACK != 0 {

@@ -35,6 +35,9 @@ func (h *Host) netnsAdd(o kernel.NetnsAdd) error {
 		if c, err = dial(o.Name, &h.trace); err != nil {
 			return err
 		}
+		if err := h.deafen("default"); err != nil {
+			return err
+		}
 		if err := markLo(c, o); err != nil {
 			return fmt.Errorf("marking lo: %w", err)
 		}

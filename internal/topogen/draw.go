@@ -176,6 +176,7 @@ func (d *drawing) attachment(bridge string) Attachment {
 	if d.chance("interface", 6) {
 		at.Interface = "if" + bridge
 	}
+	at.AcceptRA = d.chance("accept_ra", 6)
 	at.Impair = d.impair()
 	at.Port = d.bridgePort()
 	at.VLAN = d.vlan() // goes again where the bridge has none

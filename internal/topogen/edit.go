@@ -80,6 +80,7 @@ func (e *editor) space(n kernel.Netns) {
 		}
 		e.link(n.Name, id, l)
 		e.impair(n.Name, owner, l)
+		e.advertisements(n.Name, owner, l)
 		for _, a := range n.Addrs {
 			if a.Link == l.Name && !a.Kernel {
 				e.add("deletion of address "+a.Prefix.String()+" of "+id, "address/"+owner+":"+l.Name+"/"+a.Prefix.String(), false,
@@ -140,6 +141,18 @@ func (e *editor) routes(node string, n kernel.Netns) {
 			change("no source of", func(o *kernel.RouteReplace) { o.Src = netip.Addr{} })
 		}
 	}
+}
+
+// advertisements edits whether a node's interface or a bridge hears router advertisements.
+func (e *editor) advertisements(netns, owner string, l kernel.Link) {
+	if netns == "" && l.Kind != "bridge" {
+		return
+	}
+	value := map[int]string{0: "1"}[l.AcceptRA]
+	if value == "" {
+		value = "0"
+	}
+	e.add("router advertisements of "+owner+":"+l.Name, "accept_ra/"+owner+":"+l.Name, true, kernel.SysctlSet{SysctlKey: kernel.AcceptRAKey(netns, l.Name), Value: value})
 }
 
 // policyRules edits a node's routing policy.

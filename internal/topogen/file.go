@@ -78,6 +78,7 @@ type Attachment struct {
 	Impair    string // its keys; "": not stated
 	VLAN      string // "": not stated
 	Port      string // keys of the bridge's port; "": not stated
+	AcceptRA  bool
 }
 
 // Port is a published port.
@@ -291,6 +292,9 @@ func (f *File) nodeKeys(n Node) []string {
 		}
 		if at.Interface != "" {
 			keys = append(keys, fmt.Sprintf("interface: %s", at.Interface))
+		}
+		if at.AcceptRA {
+			keys = append(keys, "accept_ra: true")
 		}
 		if at.Impair != "" {
 			keys = append(keys, fmt.Sprintf("impair: {%s}", at.Impair))
