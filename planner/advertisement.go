@@ -59,7 +59,7 @@ func observeAdvertisements(h *Have) []Resource {
 		if !ok {
 			continue
 		}
-		managed := h.managed(node, n)
+		managed := h.managed(n)
 		for _, l := range n.Links {
 			if l.AcceptRA != 0 && managed[l.Name] {
 				out = append(out, newAdvertisement(node, n.Name, l.Name, ID{"link", node + ":" + l.Name}, l.AcceptRA))
