@@ -71,6 +71,8 @@ type interfaceView struct {
 	Master     string            `json:"master,omitempty"`     // the bond, VRF or bridge that it is a member of
 	Parameters map[string]string `json:"parameters,omitempty"` // of its kind, as in ip-link(8)
 	Port       *portView         `json:"port,omitempty"`       // of a switch's own bridge
+	// AcceptRA: router advertisements are heard; what the kernel's parameter is.
+	AcceptRA int `json:"accept_ra,omitempty"`
 }
 
 // peerView is the other end of a link.
@@ -158,6 +160,7 @@ func documentOfNode(s kernel.Snapshot, project string, v nodeView) nodeDocument 
 		doc.Interfaces = append(doc.Interfaces, interfaceView{
 			Name: l.Name, Index: l.Index, Kind: l.Kind, MAC: l.MAC, MTU: l.MTU, Up: l.Up, State: l.Oper,
 			Addresses: addressesOn(ns, l.Name), Peer: peerOf(s, l), Parent: parentOf(l), Master: l.Master, Parameters: parametersOf(l), Port: portOf(l),
+			AcceptRA: l.AcceptRA,
 		})
 	}
 	slices.SortFunc(doc.Interfaces, func(a, b interfaceView) int { return cmp.Compare(a.Index, b.Index) })

@@ -123,6 +123,9 @@ func interfaceText(i interfaceView) []string {
 	for _, a := range i.Addresses {
 		lines = append(lines, "   "+a.String())
 	}
+	if i.AcceptRA != 0 {
+		lines = append(lines, fmt.Sprintf("   accept_ra %d", i.AcceptRA))
+	}
 	if len(i.Parameters) > 0 || i.Parent != "" || i.Master != "" {
 		words := []string{"   " + i.Kind}
 		for _, name := range slices.Sorted(maps.Keys(i.Parameters)) {

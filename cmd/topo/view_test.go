@@ -35,7 +35,7 @@ func lab() kernel.Snapshot {
 				Name: "lab-web", Mark: kernel.Mark{Project: "lab", ID: "netns/web"},
 				Links: []kernel.Link{
 					{Name: "lo", Index: 1, Kind: "loopback", MTU: 65536, MAC: "00:00:00:00:00:00", Up: true, Oper: "unknown"},
-					{Name: "eth0", Index: 2, Kind: "veth", MTU: 1400, MAC: "02:00:00:00:00:03", Up: true, Oper: "lowerlayerdown", Peer: kernel.End{Name: "veth1"}},
+					{Name: "eth0", Index: 2, Kind: "veth", MTU: 1400, MAC: "02:00:00:00:00:03", Up: true, Oper: "lowerlayerdown", Peer: kernel.End{Name: "veth1"}, AcceptRA: 1},
 				},
 				Addrs: []kernel.Addr{
 					{Link: "lo", Prefix: netip.MustParsePrefix("127.0.0.1/8"), Kernel: true},
@@ -127,6 +127,7 @@ web  (container of lab)
                   127.0.0.1/8
   interface    2: eth0@if12  02:00:00:00:00:03  mtu 1400  up (lowerlayerdown)
                   172.28.0.3/24
+                  accept_ra 1
                   ↔ host: 12: veth1  02:00:00:00:00:02  mtu 1500  up
                   bridge 3: lab-app  port forwarding  172.28.0.1/24
                     VLANs 10 pvid untagged, 20-30  cost 7  isolated on  static 02:00:00:00:00:aa vlan 10
