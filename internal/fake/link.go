@@ -189,7 +189,7 @@ func (m *Machine) addBridge(o kernel.BridgeAdd) error {
 		return syscall.ERANGE
 	}
 	m.insert(l)
-	if l.mtu >= minMTUIPv6 {
+	if l.mtu >= minMTUIPv6 && l.space == m.host { // a namespace of topo's begins so
 		m.host.put(confPath(kernel.IPv6, l.name, "accept_ra"), "0")
 	}
 	return nil

@@ -29,7 +29,9 @@ func (o BridgeAdd) String() string {
 	if o.ForwardDelay != 0 {
 		b.add("forward_delay", centiseconds(o.ForwardDelay))
 	}
-	b.add("&& sysctl -w", AcceptRAKey("", o.Name).Key+"=0")
+	if o.Netns == "" { // a namespace of topo's begins so
+		b.add("&& sysctl -w", AcceptRAKey("", o.Name).Key+"=0")
+	}
 	return b.String()
 }
 
