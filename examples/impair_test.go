@@ -46,8 +46,11 @@ func TestVMWAN(t *testing.T) {
 	testhost.Netem(t)
 	l := start(t, "wan.yaml")
 	l.shows("tc -n wan-r1 qdisc show dev wan", "netem 7401: root", "delay 20ms  1ms", "loss 1%", "tbf 7402: parent 7401:1", "rate 10Mbit")
-	round, lost := pinged(t, l.sh(in("wan-berlin", "ping -q -c 1000 -i 0.01 10.8.2.2 || true")))
-	near(t, "the way there and back, in ms", round, 40, 0.05)
+	// A loaded machine makes packets late, and none early.
+	least, lost := pinged(t, l.sh(in("wan-berlin", "ping -q -c 1000 -i 0.01 10.8.2.2 || true")))
+	if least < 30 || least > 41 { // of jitters of 1 ms
+		t.Errorf("the fastest way there and back: %v ms, want a little less than 40", least)
+	}
 	if lost < 0.5 || lost > 4 { // 1.99 % of 1,000 are expected; four deviations are 1.8 %
 		t.Errorf("%v %% were lost, want some 2 %%", lost)
 	}
@@ -60,8 +63,8 @@ func TestVMWAN(t *testing.T) {
 	l.heal("tc -n wan-r2 qdisc delete dev wan root", "+ impair/r2:wan")
 	l.edited("loss: 1%, ", "", "jitter: 1ms, distribution: normal, ", "")
 	l.up()
-	round, lost = pinged(t, l.sh(in("wan-berlin", "ping -q -c 100 -i 0.01 10.8.2.2")))
-	near(t, "without jitter, in ms", round, 40, 0.02)
+	least, lost = pinged(t, l.sh(in("wan-berlin", "ping -q -c 100 -i 0.01 10.8.2.2")))
+	near(t, "without jitter, in ms", least, 40, 0.03)
 	near(t, "lost, in percent", lost, 0, 0)
 	// Nobody loses a packet by an edit, one way or the other.
 	l.sh(in("wan-berlin", "ping -q -c 300 -i 0.01 10.8.2.2") + ` > /run/pings & echo $! > /run/pinging`)
@@ -87,22 +90,22 @@ func bytesPerSecond(l *lab, line string) float64 {
 	return rate
 }
 
-// pinged reads the mean round trip in ms and the percentage that was lost of ping's summary.
-func pinged(t *testing.T, summary string) (round, lost float64) {
+// pinged reads the least round trip in ms and the percentage that was lost of ping's summary.
+func pinged(t *testing.T, summary string) (least, lost float64) {
 	t.Helper()
-	mean := regexp.MustCompile(`= [0-9.]+/([0-9.]+)/`).FindStringSubmatch(summary)
+	times := regexp.MustCompile(`= ([0-9.]+)/`).FindStringSubmatch(summary)
 	loss := regexp.MustCompile(`([0-9.]+)% packet loss`).FindStringSubmatch(summary)
-	if mean == nil || loss == nil {
+	if times == nil || loss == nil {
 		t.Fatalf("no summary of a ping:\n%s", summary)
 	}
-	round, err := strconv.ParseFloat(mean[1], 64)
+	least, err := strconv.ParseFloat(times[1], 64)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if lost, err = strconv.ParseFloat(loss[1], 64); err != nil {
 		t.Fatal(err)
 	}
-	return round, lost
+	return least, lost
 }
 
 // near checks that a value is what it should be, but for a part of it.
