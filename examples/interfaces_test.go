@@ -1,6 +1,7 @@
 package examples_test
 
 import (
+	"errors"
 	"strings"
 	"testing"
 
@@ -34,6 +35,48 @@ func TestOverlay(t *testing.T) {
 	l.edited("id: 42, local: 10.1.1.2", "id: 43, local: 10.1.1.2")
 	l.plans("another number", "± link/red:vx0", "+ remote/red:vx0/10.1.2.2", "+ address/red:vx0/10.42.0.1/24")
 	l.up()
+	l.down()
+}
+
+// Links that are no cables: each end is a resource of its own, in a node or on the host.
+func TestTunnel(t *testing.T) {
+	t.Parallel()
+	if testhost.Outside(t) {
+		return
+	}
+	l := start(t, "tunnel.yaml")
+	l.sh(in("tunnel-a", ping("10.7.0.2")))
+	l.sh(in("tunnel-b", ping("10.8.0.1")))
+	l.sh(in("tunnel-b", ping("10.8.0.2")))
+	l.sh(ping("10.8.0.3"))
+	l.sh(ping("10.8.0.9"))
+	testhost.Poll(t, patience, func() error { // where both ends of a veth have the same number, the kernel says late that it has a carrier
+		if out := l.sh("ip link && ip -all netns exec ip link"); strings.Contains(out, "NO-CARRIER") {
+			return errors.New(out)
+		}
+		return nil
+	})
+	l.shows("ip -d link show tunnel-mac", "macvlan mode bridge", "topo:tunnel:link/host:tunnel-mac")
+	l.shows("ip -n tunnel-a -d link show eth1", "macvlan mode bridge")
+	l.heal("ip link set tunnel-mac mtu 1400", "~ link/host:tunnel-mac")
+	l.heal("ip link set tunnel-mac type macvlan mode private", "± link/host:tunnel-mac", "+ address/host:tunnel-mac/10.8.0.1/24")
+	l.heal("ip link delete tunnel-mac", "+ link/host:tunnel-mac", "+ address/host:tunnel-mac/10.8.0.1/24")
+	l.heal("ip -n tunnel-b link delete eth1", "+ link/b:eth1", "+ address/b:eth1/10.8.0.3/24")
+	// What is somebody else's is not taken.
+	l.sh("ip link add mine type bridge")
+	file := l.file
+	l.edited("interface: tunnel-mac", "interface: mine")
+	if out, code := l.try("up"); code != 3 || !strings.Contains(out, "mine") {
+		t.Errorf("up with a name that is taken: exit code %d\n%s", code, out)
+	}
+	l.file = file
+	l.sh("ip link delete mine")
+	l.settled()
+	// An end less is one interface less.
+	l.edited("      - {node: b, address: 10.8.0.3/24}\n", "")
+	l.plans("without an end", "- link/b:eth1", "~ hosts/b")
+	l.up()
+	l.sh(ping("10.8.0.2"))
 	l.down()
 }
 

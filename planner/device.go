@@ -68,6 +68,15 @@ func desireDevices(w *Want, veths []Resource) []Resource {
 		}
 		todo = later
 	}
+	// A bond's members have its MAC address and its MTU.
+	for i, bond := range bondOf(w.Topology) {
+		at := slices.IndexFunc(out, func(r Resource) bool { return r.ID() == i })
+		if master, ok := b.links[bond]; ok && at >= 0 {
+			d := out[at].(device)
+			d.own.MAC, d.own.MTU = master.MAC, master.MTU
+			out[at] = d
+		}
+	}
 	return out
 }
 

@@ -199,6 +199,11 @@ func (r *resolver) nameInterfaces() {
 			}
 		}
 	}
+	for i := range r.own {
+		if o := &r.own[i]; o.name == "" {
+			o.name = r.nextInterface(o.s, r.node(o.s), o.pos)
+		}
+	}
 }
 
 // nextInterface takes the lowest free eth0, eth1….

@@ -26,7 +26,7 @@ type file struct {
 	Namespaces dict[namespace] `yaml:"namespaces"`
 	// Nodes with network, mount, PID, UTS, IPC and cgroup namespaces of their own, and a root file system.
 	Containers dict[container] `yaml:"containers"`
-	// Point-to-point links: veth pairs.
+	// Point-to-point links: veth pairs; with a type, interfaces of that type.
 	Links []link `yaml:"links"`
 	// Named volumes: folders that topo keeps, and that outlive containers.
 	Volumes dict[namedVolume] `yaml:"volumes"`
@@ -174,14 +174,19 @@ type vxlan struct {
 	Learning flag `yaml:"learning"`
 }
 
-// A veth pair: a map, or the short form, two words NODE:INTERFACE.
+// A veth pair: a map, or the short form, two words NODE:INTERFACE. With another type: an interface of that type for each end.
 type link struct {
 	origin
+	kindKeys
+	_ struct{} `instead:"kind=type"`
+
 	List []text
 
-	// The two ends.
-	Endpoints []endpoint `yaml:"endpoints" jsonschema:"required,minItems=2,maxItems=2"`
-	// Bytes of the largest packet, on both ends. Default: 1500.
+	// What its ends are. Default: veth. The keys of a type are those of all ends that don't state them.
+	Type text `yaml:"type" jsonschema:"enum=veth,enum=dummy,enum=macvlan,enum=macvtap,enum=ipvlan,enum=vlan,enum=vxlan,enum=geneve,enum=gre,enum=ipip,enum=vrf,enum=bond,enum=tap,enum=tun,enum=ifb"`
+	// The ends: two of a veth pair, one or more of another type.
+	Endpoints []endpoint `yaml:"endpoints" jsonschema:"required,minItems=1"`
+	// Bytes of the largest packet, on all ends. Default: 1500; of another type, as of an interface.
 	MTU number `yaml:"mtu" jsonschema:"minimum=68,maximum=65535"`
 	// What becomes of packets on the way, in both directions, where an end says nothing else.
 	Impair *impair `yaml:"impair"`
@@ -190,10 +195,11 @@ type link struct {
 // One end of a link.
 type endpoint struct {
 	origin
+	kindKeys
 
 	// A node, a bridge (the interface is then its port's name), or host for the host's own namespace.
 	Node text `yaml:"node" jsonschema:"required"`
-	// Name of the interface. Default: the node's next free eth0, eth1…; on the host's side, derived from the other end.
+	// Name of the interface. Default: the node's next free eth0, eth1…; on the host's side, of a veth, derived from the other end.
 	Interface text `yaml:"interface" jsonschema:"pattern=^[^/:%\\s]{1\\,15}$"`
 	// Addresses with prefix length, one or a list.
 	Address texts `yaml:"address" merge:"replace"`

@@ -4,7 +4,10 @@ package spec
 type iface struct {
 	origin
 	kindKeys
+	_ struct{} `instead:"kind=type"`
 
+	// What it is.
+	Type text `yaml:"type" jsonschema:"required,enum=dummy,enum=macvlan,enum=macvtap,enum=ipvlan,enum=vlan,enum=vxlan,enum=geneve,enum=gre,enum=ipip,enum=vrf,enum=bond,enum=tap,enum=tun,enum=ifb"`
 	// Addresses with prefix length, one or a list.
 	Address texts `yaml:"address" merge:"replace"`
 	// MAC address. Default: that of the parent, of a vlan or an ipvlan; else derived from machine, project and name.
@@ -19,10 +22,8 @@ type iface struct {
 
 // What makes an interface one of its kind. Which keys a kind takes, the reference says.
 type kindKeys struct {
-	_ struct{} `instead:"kind=type dev=parent link=parent vni=id vid=id dstport=port slaves=members interfaces=members xmit-hash-policy=xmit_hash_policy"`
+	_ struct{} `instead:"dev=parent link=parent vni=id vid=id dstport=port slaves=members interfaces=members xmit-hash-policy=xmit_hash_policy"`
 
-	// What it is.
-	Type text `yaml:"type" jsonschema:"required,enum=dummy,enum=macvlan,enum=macvtap,enum=ipvlan,enum=vlan,enum=vxlan,enum=geneve,enum=gre,enum=ipip,enum=vrf,enum=bond,enum=tap,enum=tun,enum=ifb"`
 	// The interface that it stands on: one of the same node, NODE:INTERFACE, or host:INTERFACE.
 	Parent text `yaml:"parent"`
 	// macvlan, macvtap: bridge (default), private, vepa, passthru. ipvlan: l2 (default), l3, l3s. bond: balance-rr (default), active-backup, balance-xor, broadcast, 802.3ad, balance-tlb, balance-alb.

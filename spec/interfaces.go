@@ -30,6 +30,8 @@ type Interface struct {
 	Up        bool
 	// Impair is what becomes of what it sends; nil: nothing.
 	Impair *Impair `json:",omitempty"`
+	// OfLink: it is an end of one of the file's links.
+	OfLink bool `json:",omitempty"`
 }
 
 // InterfaceName is an interface of a node, or of the host's.
@@ -134,6 +136,8 @@ type ownInterface struct {
 	pos  Pos
 	name string
 	raw  *iface
+	at   Pos // where what it lacks would have to stand
+	link bool
 }
 
 // claimInterfaces takes the names of the nodes' own interfaces.
@@ -150,9 +154,10 @@ func (r *resolver) claimInterfaces() {
 				continue
 			}
 			r.claimInterface(s, n, e.Pos, e.Key)
-			r.own = append(r.own, ownInterface{node: n.Name, s: s, pos: e.Pos, name: e.Key, raw: &e.Value})
+			r.own = append(r.own, ownInterface{node: n.Name, s: s, pos: e.Pos, name: e.Key, raw: &e.Value, at: e.Value.Type.Pos})
 		}
 	}
+	r.own = append(r.own, r.linkOwn...)
 }
 
 // readInterfaces reads what they are; all interfaces have names by now.
@@ -160,6 +165,9 @@ func (r *resolver) readInterfaces() {
 	for _, o := range r.own {
 		if i, ok := r.ownInterface(o); ok {
 			r.topo.Interfaces = append(r.topo.Interfaces, i)
+			if o.s == nil {
+				continue
+			}
 			o.s.ends = append(o.s.ends, Endpoint{Node: i.Node, Interface: i.Name, Addresses: i.Addresses})
 		}
 	}
@@ -174,6 +182,7 @@ func (r *resolver) ownInterface(o ownInterface) (i Interface, ok bool) {
 	}
 	i = Interface{
 		Pos: o.pos, Node: o.node, Name: o.name, Kind: raw.Type.Value, MAC: r.mac(raw.MAC), MTU: raw.MTU.Value, Up: raw.Up.or(true), Impair: r.impairment(raw.Impair),
+		OfLink: o.link,
 	}
 	if rule.kind != "" {
 		i.Kind = rule.kind
@@ -185,7 +194,7 @@ func (r *resolver) ownInterface(o ownInterface) (i Interface, ok bool) {
 		i.Parent = r.interfaceName(o, raw.Parent, "parent")
 	}
 	i.Params = r.kindParams(o, rule)
-	i.Remotes = r.remotes(raw.kindKeys)
+	i.Remotes = r.remotes(&raw.kindKeys)
 	for _, t := range set(raw.Members) {
 		if m := r.interfaceName(o, t, "member"); m != nil {
 			i.Members = append(i.Members, *m)
@@ -235,14 +244,19 @@ func (r *resolver) kindKeys(o ownInterface, rule kindRule) bool {
 			if len(takes) > 0 {
 				own = "it takes " + strings.Join(takes, ", ")
 			}
-			r.add(k.at.Pos, "type %s has no %s; %s", o.raw.Type.Value, k.name, own)
+			if k.at.Set {
+				r.add(k.at.Pos, "type %s has no %s; %s", o.raw.Type.Value, k.name, own)
+			}
 			ok = false
 		}
 	}
 	for _, name := range required {
 		i := slices.IndexFunc(stated, func(k key) bool { return k.name == name })
-		if i < 0 {
-			r.add(o.raw.Type.Pos, "type %s needs %s", o.raw.Type.Value, name)
+		switch {
+		case i < 0 && o.link && name == "remote":
+			r.add(o.at, "type %s needs remote, or of two ends the other's local", o.raw.Type.Value)
+		case i < 0:
+			r.add(o.at, "type %s needs %s", o.raw.Type.Value, name)
 		}
 		ok = ok && i >= 0 && !stated[i].at.Bad
 	}
@@ -257,6 +271,14 @@ func (r *resolver) interfaceName(o ownInterface, t text, what string) *Interface
 	}
 	found := &InterfaceName{Pos: t.Pos, Node: node, Name: name}
 	if node == Host {
+		if what == "member" && (other || !r.hostHas(name)) {
+			r.add(t.Pos, "a member on the host is an end of a link of this file, not %q", t.Value)
+			return nil
+		}
+		if o.node == Host && name == o.name {
+			r.add(t.Pos, "%s can't be its own %s", name, what)
+			return nil
+		}
 		if what == "parent" && o.node != Host && !other || name == "" {
 			r.add(t.Pos, "a %s is INTERFACE or NODE:INTERFACE, not %q", what, t.Value)
 			return nil
@@ -293,7 +315,7 @@ func (r *resolver) interfaceName(o ownInterface, t text, what string) *Interface
 
 // kindParams are the parameters, with their defaults, in the order of the kind.
 func (r *resolver) kindParams(o ownInterface, rule kindRule) []InterfaceParam {
-	raw := &o.raw.kindKeys
+	raw := o.raw
 	var out []InterfaceParam
 	add := func(name, value string) {
 		if value != "" {
@@ -356,6 +378,9 @@ func (r *resolver) kindParams(o ownInterface, rule kindRule) []InterfaceParam {
 	case "gre", "ipip":
 		add("local", r.outer(raw, raw.Local, "local", rule))
 		add("remote", r.outer(raw, raw.Remote, "remote", rule))
+		if raw.Remote.Set && raw.Remote.Value == raw.Local.Value {
+			r.add(raw.Remote.Pos, "remote %s is the local address", raw.Remote.Value)
+		}
 		add("ttl", number(raw.TTL))
 		add("key", number(raw.Key))
 	case "vrf":
@@ -379,7 +404,7 @@ func (r *resolver) kindParams(o ownInterface, rule kindRule) []InterfaceParam {
 }
 
 // outer reads an address of a tunnel's own packets.
-func (r *resolver) outer(raw *kindKeys, t text, what string, rule kindRule) string {
+func (r *resolver) outer(raw *iface, t text, what string, rule kindRule) string {
 	if !t.Set {
 		return ""
 	}
@@ -393,7 +418,7 @@ func (r *resolver) outer(raw *kindKeys, t text, what string, rule kindRule) stri
 	return a.String()
 }
 
-func (r *resolver) group(raw *kindKeys) string {
+func (r *resolver) group(raw *iface) string {
 	if !raw.Group.Set {
 		return ""
 	}
@@ -411,7 +436,7 @@ func (r *resolver) group(raw *kindKeys) string {
 }
 
 // remotes reads where a vxlan sends what.
-func (r *resolver) remotes(raw kindKeys) []Remote {
+func (r *resolver) remotes(raw *kindKeys) []Remote {
 	var out []Remote
 	var local netip.Addr
 	if raw.Local.Set {
@@ -478,6 +503,12 @@ func (r *resolver) interfacesTogether() {
 // hasAddress reports whether an interface of a node has one, stated or allocated.
 func (r *resolver) hasAddress(m InterfaceName) bool {
 	s := r.nodes[m.Node]
+	if s == nil { // the host's
+		return slices.ContainsFunc(r.topo.Interfaces, func(i Interface) bool { return i.Node == m.Node && i.Name == m.Name && len(i.Addresses) > 0 }) ||
+			slices.ContainsFunc(r.topo.Links, func(l Link) bool {
+				return slices.ContainsFunc(l.Ends[:], func(e Endpoint) bool { return e.Node == m.Node && e.Interface == m.Name && len(e.Addresses) > 0 })
+			})
+	}
 	for _, a := range r.node(s).Attachments {
 		if a.Interface == m.Name {
 			return len(a.Addresses) > 0 || len(r.bridge(r.bridges[a.Bridge]).Subnets) > 0

@@ -9,6 +9,11 @@ import (
 func (r *resolver) readLinks() {
 	used := map[string]claim{}
 	for _, raw := range r.file.Links {
+		if raw.ofKind() {
+			r.kindLink(raw, used)
+			continue
+		}
+		r.refuseKind(&raw)
 		l, ok := r.linkEnds(raw)
 		if !ok {
 			continue

@@ -29,6 +29,7 @@ type resolver struct {
 	groups      map[string]*group
 	replicas    int              // nodes of entries with a scale
 	own         []ownInterface   // of other kinds than veth
+	linkOwn     []ownInterface   // those of the file's links
 	profiles    []string         // that are active, once that is known
 	inactive    map[string]*node // entries none of whose profiles is active
 }

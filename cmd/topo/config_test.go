@@ -109,6 +109,13 @@ links:
 func TestConfigRoundTrip(t *testing.T) {
 	t.Parallel()
 	texts := map[string]string{"everything": everything}
+	for _, name := range []string{"interfaces", "kind-links"} {
+		data, err := os.ReadFile(filepath.Join("..", "..", "spec", "testdata", "good", name+".yaml"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		texts[name] = string(data)
+	}
 	files, err := filepath.Glob(filepath.Join("..", "..", "examples", "*.yaml"))
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no examples: %v", err)

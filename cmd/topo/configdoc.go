@@ -37,6 +37,11 @@ func topologyNode(t *spec.Topology) *yaml.Node {
 	for _, l := range t.Links {
 		links.Content = append(links.Content, linkNode(l))
 	}
+	for _, i := range t.Interfaces {
+		if i.OfLink {
+			links.Content = append(links.Content, kindLinkNode(i))
+		}
+	}
 	m.set("links", links)
 	m.set("volumes", volumesNode(t.Volumes))
 	return &m.node

@@ -13,21 +13,41 @@ import (
 func interfacesNode(t *spec.Topology, node string) *yaml.Node {
 	all := newMap()
 	for _, i := range t.Interfaces {
-		if i.Node == node {
-			all.put(i.Name, interfaceNode(i))
+		if i.Node == node && !i.OfLink {
+			m := newMap()
+			m.text("type", interfaceType(i))
+			addInterfaceKeys(m, i)
+			all.put(i.Name, &m.node)
 		}
 	}
 	return &all.node
 }
 
-func interfaceNode(i spec.Interface) *yaml.Node {
-	m := newMap()
-	kind := i.Kind
-	params := i.Params
-	if kind == "tun" {
-		kind, params = params[0].Value, params[1:]
+// kindLinkNode writes an end of a link of another kind as a link of its own: what it has of the link and of the other ends is in it.
+func kindLinkNode(i spec.Interface) *yaml.Node {
+	end := newMap()
+	end.text("node", i.Node)
+	end.text("interface", i.Name)
+	addInterfaceKeys(end, i)
+	all := newMap()
+	all.text("type", interfaceType(i))
+	all.put("endpoints", &yaml.Node{Kind: yaml.SequenceNode, Content: []*yaml.Node{&end.node}})
+	return &all.node
+}
+
+func interfaceType(i spec.Interface) string {
+	if i.Kind == "tun" {
+		return i.Params[0].Value // or tap
 	}
-	m.text("type", kind)
+	return i.Kind
+}
+
+// addInterfaceKeys writes what an interface is, but for its type.
+func addInterfaceKeys(m *yamlMap, i spec.Interface) {
+	params := i.Params
+	if i.Kind == "tun" {
+		params = params[1:]
+	}
 	if p := i.Parent; p != nil {
 		name := p.Name
 		if p.Node != i.Node {
@@ -51,7 +71,6 @@ func interfaceNode(i spec.Interface) *yaml.Node {
 	if i.Impair != nil {
 		m.set("impair", impairNode(*i.Impair))
 	}
-	return &m.node
 }
 
 // vxlanNode writes a bridge's vxlan.
