@@ -14,12 +14,12 @@ func (r *resolver) vxlan(b *Bridge, s *bridgeState, raw bridge) {
 	}
 	s.ports++
 	keys := kindKeys{
-		Type: text{Value: "vxlan", origin: v.origin}, ID: v.ID, Local: v.Local, Remotes: v.Remotes, Group: v.Group, Parent: v.Dev, FDB: v.FDB, Port: v.Port,
+		ID: v.ID, Local: v.Local, Remotes: v.Remotes, Group: v.Group, Parent: v.Dev, FDB: v.FDB, Port: v.Port,
 		TTL: v.TTL, Learning: v.Learning,
 	}
-	o := ownInterface{node: Host, pos: v.Pos, name: "vx" + hash(10, r.topo.Name, b.Name), raw: &iface{origin: v.origin, kindKeys: keys}}
+	o := ownInterface{node: Host, pos: v.Pos, name: "vx" + hash(10, r.topo.Name, b.Name), raw: &iface{origin: v.origin, kindKeys: keys, Type: text{Value: "vxlan", origin: v.origin}}}
 	i := Interface{
-		Pos: v.Pos, Node: Host, Name: o.name, Kind: "vxlan", Up: true, MTU: b.MTU, Bridge: b.Name, Remotes: r.remotes(keys),
+		Pos: v.Pos, Node: Host, Name: o.name, Kind: "vxlan", Up: true, MTU: b.MTU, Bridge: b.Name, Remotes: r.remotes(&keys),
 		Params: r.kindParams(o, kindRules["vxlan"]),
 	}
 	if v.Dev.Set && r.checkInterface(v.Dev.Pos, v.Dev.Value) {

@@ -44,6 +44,7 @@ func Contract(t *testing.T, open func(*testing.T) executor.Machine) {
 		{"what stands on another link", contractParents},
 		{"members of bonds and VRFs", contractMembers},
 		{"remote ends of a VXLAN", contractRemotes},
+		{"a WireGuard, its key and its peers", contractWireGuard},
 		{"address", contractAddr},
 		{"secondary address", contractSecondary},
 		{"address on a link that goes down", contractAddrDown},

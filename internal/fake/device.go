@@ -13,6 +13,8 @@ type device struct {
 	parent  *link
 	params  []kernel.Param
 	remotes []kernel.VXLANRemote
+
+	wireGuard *kernel.WireGuard
 }
 
 // ethernet: kinds whose links have a MAC address that can be chosen.
@@ -53,6 +55,9 @@ func (m *Machine) addLink(o kernel.LinkAdd) error {
 	l := &link{
 		space: s, name: o.Name, kind: o.Kind, mac: o.MAC, mtu: mtu, group: o.Group, alias: o.Alias,
 		device: device{parent: parent, params: kernel.Params(o.Kind, o.Params...)},
+	}
+	if o.Kind == "wireguard" {
+		l.wireGuard = new(kernel.WireGuard)
 	}
 	m.insert(l)
 	if !ethernet(o.Kind) {

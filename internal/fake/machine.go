@@ -29,6 +29,8 @@ type Machine struct {
 	registry    map[string]string    // what images are named elsewhere: reference → digest
 	images      map[imageKey]string  // the store, likewise
 	volumes     map[string]kernel.Volume
+	keys        map[keyID]kernel.Secret // that topo made
+	keyFiles    map[string]kernel.Secret
 
 	serial int // of link indices, process IDs and MAC addresses
 	faults faults
@@ -64,6 +66,8 @@ func New() *Machine {
 		registry:    map[string]string{},
 		images:      map[imageKey]string{},
 		volumes:     map[string]kernel.Volume{},
+		keys:        map[keyID]kernel.Secret{},
+		keyFiles:    map[string]kernel.Secret{},
 	}
 	m.host = m.newSpace("")
 	up := true
@@ -238,6 +242,16 @@ func (m *Machine) one(op kernel.Op) error {
 		return m.addRemote(o)
 	case kernel.RemoteDelete:
 		return m.deleteRemote(o)
+	case kernel.KeyAdd:
+		return m.addKey(o)
+	case kernel.KeyDelete:
+		return m.deleteKey(o)
+	case kernel.WireGuardSet:
+		return m.setWireGuard(o)
+	case kernel.PeerSet:
+		return m.setPeer(o)
+	case kernel.PeerDelete:
+		return m.deletePeer(o)
 	case kernel.LinkSet:
 		return m.setLink(o)
 	case kernel.LinkDelete:

@@ -81,6 +81,7 @@ func (m *Machine) Snapshot(_ context.Context, q kernel.Query) (kernel.Snapshot, 
 		v.Users = m.volumeUsers(name)
 		s.Volumes = append(s.Volumes, v)
 	}
+	m.keyFacts(&s, q)
 	if q.Listeners {
 		s.Listeners = slices.Clone(m.listeners)
 	}
@@ -99,6 +100,7 @@ func (s *space) facts(read map[*space]bool, vlans bool) kernel.Netns {
 		fact := kernel.Link{
 			Name: l.name, Index: l.index, Kind: l.kind, MTU: l.mtu, MAC: l.mac, Up: l.up, Oper: l.oper(), Group: l.group, Alias: l.alias,
 			Qdisc: copyQdisc(l.qdisc), AcceptRA: l.acceptRA(), Params: slices.Clone(l.params), Remotes: slices.Clone(l.remotes),
+			WireGuard: l.wireGuardFacts(),
 		}
 		if l.parent != nil && read[l.parent.space] {
 			fact.Parent = kernel.End{Netns: l.parent.space.name, Name: l.parent.name}

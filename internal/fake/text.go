@@ -17,14 +17,14 @@ func (m *Machine) String() string {
 	defer m.mu.Unlock()
 	var b strings.Builder
 	for _, s := range m.spaces() {
-		s.write(&b)
+		s.write(&b, m.keyName)
 	}
 	for _, name := range slices.Sorted(maps.Keys(m.leftovers)) {
 		fmt.Fprintf(&b, "unfinished netns %s\n", name)
 	}
 	for _, s := range m.dying {
 		b.WriteString("dying ")
-		s.write(&b)
+		s.write(&b, m.keyName)
 	}
 	for _, k := range m.tableKeys() {
 		m.tables[k].write(&b, k)
@@ -45,6 +45,9 @@ func (m *Machine) String() string {
 		lines = append(lines, fmt.Sprintf("process %s/%s %s %d %s netns %q: %q %q hosts %q resolv %q",
 			k.project, k.node, p.Status, p.ExitCode, p.Health, p.Process.Netns, p.Process.Argv, p.Process.Env, p.Process.Hosts, p.Process.Resolv))
 	}
+	for id := range m.keys {
+		lines = append(lines, fmt.Sprintf("key %s of %s", id.name, id.project))
+	}
 	for _, v := range m.volumes {
 		lines = append(lines, fmt.Sprintf("volume %s of %s for %s:%s labels %v", v.Name, v.Project, v.Node, v.Target, v.Labels))
 	}
@@ -61,7 +64,8 @@ func (m *Machine) String() string {
 	return b.String()
 }
 
-func (s *space) write(b *strings.Builder) {
+// write prints a namespace; keyName is what a public key is called.
+func (s *space) write(b *strings.Builder, keyName func(string) string) {
 	fmt.Fprintf(b, "netns %q\n", s.name)
 	f := s.facts(map[*space]bool{s: true}, false)
 	for _, l := range f.Links {
@@ -97,7 +101,29 @@ func (s *space) write(b *strings.Builder) {
 			fmt.Fprintf(b, " master %s isolated %t hairpin %t %s", l.Master, l.Port.Isolated, l.Port.Hairpin, l.Port.State)
 			writeOthers(b, portParts(*l.Port), portParts(kernel.DefaultPort))
 		}
+		if x := s.link(l.Name); x.parent != nil {
+			fmt.Fprintf(b, " on %s:%s", x.parent.space.name, x.parent.name)
+		}
+		if len(l.Params) > 0 {
+			fmt.Fprintf(b, " %s", kernel.ParamText(l.Params))
+		}
+		if l.Master != "" && l.Port == nil {
+			fmt.Fprintf(b, " member of %s", l.Master)
+		}
 		b.WriteByte('\n')
+		for _, r := range l.Remotes {
+			fmt.Fprintf(b, "    remote %s %s\n", r.MAC, r.Remote)
+		}
+		if w := l.WireGuard; w != nil {
+			fmt.Fprintf(b, "    wireguard %s port %d mark %d\n", keyName(w.PublicKey), w.ListenPort, w.FwMark)
+			var peers []string
+			for _, p := range w.Peers {
+				peers = append(peers, fmt.Sprintf("    peer %s %s allowed %s keepalive %d preshared %s\n",
+					keyName(p.PublicKey), p.Endpoint, kernel.PrefixText(p.AllowedIPs), p.Keepalive, p.Preshared))
+			}
+			slices.Sort(peers)
+			b.WriteString(strings.Join(peers, ""))
+		}
 		for _, a := range f.Addrs {
 			if a.Link == l.Name {
 				fmt.Fprintf(b, "    %s%s%s\n", a.Prefix, word(a.Kernel, " kernel"), word(a.Tentative, " tentative"))

@@ -39,6 +39,8 @@ type Query struct {
 	Containers []string
 	// VLANs are read also of bridges that do not filter them.
 	VLANs bool
+	// KeyFiles are files with keys of WireGuard, which are looked into.
+	KeyFiles []string
 }
 
 // DataFolder stands for the folder in which topo keeps images and volumes.
@@ -98,6 +100,10 @@ type Snapshot struct {
 	Unmappable map[string]string
 	// Containers are those of Query.Containers that the engine has.
 	Containers []EngineContainer
+	// Keys are those that topo made for Query.Project, by name.
+	Keys []Key
+	// KeyFiles are those of Query.KeyFiles.
+	KeyFiles map[string]KeyFile
 }
 
 // Netns is a network namespace and what is in it.
@@ -149,6 +155,8 @@ type Link struct {
 	Remotes []VXLANRemote
 	// AcceptRA says whether router advertisements (RFC 4861) are heard: 0 no, 1 unless IPv6 is forwarded, 2 yes. 0 without IPv6.
 	AcceptRA int
+	// WireGuard is set for wireguard links.
+	WireGuard *WireGuard
 }
 
 // End names an interface. The zero End is none.

@@ -72,6 +72,16 @@ func (h *Host) do(op kernel.Op) error {
 		return h.remoteAdd(o)
 	case kernel.RemoteDelete:
 		return h.remoteDelete(o)
+	case kernel.KeyAdd:
+		return h.keyAdd(o)
+	case kernel.KeyDelete:
+		return h.keyDelete(o)
+	case kernel.WireGuardSet:
+		return h.wireGuardSet(o)
+	case kernel.PeerSet:
+		return h.peerSet(o)
+	case kernel.PeerDelete:
+		return h.peerDelete(o)
 	case kernel.LinkSet:
 		return h.linkSet(o)
 	case kernel.LinkDelete:

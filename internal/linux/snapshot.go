@@ -49,6 +49,11 @@ func (h *Host) Snapshot(ctx context.Context, q kernel.Query) (kernel.Snapshot, e
 		return err
 	})
 	g.Go(func() (err error) {
+		s.KeyFiles = readKeyFiles(q.KeyFiles)
+		s.Keys, err = readKeys(q.Project)
+		return err
+	})
+	g.Go(func() (err error) {
 		s.Lacking, err = lackingOptions(q.Options)
 		return err
 	})
@@ -91,7 +96,12 @@ func (h *Host) readNamespaces(ctx context.Context, project string, vlans bool) (
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(2 * runtime.GOMAXPROCS(0)) // each waits for the kernel now and then
-	g.Go(func() error { return readContents(h.conn, &spaces[0]) })
+	g.Go(func() error {
+		if err := readContents(h.conn, &spaces[0]); err != nil {
+			return err
+		}
+		return h.readWireGuard(&spaces[0])
+	})
 	for i, name := range names {
 		g.Go(func() error {
 			if err := ctx.Err(); err != nil {
@@ -155,6 +165,9 @@ func (h *Host) readNamespace(name, project string, s *space) error {
 		s.links = links
 		return readRest(c, s)
 	})
+	if err == nil {
+		err = h.readWireGuard(s)
+	}
 	if absent(err) {
 		s.gone = true
 		return nil

@@ -13,7 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// conn is a netlink socket (NETLINK_ROUTE) in one network namespace, for one request at a time.
+// conn is a netlink socket in one network namespace, for one request at a time.
 type conn struct {
 	name  string // of the namespace, for the trace
 	trace *atomic.Pointer[func(string)]
@@ -40,8 +40,12 @@ var prepareLibrary = sync.OnceFunc(func() { nl.NativeEndian() })
 
 // dial opens a socket in the namespace of the calling thread.
 func dial(name string, trace *atomic.Pointer[func(string)]) (*conn, error) {
+	return dialProtocol(name, trace, unix.NETLINK_ROUTE)
+}
+
+func dialProtocol(name string, trace *atomic.Pointer[func(string)], protocol int) (*conn, error) {
 	prepareLibrary()
-	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_ROUTE)
+	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, protocol)
 	if err != nil {
 		return nil, fmt.Errorf("opening a netlink socket: %w", err)
 	}

@@ -35,6 +35,9 @@ func RemoveState(project string) error {
 	if err := sweepFolders(); err != nil {
 		return err
 	}
+	if err := removeWithFolders(keyFile(project, ".none")); err != nil { // what a killed writer left
+		return err
+	}
 	_, err := removeEmpty(filepath.Join(dataDir, "projects", project))
 	if err != nil {
 		return err
