@@ -53,6 +53,7 @@ var scenarios = []struct {
 	{0, "one layer 2 over a layer 3", []string{"overlay.yaml"}, "TestOverlay"},
 	{0, "every kind of interface", []string{"kinds.yaml"}, "TestVMKinds"},
 	{0, "links that are no cables", []string{"tunnel.yaml"}, "TestTunnel"},
+	{0, "a hub and two spokes of WireGuard", []string{"wireguard.yaml"}, "TestVMWireGuard"},
 	{0, "a bond that survives the loss of a leg", []string{"bond.yaml"}, "TestVMBond"},
 	{0, "two customers of one router", []string{"vrf.yaml"}, "TestVMVRF"},
 	{0, "programs that end", []string{"lifecycle.yaml"}, "TestLifecycle"},

@@ -48,6 +48,21 @@ var notCompared = map[string]string{
 	"remote.owner":       "is the ID",
 	"remote.link":        "is order",
 	"remote.entry":       "is the ID",
+	"key.project":        "says whose it is",
+	"key.name":           "is the ID",
+	"wireGuard.netns":    "follows from the owner",
+	"wireGuard.owner":    "is the ID",
+	"wireGuard.link":     "is order",
+	"wireGuard.key":      "its public key is compared",
+	"wireGuard.made":     "is order",
+	"peer.id":            "is the ID",
+	"peer.netns":         "follows from the owner",
+	"peer.owner":         "is the ID",
+	"peer.link":          "is order",
+	"peer.key":           "its public key is compared",
+	"peer.made":          "is order",
+	"peer.prefixes":      "are compared in words",
+	"peer.secret":        "its print is compared",
 	"route.node":         "is the ID",
 	"route.links":        "follow from the interfaces",
 	"route.source":       "is order",
@@ -125,6 +140,9 @@ func TestEveryFieldIsCompared(t *testing.T) {
 		"device":     {device{own: kernel.LinkAdd{MAC: "02:00:00:00:00:01"}}, device{own: kernel.LinkAdd{Netns: "a"}}, device{own: kernel.LinkAdd{Master: "br0"}}},
 		"member":     {member{}},
 		"remote":     {remote{}},
+		"key":        {key{}},
+		"wireGuard":  {wireGuard{}},
+		"peer":       {peer{}},
 		"sysctl":     {sysctl{}},
 		"forwarding": {forwarding{}},
 		"file":       {file{}},
@@ -225,6 +243,8 @@ func change(f reflect.Value) {
 		f.Set(reflect.Zero(f.Type()))
 	default:
 		switch f.Interface().(type) {
+		case netip.AddrPort:
+			f.Set(reflect.ValueOf(netip.MustParseAddrPort("192.0.2.1:7")))
 		case netip.Addr:
 			f.Set(reflect.ValueOf(netip.MustParseAddr("192.0.2.1")))
 		case netip.Prefix:

@@ -66,6 +66,9 @@ func Build(o Options) (*Plan, error) {
 	if err := lacking(o); err != nil {
 		return nil, err
 	}
+	if err := keyless(o); err != nil {
+		return nil, err
+	}
 	want := desired(o)
 	h := newHave(o.Snapshot, o.Project, want)
 	h.unwanted = o.Volumes

@@ -23,6 +23,11 @@ namespaces:
     bridges: {db: {}, app: {aliases: [two]}}
     command: [sleep, inf]
     environment: {A: b}
+    interfaces:
+      d0: {type: dummy}
+      vx0: {type: vxlan, id: 7, remotes: [192.0.2.1]}
+      red: {type: vrf, table: 7, members: [d0]}
+      wg0: {type: wireguard, peers: [{public_key: "aGVsbG8gaGVsbG8gaGVsbG8gaGVsbG8gaGVsbG8gaGU=", allowed_ips: 10.7.0.0/24}]}
 containers:
   web:
     bridges: [app]

@@ -17,6 +17,7 @@ type Kind struct {
 // kinds is in the order in which the plan breaks ties: what others stand on comes first.
 var kinds = []Kind{
 	imageKind,
+	keyKind,
 	netnsKind,
 	sysctlKind,
 	fileKind,
@@ -32,11 +33,13 @@ var kinds = []Kind{
 	fdbKind,
 	memberKind,
 	remoteKind,
+	wireGuardKind,
 	impairKind,
 	advertisementKind,
 	addressKind,
 	routeKind,
 	policyRuleKind,
+	peerKind, // behind routes: what it sends at once finds a way, then
 	upKind,
 	masqueradeKind,
 	hairpinKind,
@@ -70,6 +73,7 @@ type Have struct {
 	spaces   map[string]map[string]kernel.Link // links by namespace, "" = the host's, and name
 	sysctls  map[kernel.SysctlKey]ID
 	wanted   map[ID]bool
+	want     map[ID]Resource
 	volumes  map[string]ID // name on the machine → resource, of the project's own
 	unwanted bool          // volumes that are not wanted are removed
 }
@@ -101,7 +105,7 @@ func newHave(s kernel.Snapshot, project string, want []Resource) *Have {
 	h := &Have{
 		Project: project, Snapshot: s, Others: othersOf(s, project),
 		host: map[string]kernel.Link{}, nodes: map[string]string{}, names: map[string]ID{},
-		links: map[string]bool{}, sysctls: map[kernel.SysctlKey]ID{}, wanted: map[ID]bool{},
+		links: map[string]bool{}, sysctls: map[kernel.SysctlKey]ID{}, wanted: map[ID]bool{}, want: byID(want),
 		bridges: map[place]bridge{}, ports: map[ID]string{}, inside: map[place]ID{}, spaces: map[string]map[string]kernel.Link{},
 		volumes: volumeIDs(s, project, want),
 	}

@@ -128,8 +128,12 @@ func nodesOf(c *Change) []string {
 		}
 	}
 	switch c.ID.Kind {
-	case "netns", "hosts", "resolv", "link", "port", "member", "remote", "fdb", "impair", "accept_ra", "address", "route", "rule", "sysctl", "publish", "process":
+	case "netns", "hosts", "resolv", "link", "port", "member", "remote", "wireguard", "peer", "fdb", "impair", "accept_ra", "address", "route", "rule", "sysctl", "publish", "process":
 		node(c.ID)
+	case "key": // peers on other nodes need it to be made
+		if c.Want == nil {
+			node(c.ID)
+		}
 	case "guard", "volume", "vlan": // of no node, some of them
 		if strings.Contains(c.ID.Name, ":") {
 			node(c.ID)

@@ -23,6 +23,11 @@ func Query(t *spec.Topology, project string) kernel.Query {
 	}
 	q.Options = optionsOf(t)
 	q.VLANs = slices.ContainsFunc(t.Bridges, func(b spec.Bridge) bool { return b.VLANFiltering }) || statesVLANs(t)
+	keyFiles(t, func(_ spec.Pos, _, path string) {
+		if !slices.Contains(q.KeyFiles, path) {
+			q.KeyFiles = append(q.KeyFiles, path)
+		}
+	})
 	for _, n := range t.Nodes {
 		for _, s := range n.Sysctls {
 			q.Sysctls = append(q.Sysctls, kernel.SysctlKey{Netns: n.Netns, Key: s.Key})

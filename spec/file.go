@@ -183,7 +183,7 @@ type link struct {
 	List []text
 
 	// What its ends are. Default: veth. The keys of a type are those of all ends that don't state them.
-	Type text `yaml:"type" jsonschema:"enum=veth,enum=dummy,enum=macvlan,enum=macvtap,enum=ipvlan,enum=vlan,enum=vxlan,enum=geneve,enum=gre,enum=ipip,enum=vrf,enum=bond,enum=tap,enum=tun,enum=ifb"`
+	Type text `yaml:"type" jsonschema:"enum=veth,enum=dummy,enum=macvlan,enum=macvtap,enum=ipvlan,enum=vlan,enum=vxlan,enum=geneve,enum=gre,enum=ipip,enum=vrf,enum=bond,enum=tap,enum=tun,enum=ifb,enum=wireguard"`
 	// The ends: two of a veth pair, one or more of another type.
 	Endpoints []endpoint `yaml:"endpoints" jsonschema:"required,minItems=1"`
 	// Bytes of the largest packet, on all ends. Default: 1500; of another type, as of an interface.

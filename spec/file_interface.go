@@ -7,7 +7,7 @@ type iface struct {
 	_ struct{} `instead:"kind=type"`
 
 	// What it is.
-	Type text `yaml:"type" jsonschema:"required,enum=dummy,enum=macvlan,enum=macvtap,enum=ipvlan,enum=vlan,enum=vxlan,enum=geneve,enum=gre,enum=ipip,enum=vrf,enum=bond,enum=tap,enum=tun,enum=ifb"`
+	Type text `yaml:"type" jsonschema:"required,enum=dummy,enum=macvlan,enum=macvtap,enum=ipvlan,enum=vlan,enum=vxlan,enum=geneve,enum=gre,enum=ipip,enum=vrf,enum=bond,enum=tap,enum=tun,enum=ifb,enum=wireguard"`
 	// Addresses with prefix length, one or a list.
 	Address texts `yaml:"address" merge:"replace"`
 	// MAC address. Default: that of the parent, of a vlan or an ipvlan; else derived from machine, project and name.
@@ -66,4 +66,44 @@ type kindKeys struct {
 	LACPRate text `yaml:"lacp_rate" jsonschema:"enum=slow,enum=fast"`
 	// Of a bond: by what a member is chosen for a packet. Default: layer2.
 	XmitHashPolicy text `yaml:"xmit_hash_policy" jsonschema:"enum=layer2,enum=layer2+3,enum=layer3+4,enum=encap2+3,enum=encap3+4,enum=vlan+srcmac"`
+	// Of a wireguard: its private key, in base64. Nothing prints it. Default: one that topo makes once and keeps.
+	PrivateKey text `yaml:"private_key"`
+	// Of a wireguard: a file with its private key.
+	PrivateKeyFile text `yaml:"private_key_file"`
+	// Of a wireguard: its UDP port. Default: the kernel's choice.
+	ListenPort number `yaml:"listen_port" jsonschema:"minimum=1,maximum=65535"`
+	// Of a wireguard: the mark of its outer packets, for policy rules; 0 is none. Default: 0.
+	FwMark number `yaml:"fwmark" jsonschema:"minimum=0,maximum=4294967295"`
+	// Of a wireguard: its peers.
+	Peers peers `yaml:"peers"`
+}
+
+// Peers of a WireGuard: a list of nodes or maps, or a map from nodes, or other names, to what is said of them.
+type peers struct {
+	origin
+	List []peer
+	Map  dict[peer]
+}
+
+// A peer of a WireGuard: a node's name, or a map.
+type peer struct {
+	origin
+	Scalar text
+
+	// A node of this file, or host: its public key, endpoint and allowed_ips follow from its interface of type wireguard.
+	Node text `yaml:"node"`
+	// Which of its interfaces, where it has several of type wireguard.
+	Interface text `yaml:"interface"`
+	// The public key of a peer elsewhere, in base64.
+	PublicKey text `yaml:"public_key"`
+	// ADDRESS:PORT; none: it is known once the peer has sent something. Default: of a node with a listen_port, its address and that.
+	Endpoint text `yaml:"endpoint"`
+	// What is behind the peer, CIDRs or addresses: what is sent there goes to it, and nothing else is taken from it. Default: of a node, the addresses of its interface.
+	AllowedIPs texts `yaml:"allowed_ips" merge:"replace"`
+	// How often something is sent to it where nothing is to be said, in seconds. Default: off.
+	PersistentKeepalive word `yaml:"persistent_keepalive"`
+	// A key that both ends have besides, in base64. Nothing prints it.
+	PresharedKey text `yaml:"preshared_key"`
+	// A file with that key.
+	PresharedKeyFile text `yaml:"preshared_key_file"`
 }

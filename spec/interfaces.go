@@ -30,6 +30,8 @@ type Interface struct {
 	Up        bool
 	// Impair is what becomes of what it sends; nil: nothing.
 	Impair *Impair `json:",omitempty"`
+	// WireGuard is set where that is its kind.
+	WireGuard *WireGuard `json:",omitempty"`
 	// OfLink: it is an end of one of the file's links.
 	OfLink bool `json:",omitempty"`
 }
@@ -77,10 +79,11 @@ var kindRules = map[string]kindRule{
 	"vxlan": {
 		keys: []string{"id", "local", "remotes", "group", "fdb", "port", "ttl", "learning"}, required: []string{"id"}, parent: "may", address: true, mac: true,
 	},
-	"geneve": {keys: []string{"id", "remote", "port", "ttl"}, required: []string{"id", "remote"}, address: true, mac: true},
-	"gre":    {keys: []string{"local", "remote", "ttl", "key"}, required: []string{"remote"}, address: true, family4: true},
-	"ipip":   {keys: []string{"local", "remote", "ttl"}, required: []string{"remote"}, address: true, family4: true},
-	"vrf":    {keys: []string{"table", "members"}, required: []string{"table"}, address: true, mac: true},
+	"geneve":    {keys: []string{"id", "remote", "port", "ttl"}, required: []string{"id", "remote"}, address: true, mac: true},
+	"gre":       {keys: []string{"local", "remote", "ttl", "key"}, required: []string{"remote"}, address: true, family4: true},
+	"ipip":      {keys: []string{"local", "remote", "ttl"}, required: []string{"remote"}, address: true, family4: true},
+	"wireguard": {keys: []string{"private_key", "private_key_file", "listen_port", "fwmark", "local", "peers"}, address: true},
+	"vrf":       {keys: []string{"table", "members"}, required: []string{"table"}, address: true, mac: true},
 	"bond": {
 		keys:  []string{"mode", "members", "miimon", "updelay", "downdelay", "min_links", "lacp_rate", "xmit_hash_policy"},
 		modes: []string{"balance-rr", "active-backup", "balance-xor", "broadcast", "802.3ad", "balance-tlb", "balance-alb"}, address: true, mac: true,
@@ -126,6 +129,11 @@ func (k *kindKeys) stated() []key {
 	add("min_links", k.MinLinks.origin)
 	add("lacp_rate", k.LACPRate.origin)
 	add("xmit_hash_policy", k.XmitHashPolicy.origin)
+	add("private_key", k.PrivateKey.origin)
+	add("private_key_file", k.PrivateKeyFile.origin)
+	add("listen_port", k.ListenPort.origin)
+	add("fwmark", k.FwMark.origin)
+	add("peers", k.Peers.origin)
 	return out
 }
 
@@ -138,6 +146,8 @@ type ownInterface struct {
 	raw  *iface
 	at   Pos // where what it lacks would have to stand
 	link bool
+	// facing is the other one of two ends of a link; nil: there is none.
+	facing *iface
 }
 
 // claimInterfaces takes the names of the nodes' own interfaces.
@@ -172,6 +182,7 @@ func (r *resolver) readInterfaces() {
 		}
 	}
 	r.interfacesTogether()
+	r.readPeers()
 }
 
 func (r *resolver) ownInterface(o ownInterface) (i Interface, ok bool) {
@@ -192,6 +203,9 @@ func (r *resolver) ownInterface(o ownInterface) (i Interface, ok bool) {
 	}
 	if raw.Parent.Set {
 		i.Parent = r.interfaceName(o, raw.Parent, "parent")
+	}
+	if i.Kind == "wireguard" {
+		i.WireGuard = r.wireGuard(raw)
 	}
 	i.Params = r.kindParams(o, rule)
 	i.Remotes = r.remotes(&raw.kindKeys)

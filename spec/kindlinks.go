@@ -55,6 +55,7 @@ func (r *resolver) kindLink(raw link, used map[string]claim) {
 			r.add(end.Pos, "a link excludes network_mode %s of %s", s.raw.NetworkMode.Value, end.Node)
 			continue
 		}
+		r.refusePort(raw.Type.Value, e)
 		own := &iface{origin: e.origin, kindKeys: keys[i], Type: raw.Type, Address: e.Address, MAC: e.MAC, MTU: e.MTU, Up: e.Up, Impair: e.Impair}
 		if !own.MTU.Set {
 			own.MTU = raw.MTU
@@ -64,10 +65,29 @@ func (r *resolver) kindLink(raw link, used map[string]claim) {
 		}
 		ends = append(ends, ownInterface{node: end.Node, s: s, pos: end.Pos, name: end.Interface, raw: own, at: end.Pos, link: true})
 	}
+	if len(ends) == 2 && tunnel {
+		ends[0].facing, ends[1].facing = ends[1].raw, ends[0].raw
+	}
 	// A cable to what is not there is not, either. What only share a parent, or nothing, don't miss one another.
 	if there || !tunnel {
 		r.linkOwn = append(r.linkOwn, ends...)
 	}
+}
+
+// refusePort notes what only a veth's end has.
+func (r *resolver) refusePort(kind string, e endpoint) {
+	refuse := func(at origin, name string) {
+		if at.Set {
+			r.add(at.Pos, "an end of type %s has no %s", kind, name)
+		}
+	}
+	if e.VLAN != nil {
+		refuse(e.VLAN.origin, "vlan")
+	}
+	if e.Port != nil {
+		refuse(e.Port.origin, "port of a bridge; a port of UDP stands at the link")
+	}
+	refuse(e.AcceptRA.origin, "accept_ra")
 }
 
 // over are the keys of an end, with those of its link that it doesn't state.
@@ -101,6 +121,7 @@ func facing(kind string, keys []kindKeys) bool {
 			if !k.Remotes.Set && !k.Group.Set && len(k.FDB) == 0 && other.Set {
 				k.Remotes = texts{origin: other.origin, Scalar: other}
 			}
+		case "wireguard":
 		default:
 			return false
 		}

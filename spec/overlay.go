@@ -306,6 +306,12 @@ func (a *attachments) layer(o *overlay, path string, later any) {
 	a.List, a.Map = layerNamed(o, path, a.List, a.Map, l.List, l.Map)
 }
 
+func (p *peers) layer(o *overlay, path string, later any) {
+	l := later.(*peers)
+	p.List = append(p.List, l.List...)
+	o.dict(path, reflect.ValueOf(&p.Map).Elem(), reflect.ValueOf(&l.Map).Elem())
+}
+
 func (d *dependencies) layer(o *overlay, path string, later any) {
 	l := later.(*dependencies)
 	if len(d.Map) > 0 {

@@ -109,7 +109,7 @@ links:
 func TestConfigRoundTrip(t *testing.T) {
 	t.Parallel()
 	texts := map[string]string{"everything": everything}
-	for _, name := range []string{"interfaces", "kind-links"} {
+	for _, name := range []string{"interfaces", "kind-links", "wireguard"} {
 		data, err := os.ReadFile(filepath.Join("..", "..", "spec", "testdata", "good", name+".yaml"))
 		if err != nil {
 			t.Fatal(err)
@@ -135,6 +135,11 @@ func TestConfigRoundTrip(t *testing.T) {
 			if err := e.Encode(topologyNode(want)); err != nil {
 				t.Fatal(err)
 			}
+			for _, key := range keys {
+				if strings.Contains(b.String(), key) {
+					t.Errorf("config prints a key:\n%s", b.String())
+				}
+			}
 			got := resolved(t, b.String())
 			if d := cmp.Diff(want, got, withoutPlaces...); d != "" {
 				t.Errorf("config changes the topology (-want +got):\n%s\n%s", d, b.String())
@@ -143,9 +148,15 @@ func TestConfigRoundTrip(t *testing.T) {
 	}
 }
 
+// keys are what stands in testdata's wireguard.yaml, by the variables that config prints in their place.
+var keys = map[string]string{
+	"PRIVATE_KEY_HUB_WG0":           "aGVsbG8gaGVsbG8gaGVsbG8gaGVsbG8gaGVsbG8gaGU=",
+	"PRESHARED_KEY_HUB_WG0_TWO_WG0": "aGVsbG8gaGVsbG8gaGVsbG8gaGVsbG8gaGVsbG8gaGU=",
+}
+
 var withoutPlaces = cmp.Options{
 	cmpopts.IgnoreTypes(spec.Pos{}),
-	cmpopts.EquateComparable(netip.Addr{}, netip.Prefix{}),
+	cmpopts.EquateComparable(netip.Addr{}, netip.Prefix{}, netip.AddrPort{}),
 	cmpopts.EquateEmpty(),
 	// config writes the nodes that there are, each as an entry of its own.
 	cmpopts.IgnoreFields(spec.Node{}, "Of"),
@@ -154,7 +165,7 @@ var withoutPlaces = cmp.Options{
 
 func resolved(t *testing.T, text string) *spec.Topology {
 	t.Helper()
-	loaded, err := spec.Load([]spec.Source{{Name: "test.yaml", Data: []byte(text)}}, spec.Options{Dir: "/srv/lab", ReadFile: os.ReadFile})
+	loaded, err := spec.Load([]spec.Source{{Name: "test.yaml", Data: []byte(text)}}, spec.Options{Dir: "/srv/lab", ReadFile: os.ReadFile, Env: keys})
 	if err != nil {
 		t.Fatalf("%v\n%s", err, text)
 	}

@@ -16,7 +16,8 @@ func interfacesNode(t *spec.Topology, node string) *yaml.Node {
 		if i.Node == node && !i.OfLink {
 			m := newMap()
 			m.text("type", interfaceType(i))
-			addInterfaceKeys(m, i)
+			addKindKeys(m, i)
+			addPlaceKeys(m, i)
 			all.put(i.Name, &m.node)
 		}
 	}
@@ -28,10 +29,11 @@ func kindLinkNode(i spec.Interface) *yaml.Node {
 	end := newMap()
 	end.text("node", i.Node)
 	end.text("interface", i.Name)
-	addInterfaceKeys(end, i)
+	addPlaceKeys(end, i)
 	all := newMap()
 	all.text("type", interfaceType(i))
-	all.put("endpoints", &yaml.Node{Kind: yaml.SequenceNode, Content: []*yaml.Node{&end.node}})
+	addKindKeys(all, i)
+	all.put("endpoints", &yaml.Node{Kind: yaml.SequenceNode, Content: []*yaml.Node{end.flow()}})
 	return &all.node
 }
 
@@ -42,8 +44,8 @@ func interfaceType(i spec.Interface) string {
 	return i.Kind
 }
 
-// addInterfaceKeys writes what an interface is, but for its type.
-func addInterfaceKeys(m *yamlMap, i spec.Interface) {
+// addKindKeys writes what makes an interface one of its type.
+func addKindKeys(m *yamlMap, i spec.Interface) {
 	params := i.Params
 	if i.Kind == "tun" {
 		params = params[1:]
@@ -56,12 +58,19 @@ func addInterfaceKeys(m *yamlMap, i spec.Interface) {
 		m.text("parent", name)
 	}
 	addParams(m, params)
+	if i.WireGuard != nil {
+		addWireGuardKeys(m, i)
+	}
 	addRemotes(m, i.Remotes)
 	var members []string
 	for _, x := range i.Members {
 		members = append(members, x.Name)
 	}
 	m.texts("members", members)
+}
+
+// addPlaceKeys writes what an interface has whatever its type is.
+func addPlaceKeys(m *yamlMap, i spec.Interface) {
 	m.texts("address", words(i.Addresses))
 	m.text("mac", i.MAC)
 	if i.MTU != 0 {

@@ -72,7 +72,8 @@ type interfaceView struct {
 	Parameters map[string]string `json:"parameters,omitempty"` // of its kind, as in ip-link(8)
 	Port       *portView         `json:"port,omitempty"`       // of a switch's own bridge
 	// AcceptRA: router advertisements are heard; what the kernel's parameter is.
-	AcceptRA int `json:"accept_ra,omitempty"`
+	AcceptRA  int            `json:"accept_ra,omitempty"`
+	WireGuard *wireGuardView `json:"wireguard,omitempty"`
 }
 
 // peerView is the other end of a link.
@@ -160,7 +161,8 @@ func documentOfNode(s kernel.Snapshot, project string, v nodeView) nodeDocument 
 		doc.Interfaces = append(doc.Interfaces, interfaceView{
 			Name: l.Name, Index: l.Index, Kind: l.Kind, MAC: l.MAC, MTU: l.MTU, Up: l.Up, State: l.Oper,
 			Addresses: addressesOn(ns, l.Name), Peer: peerOf(s, l), Parent: parentOf(l), Master: l.Master, Parameters: parametersOf(l), Port: portOf(l),
-			AcceptRA: l.AcceptRA,
+			AcceptRA:  l.AcceptRA,
+			WireGuard: wireGuardOf(l),
 		})
 	}
 	slices.SortFunc(doc.Interfaces, func(a, b interfaceView) int { return cmp.Compare(a.Index, b.Index) })

@@ -140,6 +140,9 @@ func interfaceText(i interfaceView) []string {
 		lines = append(lines, strings.Join(words, "  "))
 	}
 	lines = append(lines, portText(i.Port)...)
+	if i.WireGuard != nil {
+		lines = append(lines, wireGuardText(*i.WireGuard)...)
+	}
 	if i.Peer == nil {
 		return lines
 	}
