@@ -163,6 +163,7 @@ func (d *drawing) setNode(n *Node) {
 		}
 	}
 	d.setRest(n)
+	d.setOwn(n)
 }
 
 func (d *drawing) attachment(bridge string) Attachment {
@@ -321,7 +322,7 @@ func (d *drawing) addLink() {
 func (d *drawing) change() {
 	f := d.f
 	at := func(label string, n int) int { return d.n(label, 0, n-1) }
-	switch d.n("change", 1, 12) {
+	switch d.n("change", 1, 14) {
 	case 1:
 		d.addNode()
 	case 2:
@@ -355,6 +356,12 @@ func (d *drawing) change() {
 		n := &f.Nodes[at("node", len(f.Nodes))]
 		for i := range n.Attached {
 			n.Attached[i] = d.attachment(n.Attached[i].Bridge)
+		}
+	case 13:
+		d.setOwn(&f.Nodes[at("node", len(f.Nodes))])
+	case 14:
+		if n := &f.Nodes[at("node", len(f.Nodes))]; len(n.Own) > 0 {
+			d.resetOwn(&n.Own[at("own", len(n.Own))])
 		}
 	case 12:
 		if len(f.Links) > 0 {
@@ -429,6 +436,7 @@ func (d *drawing) repair() {
 			ok := slices.ContainsFunc(n.Attached, func(a Attachment) bool { return a.Bridge == r.Bridge })
 			return !ok || b.Allocated || b.NoGateway || r.V6 && !b.V6 || !r.V6 && !b.V4
 		})
+		n.repairOwn()
 		n.DependsOn = slices.DeleteFunc(n.DependsOn, func(name string) bool {
 			other, ok := nodes[name]
 			return !ok || !other.Command || other.Host >= n.Host

@@ -256,7 +256,7 @@ func (e *editor) link(netns, id string, l kernel.Link) {
 	}
 	set("MTU", true, func(o *kernel.LinkSet) { o.MTU = ref(l.MTU + 100) })
 	set("group", true, func(o *kernel.LinkSet) { o.Group = ref(uint32(99)) })
-	if !strings.HasPrefix(id, "port/") {
+	if !strings.HasPrefix(id, "port/") && l.Kind != "wireguard" {
 		set("MAC", true, func(o *kernel.LinkSet) { o.MAC = ref("02:ee:ee:ee:ee:ee") })
 	}
 	if netns == "" || l.Alias != "" {
@@ -280,6 +280,7 @@ func (e *editor) link(netns, id string, l kernel.Link) {
 		e.add("cost of "+id, id, true, kernel.PortSet{Netns: netns, Name: l.Name, Cost: ref(l.Port.Cost + 1), Priority: ref(l.Port.Priority ^ 1)})
 	}
 	e.vlans(netns, id, l)
+	e.device(netns, id, l)
 	if l.Bridge != nil {
 		if e.filters() {
 			e.add("VLAN filtering of "+id, id, true, kernel.BridgeSet{Netns: netns, Name: l.Name, VLANFiltering: ref(!l.Bridge.VLANFiltering)})
@@ -291,6 +292,35 @@ func (e *editor) link(netns, id string, l kernel.Link) {
 		e.add("snooping of "+id, id, true, kernel.BridgeSet{Netns: netns, Name: l.Name, McastSnooping: ref(!l.Bridge.McastSnooping)})
 	}
 	e.add("deletion of "+id, "", false, kernel.LinkDelete{Netns: netns, Name: l.Name})
+}
+
+// device edits what only links of other kinds have.
+func (e *editor) device(netns, id string, l kernel.Link) {
+	name := strings.TrimPrefix(id, "link/")
+	if l.Kind == "macvlan" {
+		mode := kernel.Param{Name: "mode", Value: "private"}
+		if slices.Contains(l.Params, mode) {
+			mode.Value = "bridge"
+		}
+		e.add("mode of "+id, id, false, kernel.LinkParams{Netns: netns, Name: l.Name, Kind: l.Kind, Params: []kernel.Param{mode}})
+	}
+	if l.Kind == "vxlan" {
+		other := kernel.VXLANRemote{MAC: kernel.NoMAC, Remote: "198.51.100.1"}
+		e.add("a remote of "+id, "remote/"+name+"/"+other.Remote, true, kernel.RemoteAdd{Netns: netns, Link: l.Name, VXLANRemote: other})
+		for _, r := range l.Remotes {
+			e.add("a remote less of "+id, "remote/"+name+"/"+r.Remote, true, kernel.RemoteDelete{Netns: netns, Link: l.Name, VXLANRemote: r})
+		}
+	}
+	if w := l.WireGuard; w != nil {
+		e.add("mark of "+id, "wireguard/"+name, true, kernel.WireGuardSet{Netns: netns, Link: l.Name, FwMark: ref(uint32(77))})
+		stranger := "bm9ib2R5IG5vYm9keSBub2JvZHkgbm9ib2R5IG5vYm8="
+		e.add("a peer of "+id, "peer/"+name+"/"+stranger, true, kernel.PeerSet{Netns: netns, Link: l.Name, PublicKey: stranger})
+		for _, p := range w.Peers {
+			e.add("a peer less of "+id, "peer/"+name+"/"+p.PublicKey, true, kernel.PeerDelete{Netns: netns, Link: l.Name, PublicKey: p.PublicKey})
+			e.add("a peer of "+id+" changed", "peer/"+name+"/"+p.PublicKey, true,
+				kernel.PeerSet{Netns: netns, Link: l.Name, PublicKey: p.PublicKey, AllowedIPs: p.AllowedIPs, Keepalive: p.Keepalive + 5})
+		}
+	}
 }
 
 // rules deletes rules, empties chains, and puts a rule into a chain of the project's.

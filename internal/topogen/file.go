@@ -57,6 +57,8 @@ type Node struct {
 	Volumes  []Volume
 	Memory   int // MiB; 0: no limit
 	ReadOnly bool
+
+	Own []Own
 }
 
 // Volume is an entry of volumes of a container. Its number, different for every one of a node, gives the target.
@@ -145,6 +147,7 @@ func (f *File) Clone() *File {
 		n.Routes = slices.Clone(n.Routes)
 		n.DependsOn = slices.Clone(n.DependsOn)
 		n.Volumes = slices.Clone(n.Volumes)
+		n.Own = slices.Clone(n.Own)
 		sysctls := map[string]string{}
 		for k, v := range n.Sysctls {
 			sysctls[k] = v
@@ -306,6 +309,10 @@ func (f *File) nodeKeys(n Node) []string {
 			keys = append(keys, fmt.Sprintf("port: {%s}", strings.ReplaceAll(at.Port, "NN", fmt.Sprintf("%02x", n.Host))))
 		}
 		add(true, "  %s: {%s}", at.Bridge, strings.Join(keys, ", "))
+	}
+	add(len(n.Own) > 0, "interfaces:")
+	for _, o := range n.Own {
+		add(true, "  %s", o.yaml(n))
 	}
 	add(!n.linked(f) && len(n.Attached) == 0 && n.Container, "network_mode: none")
 	if len(n.Ports) > 0 {
