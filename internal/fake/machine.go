@@ -100,7 +100,7 @@ func (m *Machine) Fail(n int, err error) {
 // Crash makes topo die after n more ops: the next one is not carried out, and
 // everything returns [ErrCrashed] until [Machine.Restart]. The machine lives on. With half, the
 // next op is half done, as far as it can be: a namespace made and not mounted, a
-// veth without its alias, a record written and its sysctl not.
+// link without its alias, a record written and its sysctl not.
 func (m *Machine) Crash(n int, half bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -343,6 +343,11 @@ func (m *Machine) half(op kernel.Op) {
 	case kernel.VethAdd:
 		o.A.Alias, o.B.Alias = "", ""
 		_ = m.addVeth(o) // refused: then nothing is left behind
+	case kernel.LinkAdd:
+		if o.Alias != "" {
+			o.Name, o.Alias, o.Up = "veth0123456789", "", false // it has no name of its own yet
+			_ = m.addLink(o)
+		}
 	case kernel.SysctlSet:
 		if o.Record {
 			_ = m.record(o)

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/netip"
 	"os"
@@ -18,15 +19,20 @@ import (
 )
 
 // linkAdd makes a link, marked at once but for its alias, which RTM_NEWLINK ignores on creation; that, and the state, follow in one message.
+// In the host's namespace a group alone doesn't say whose a link is, and most kinds have no MAC address that would: there it has a name of
+// topo's own ([draftName]) until that message gives it the right one, too.
 func (h *Host) linkAdd(o kernel.LinkAdd) error {
 	kind, ok := linkKinds[o.Kind]
 	if !ok {
 		return fmt.Errorf("kind %q: %w", o.Kind, unix.EINVAL)
 	}
 	var err error
-	if o.Kind == "tun" {
+	switch {
+	case o.Kind == "tun":
 		err = h.tunAdd(o)
-	} else {
+	case o.Alias != "":
+		return lacking(h.addByDraft(o, kind), o.Kind, "CONFIG_"+kind.option)
+	default:
 		err = h.in(birthplace(o), func(c *conn) error { return h.createLink(c, o, kind) })
 	}
 	if err != nil {
@@ -35,6 +41,36 @@ func (h *Host) linkAdd(o kernel.LinkAdd) error {
 	return h.in(o.Netns, func(c *conn) error {
 		return finishEnd(c, kernel.VethEnd{Name: o.Name, Master: o.Master, Alias: o.Alias, Up: o.Up})
 	})
+}
+
+// draftName is a name for a link that has not got its own yet, another one each time. It looks like those that topo derives for the
+// host's ends of veths, by which the planner knows whose it is.
+func draftName() string { return fmt.Sprintf("veth%010x", rand.Uint64N(1<<40)) }
+
+// addByDraft makes a link under another name, and then gives it its name, its alias and its state at once.
+func (h *Host) addByDraft(o kernel.LinkAdd, kind linkKind) error {
+	made := o
+	made.Name = draftName()
+	if err := h.in(birthplace(o), func(c *conn) error { return h.createLink(c, made, kind) }); err != nil {
+		return err
+	}
+	err := h.in(o.Netns, func(c *conn) error {
+		index, err := c.index(made.Name)
+		if err != nil {
+			return err
+		}
+		header := upHeader(o.Up)
+		header.Index = int32(index)
+		req := nl.NewNetlinkRequest(unix.RTM_SETLINK, 0)
+		req.AddData(header)
+		req.AddData(textAttr(unix.IFLA_IFNAME, o.Name))
+		req.AddData(alias(o.Alias))
+		return c.change(req, "RTM_SETLINK "+o.Name+" alias")
+	})
+	if err != nil {
+		return errors.Join(err, h.linkDelete(kernel.LinkDelete{Netns: o.Netns, Name: made.Name}))
+	}
+	return nil
 }
 
 // birthplace is the namespace in which a link is made: that of what it stands on.
