@@ -2,6 +2,7 @@ package planner
 
 import (
 	"slices"
+	"strings"
 
 	"topo/internal/kernel"
 	"topo/spec"
@@ -330,7 +331,22 @@ func (r device) Detail() string {
 	return text
 }
 
-func (r device) Claims() []string { return []string{claimLink(r.own.Netns, r.own.Name)} }
+// Claims are its name, and what the kernel has once of its kind.
+func (r device) Claims() []string {
+	claims := []string{claimLink(r.own.Netns, r.own.Name)}
+	once := func(words ...string) { claims = append(claims, r.own.Kind+" "+strings.Join(words, " ")) }
+	switch r.own.Kind {
+	case "vlan":
+		once(r.on, param(r.own.Params, "protocol"), param(r.own.Params, "id"))
+	case "vxlan":
+		once(r.own.Netns, param(r.own.Params, "id"), param(r.own.Params, "port"))
+	case "geneve":
+		once(r.own.Netns, param(r.own.Params, "id"), param(r.own.Params, "remote"), param(r.own.Params, "port"))
+	case "gre", "ipip":
+		once(r.own.Netns, param(r.own.Params, "local"), param(r.own.Params, "remote"), param(r.own.Params, "key"))
+	}
+	return claims
+}
 
 func (r device) Create() []kernel.Op {
 	return append([]kernel.Op{r.own}, r.portSet(ofDevice(kernel.DefaultPort))...)

@@ -17,7 +17,7 @@ namespaces:
 links:
   - {type: ipip, endpoints: [{node: host, interface: mine, local: 192.0.2.10, address: 10.7.0.1/30}, {node: a, interface: t, local: 192.0.2.11}]}
   - {type: dummy, endpoints: [{node: host, interface: base}]}
-  - {type: vlan, id: 7, parent: host:base, endpoints: [{node: host, interface: tagged}, {node: a, interface: v}]}
+  - {type: vlan, id: 7, parent: host:base, endpoints: [{node: host, interface: tagged}, {node: a, interface: v, id: 8}]}
   - {type: wireguard, endpoints: [{node: host, interface: wg, listen_port: 7, address: 10.8.0.1/30}, {node: a, interface: wg, address: 10.8.0.2/30}]}
 `
 

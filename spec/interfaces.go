@@ -499,6 +499,15 @@ func (r *resolver) interfacesTogether() {
 			}
 		}
 	}
+	first := map[string]Interface{}
+	for _, i := range r.topo.Interfaces {
+		once, what := i.once()
+		if other, there := first[once]; there && once != "" {
+			r.add(i.Pos, "%s has the same %s as %s:%s (%s); the kernel takes one", i.Name, what, other.Node, other.Name, line(other.Pos).seenFrom(i.Pos))
+			continue
+		}
+		first[once] = i
+	}
 	for _, i := range r.topo.Interfaces {
 		seen := map[[2]string]bool{}
 		for at := ([2]string{i.Node, i.Name}); !seen[at]; {
@@ -512,6 +521,29 @@ func (r *resolver) interfacesTogether() {
 			}
 		}
 	}
+}
+
+// once is what only one interface of a kind can have, and what that is in words; "": nothing.
+func (i Interface) once() (value, what string) {
+	param := func(name string) string {
+		at := slices.IndexFunc(i.Params, func(p InterfaceParam) bool { return p.Name == name })
+		if at < 0 {
+			return ""
+		}
+		return i.Params[at].Value
+	}
+	join := func(words ...string) string { return i.Kind + " " + strings.Join(words, " ") }
+	switch {
+	case i.Kind == "vlan" && i.Parent != nil:
+		return join(i.Parent.Node, i.Parent.Name, param("protocol"), param("id")), "parent and id"
+	case i.Kind == "vxlan":
+		return join(i.Node, param("id"), param("port")), "id and port"
+	case i.Kind == "geneve":
+		return join(i.Node, param("id"), param("remote"), param("port")), "id and remote"
+	case i.Kind == "gre", i.Kind == "ipip":
+		return join(i.Node, param("local"), param("remote"), param("key")), "local and remote"
+	}
+	return "", ""
 }
 
 // hasAddress reports whether an interface of a node has one, stated or allocated.
