@@ -254,7 +254,9 @@ func (e *editor) link(netns, id string, l kernel.Link) {
 		edit(&o)
 		e.add(what+" of "+id, id, exact, o)
 	}
-	set("MTU", true, func(o *kernel.LinkSet) { o.MTU = ref(l.MTU + 100) })
+	if l.Kind != "macvlan" { // it can't be more than its parent's
+		set("MTU", true, func(o *kernel.LinkSet) { o.MTU = ref(l.MTU + 100) })
+	}
 	set("group", true, func(o *kernel.LinkSet) { o.Group = ref(uint32(99)) })
 	if !strings.HasPrefix(id, "port/") && l.Kind != "wireguard" {
 		set("MAC", true, func(o *kernel.LinkSet) { o.MAC = ref("02:ee:ee:ee:ee:ee") })
