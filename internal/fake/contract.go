@@ -45,6 +45,7 @@ func Contract(t *testing.T, open func(*testing.T) executor.Machine) {
 		{"members of bonds and VRFs", contractMembers},
 		{"remote ends of a VXLAN", contractRemotes},
 		{"a WireGuard, its key and its peers", contractWireGuard},
+		{"card of a bridge", contractUplink},
 		{"address", contractAddr},
 		{"secondary address", contractSecondary},
 		{"address on a link that goes down", contractAddrDown},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"sync"
 	"syscall"
 
@@ -31,6 +32,8 @@ type Machine struct {
 	volumes     map[string]kernel.Volume
 	keys        map[keyID]kernel.Secret // that topo made
 	keyFiles    map[string]kernel.Secret
+	uplinks     map[string]*uplink  // by card
+	silent      map[netip.Addr]bool // gateways that answer on cards only
 
 	serial int // of link indices, process IDs and MAC addresses
 	faults faults
@@ -68,6 +71,8 @@ func New() *Machine {
 		volumes:     map[string]kernel.Volume{},
 		keys:        map[keyID]kernel.Secret{},
 		keyFiles:    map[string]kernel.Secret{},
+		uplinks:     map[string]*uplink{},
+		silent:      map[netip.Addr]bool{},
 	}
 	m.host = m.newSpace("")
 	up := true
@@ -100,7 +105,7 @@ func (m *Machine) Fail(n int, err error) {
 // Crash makes topo die after n more ops: the next one is not carried out, and
 // everything returns [ErrCrashed] until [Machine.Restart]. The machine lives on. With half, the
 // next op is half done, as far as it can be: a namespace made and not mounted, a
-// link without its alias, a record written and its sysctl not.
+// link without its alias, a record written and its sysctl not, a card's addresses on the card and on the bridge.
 func (m *Machine) Crash(n int, half bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -286,6 +291,10 @@ func (m *Machine) one(op kernel.Op) error {
 		return m.setTBF(o)
 	case kernel.QdiscDelete:
 		return m.deleteQdisc(o)
+	case kernel.UplinkTake:
+		return m.takeUplink(o)
+	case kernel.UplinkRelease:
+		return m.releaseUplink(o)
 	case kernel.SysctlSet:
 		return m.setSysctl(o)
 	case kernel.SysctlRestore:
@@ -354,6 +363,8 @@ func (m *Machine) half(op kernel.Op) {
 		}
 	case kernel.ForwardingOn:
 		m.recordForwarding(o.Family)
+	case kernel.UplinkTake, kernel.UplinkRelease:
+		m.halfUplink(op)
 	}
 }
 

@@ -82,6 +82,9 @@ func (m *Machine) Snapshot(_ context.Context, q kernel.Query) (kernel.Snapshot, 
 		s.Volumes = append(s.Volumes, v)
 	}
 	m.keyFacts(&s, q)
+	for _, card := range slices.Sorted(maps.Keys(m.uplinks)) {
+		s.Uplinks = append(s.Uplinks, m.uplinks[card].facts())
+	}
 	if q.Listeners {
 		s.Listeners = slices.Clone(m.listeners)
 	}

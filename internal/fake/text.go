@@ -38,6 +38,9 @@ func (m *Machine) String() string {
 			lines = append(lines, fmt.Sprintf("record forwarding %s: %s = %s", f, path, before))
 		}
 	}
+	for card, u := range m.uplinks {
+		lines = append(lines, fmt.Sprintf("record %s: %s uplink of %s, up %t: %v %v", u.project, card, u.bridge, u.up, u.addrs, u.routes))
+	}
 	for project := range m.supervisors {
 		lines = append(lines, "supervisor "+project)
 	}

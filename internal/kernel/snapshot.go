@@ -104,6 +104,8 @@ type Snapshot struct {
 	Keys []Key
 	// KeyFiles are those of Query.KeyFiles.
 	KeyFiles map[string]KeyFile
+	// Uplinks are the cards that are ports of topo's bridges, of all projects, by name.
+	Uplinks []Uplink
 }
 
 // Netns is a network namespace and what is in it.
@@ -157,6 +159,8 @@ type Link struct {
 	AcceptRA int
 	// WireGuard is set for wireguard links.
 	WireGuard *WireGuard
+	// Wireless: a radio. A bridge takes none: an access point refuses frames of others' addresses.
+	Wireless bool
 }
 
 // End names an interface. The zero End is none.
@@ -175,6 +179,8 @@ type Addr struct {
 	// Secondary: IPv4, and another address of the same subnet came first. Linux removes it with that one, unless
 	// promote_secondaries says otherwise.
 	Secondary bool
+	// Dynamic: it ends by itself, unless somebody renews it (a DHCP client, router advertisements).
+	Dynamic bool
 }
 
 // Route is an entry of a routing table.

@@ -116,6 +116,7 @@ func parseAddr(body []byte, links map[int]*link) (kernel.Addr, bool) {
 		Kernel:    madeByKernel(prefix, proto, flags, l),
 		Tentative: flags&unix.IFA_F_TENTATIVE != 0 && flags&unix.IFA_F_DADFAILED == 0,
 		Secondary: prefix.Addr().Is4() && flags&unix.IFA_F_SECONDARY != 0,
+		Dynamic:   flags&unix.IFA_F_PERMANENT == 0,
 	}, true
 }
 
@@ -123,7 +124,7 @@ func madeByKernel(p netip.Prefix, proto int, flags uint32, l *link) bool {
 	switch {
 	case proto >= byKernelLo && proto <= byKernelLLA:
 		return true
-	case flags&(unix.IFA_F_TEMPORARY|unix.IFA_F_MANAGETEMPADDR) != 0:
+	case p.Addr().Is6() && flags&(unix.IFA_F_TEMPORARY|unix.IFA_F_MANAGETEMPADDR) != 0: // of IPv4 the first is IFA_F_SECONDARY
 		return true
 	case l.Kind == "loopback":
 		return p.String() == "127.0.0.1/8" || p.String() == "::1/128"

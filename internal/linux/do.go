@@ -114,6 +114,10 @@ func (h *Host) do(op kernel.Op) error {
 		return h.tbfSet(o)
 	case kernel.QdiscDelete:
 		return h.qdiscDelete(o)
+	case kernel.UplinkTake:
+		return h.uplinkTake(o)
+	case kernel.UplinkRelease:
+		return h.uplinkRelease(o)
 	case kernel.SysctlSet:
 		return h.sysctlSet(o)
 	case kernel.SysctlRestore:

@@ -23,6 +23,7 @@ type Host struct {
 
 	tables   map[kernel.Family]*tables
 	records  sync.Mutex // serialises recording values from before
+	uplinks  sync.Mutex // serialises what becomes of cards
 	folders  sync.Mutex // serialises making and removing folders
 	netnsDir func() error
 

@@ -50,7 +50,10 @@ func (h *Host) Snapshot(ctx context.Context, q kernel.Query) (kernel.Snapshot, e
 	})
 	g.Go(func() (err error) {
 		s.KeyFiles = readKeyFiles(q.KeyFiles)
-		s.Keys, err = readKeys(q.Project)
+		if s.Keys, err = readKeys(q.Project); err != nil {
+			return err
+		}
+		s.Uplinks, err = readUplinks()
 		return err
 	})
 	g.Go(func() (err error) {
@@ -113,6 +116,9 @@ func (h *Host) readNamespaces(ctx context.Context, project string, vlans bool) (
 	if err := g.Wait(); err != nil {
 		return kernel.Netns{}, nil, err
 	}
+	for i := range spaces[0].links {
+		findRadio(&spaces[0].links[i])
+	}
 	if err := h.findPeers(spaces); err != nil {
 		return kernel.Netns{}, nil, err
 	}
@@ -122,6 +128,14 @@ func (h *Host) readNamespaces(ctx context.Context, project string, vlans bool) (
 		}
 	}
 	return spaces[0].finish(), named, nil
+}
+
+// findRadio looks whether hardware is a radio (cfg80211). Where /sys shows another namespace's links, it is not found.
+func findRadio(l *link) {
+	if l.Kind == "" {
+		_, err := os.Stat("/sys/class/net/" + l.Name + "/phy80211")
+		l.Wireless = err == nil
+	}
 }
 
 func namespaceNames() ([]string, error) {

@@ -1,0 +1,45 @@
+package kernel
+
+import (
+	"net/netip"
+	"time"
+)
+
+type (
+	// UplinkTake makes a card of the host's a port of a bridge, and sets it up. Its addresses, its routes in all tables and its
+	// static neighbours go to the bridge; what it had is written down before, durably, for UplinkRelease. Done again, it does what
+	// is left to do, and takes along what the card was given meanwhile. EBUSY where the card is another's.
+	//
+	// What the kernel keeps for each interface stays: its own link-local address, temporary addresses (RFC 8981).
+	UplinkTake struct {
+		Project, Card, Bridge string
+		// Patience is how long a gateway of the card's default routes that answered before may take to answer by way of the
+		// bridge. After that all is undone, and the edit fails with ETIMEDOUT.
+		Patience time.Duration
+	}
+	// UplinkRelease gives a card back what it had, takes that from the bridge, and forgets what was written down.
+	UplinkRelease struct{ Project, Card string }
+)
+
+// Uplink is what was written down of a card that is a bridge's port.
+type Uplink struct {
+	Project, Card, Bridge string
+	// Addrs and Routes are those that the bridge has in the card's stead; without those that end by themselves, and of routes
+	// those only that people make (protocol boot, static).
+	Addrs  []netip.Prefix
+	Routes []Route // Link is the bridge
+}
+
+func (UplinkTake) op()    {}
+func (UplinkRelease) op() {}
+
+func (o UplinkTake) String() string {
+	return "ip link set " + o.Card + " up master " + o.Bridge + "  # its addresses, routes and static neighbours go to " + o.Bridge
+}
+
+func (o UplinkRelease) String() string {
+	return "ip link set " + o.Card + " nomaster  # with the addresses, routes and static neighbours that it had"
+}
+
+// Static reports whether a route is one that people make, and that nobody withdraws by himself.
+func (r Route) Static() bool { return r.Protocol == 3 || r.Protocol == 4 } // RTPROT_BOOT, RTPROT_STATIC
