@@ -32,6 +32,8 @@ var scenarios = []struct {
 	{12, "an application and its store", []string{"flask-redis.yaml"}, "TestFlaskRedis"},
 	{13, "both ends of a veth", []string{"inspect.yaml"}, "TestInspect"},
 	{14, "who gets which address", []string{"allocation.yaml"}, "TestAllocation"},
+	{15, "a card as uplink: nodes on the LAN itself", []string{"uplink.yaml"}, "TestUplink"},
+	{15, "a VLAN of a card as uplink", []string{"uplink-vlan.yaml"}, "TestVMUplinkVLAN"},
 	{17, "volumes", []string{"volumes.yaml"}, "TestVolumes"},
 	{17, "a backup and its way back", []string{"volumes-backup.yaml"}, "TestVolumesBackup"},
 	{19, "a change to a running system", []string{"change-running-a.yaml", "change-running-b.yaml"}, "TestChangeRunning"},

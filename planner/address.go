@@ -95,7 +95,7 @@ func observeAddresses(h *Have) []Resource {
 	}
 	for _, n := range append([]kernel.Netns{h.Snapshot.Host}, h.Snapshot.Netns...) {
 		for _, a := range n.Addrs {
-			if l, ok := of[place{n.Name, a.Link}]; ok && !a.Kernel {
+			if l, ok := of[place{n.Name, a.Link}]; ok && !a.Kernel && (n.Name != "" || !h.movedHere(a)) { // what was a card's, it has back when it is no port any more
 				out = append(out, address{netns: n.Name, owner: l.node, iface: a.Link, link: l.id, prefix: a.Prefix})
 			}
 		}

@@ -32,6 +32,9 @@ func desireBridges(w *Want) []Resource {
 		id := ID{"bridge", b.Name}
 		mac := b.MAC
 		if mac == "" {
+			mac = uplinkMAC(w, b)
+		}
+		if mac == "" {
 			mac = deriveMAC(w.Host.HostID, w.Project, id.String())
 		}
 		out = append(out, bridge{id: id, in: netnsOf(b.Node), kind: "bridge", mark: mark(w.Project, id), spec: kernel.BridgeAdd{

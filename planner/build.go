@@ -95,6 +95,7 @@ func Build(o Options) (*Plan, error) {
 		return nil, err
 	}
 	p.Warnings = warnings(o)
+	p.Moves = moves(p, o.Snapshot)
 	p.First = !slices.ContainsFunc(have, func(r Resource) bool {
 		k := r.ID().Kind
 		return k != firewallKind.Name && k != forwardingKind.Name && k != imageKind.Name

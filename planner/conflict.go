@@ -47,6 +47,7 @@ func conflicts(w *Want, h *Have, changes map[ID]*Change) Conflicts {
 	out = append(out, portConflicts(w, changes)...)
 	out = append(out, volumeConflicts(w, h, changes)...)
 	out = append(out, engineConflicts(w, changes)...)
+	out = append(out, uplinkConflicts(w, h, changes)...)
 	slices.SortFunc(out, func(a, b *ConflictError) int { return strings.Compare(a.Object, b.Object) })
 	return out
 }
@@ -83,7 +84,9 @@ func nameConflicts(w *Want, h *Have, changes map[ID]*Change) Conflicts {
 			if r.own.Netns == "" {
 				out = append(out, linkConflict(h, r.own.Name, r.id.String())...)
 			}
-			out = append(out, parentConflict(h, r)...)
+			if !ofUplink(w, r) {
+				out = append(out, parentConflict(h, r)...)
+			}
 		case file:
 			if f, ok := files[r.path]; ok && f.Mark.Project != w.Project {
 				out = append(out, &ConflictError{
@@ -113,6 +116,9 @@ func nameConflicts(w *Want, h *Have, changes map[ID]*Change) Conflicts {
 // parentConflict: what stands on an interface of the host's that topo doesn't make needs it to be there.
 func parentConflict(h *Have, r device) Conflicts {
 	name := r.own.Parent.Name
+	if len(h.Snapshot.Host.Links) == 0 { // there is no machine to look at (plan --offline)
+		return nil
+	}
 	if name == "" || r.own.Parent.Netns != "" || h.wanted[parseID(r.on)] {
 		return nil
 	}

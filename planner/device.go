@@ -54,7 +54,7 @@ func desireDevices(w *Want, veths []Resource) []Resource {
 	}
 	// What stands on another follows it in its MTU and MAC address.
 	var out []Resource
-	todo := interfacesHere(w)
+	todo := slices.Concat(interfacesHere(w), uplinkVLANs(w))
 	for len(todo) > 0 {
 		var later []spec.Interface
 		for _, i := range todo {

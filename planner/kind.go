@@ -41,6 +41,7 @@ var kinds = []Kind{
 	policyRuleKind,
 	peerKind, // behind routes: what it sends at once finds a way, then
 	upKind,
+	uplinkKind,
 	masqueradeKind,
 	hairpinKind,
 	publishKind,

@@ -71,6 +71,7 @@ func portsOf(t *spec.Topology, s kernel.Snapshot) map[string]int {
 		}
 	}
 	for _, b := range t.Bridges {
+		ports[b.Name] += len(b.Uplinks)
 		for _, l := range s.Host.Links {
 			m, _ := kernel.ParseMark(l.Alias)
 			if b.External && l.Master == b.Interface && !own[l.Name] && m.Project != t.Name {
@@ -100,10 +101,18 @@ func vxlansFit(o Options) (errs spec.Errors) {
 // maxPorts is how many ports a bridge takes (BR_PORT_BITS 10; port 0 is none).
 const maxPorts = 1023
 
-// warnings says what the machine may not bear. All namespaces share one neighbour table: a node and its gateway know each
-// other, which takes two entries a node and family; beyond its size new neighbours are refused, and packets lost.
+// warnings says what the machine may not bear.
 func warnings(o Options) []string {
-	if o.Topology == nil || o.Snapshot.Neighbours == 0 {
+	if o.Topology == nil {
+		return nil
+	}
+	return append(uplinkWarnings(wantOf(o)), neighbourWarnings(o)...)
+}
+
+// neighbourWarnings: all namespaces share one neighbour table: a node and its gateway know each
+// other, which takes two entries a node and family; beyond its size new neighbours are refused, and packets lost.
+func neighbourWarnings(o Options) []string {
+	if o.Snapshot.Neighbours == 0 {
 		return nil
 	}
 	entries := 0

@@ -86,6 +86,8 @@ func keepOrphans(changes map[ID]*Change, t *spec.Topology) {
 			orphan = orphan || !known[n]
 		}
 		switch r := c.Have.(type) {
+		case uplink:
+			orphan = !known[r.on.String()]
 		case bridge, up:
 			orphan = !known["bridge/"+id.Name]
 		case vlan:

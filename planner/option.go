@@ -4,22 +4,24 @@ import (
 	"fmt"
 	"slices"
 
+	"topo/internal/kernel"
 	"topo/spec"
 )
 
 // needs are the options of the kernel's build, without CONFIG_, that have what a file asks for, each with the place that does.
-func needs(t *spec.Topology, need func(pos spec.Pos, what, option string)) {
+func needs(t *spec.Topology, host kernel.Snapshot, need func(pos spec.Pos, what, option string)) {
 	impairNeeds(t, need)
 	bridgeNeeds(t, need)
 	deviceNeeds(t, need)
 	routeNeeds(t, need)
 	policyNeeds(t, need)
+	uplinkNeeds(t, host, need)
 }
 
 // optionsOf are the options that a file needs.
 func optionsOf(t *spec.Topology) []string {
 	var options []string
-	needs(t, func(_ spec.Pos, _, option string) {
+	needs(t, kernel.Snapshot{}, func(_ spec.Pos, _, option string) {
 		if !slices.Contains(options, option) {
 			options = append(options, option)
 		}
@@ -33,7 +35,7 @@ func lacking(o Options) error {
 		return nil
 	}
 	var errs spec.Errors
-	needs(o.Topology, func(pos spec.Pos, what, option string) {
+	needs(o.Topology, o.Snapshot, func(pos spec.Pos, what, option string) {
 		e := spec.Error{Pos: pos, Msg: fmt.Sprintf("this kernel can't do %s: it was built without CONFIG_%s", what, option)}
 		if slices.Contains(o.Snapshot.Lacking, option) && !slices.ContainsFunc(errs, func(x *spec.Error) bool { return *x == e }) {
 			errs = append(errs, &e)

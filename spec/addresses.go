@@ -18,7 +18,7 @@ func (r *resolver) readSubnets(s *bridgeState, b *Bridge, raw bridge) {
 	case len(stated) == 1 && stated[0].Value == none:
 		b.Plain = true
 		return
-	case !raw.Subnet.Set && (b.External || raw.Node.Set):
+	case !raw.Subnet.Set && (b.External || raw.Node.Set || len(b.Uplinks) > 0):
 		b.Plain = true
 		return
 	case len(stated) == 0 && raw.Subnet.Set && !s.vague:
@@ -83,7 +83,7 @@ func isAddr(s string) bool {
 // readGateways gives each subnet its gateway.
 func (r *resolver) readGateways(s *bridgeState, b *Bridge, raw bridge) {
 	stated := raw.Gateway.all()
-	if len(stated) == 1 && stated[0].Value == none {
+	if len(stated) == 1 && stated[0].Value == none || !raw.Gateway.Set && len(b.Uplinks) > 0 {
 		for i := range b.Subnets {
 			b.Subnets[i].NoGateway = true
 		}

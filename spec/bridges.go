@@ -53,6 +53,7 @@ func (r *resolver) addBridge(pos Pos, name string, raw bridge) {
 		r.claimMAC(s, raw.MAC.Pos, b.MAC, "the bridge")
 	}
 	r.bridgeName(&b, raw)
+	r.readUplinks(s, &b, raw)
 	r.readSubnets(s, &b, raw)
 	r.readGateways(s, &b, raw)
 	r.bridgeConflicts(&b, raw)

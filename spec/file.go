@@ -48,7 +48,6 @@ type include struct {
 // A Linux bridge.
 type bridge struct {
 	origin
-	_ struct{} `later:"uplinks"`
 
 	// A CIDR, or a list of them (IPv4 and IPv6). Left out: allocated. none: a plain switch, layer 2 only.
 	Subnet texts `yaml:"subnet" merge:"replace"`
@@ -92,6 +91,8 @@ type bridge struct {
 	McastSnooping flag `yaml:"mcast_snooping"`
 	// The node in whose network namespace the bridge is: a switch of its own, with the ends of cables in it. Default: the host's own.
 	Node text `yaml:"node"`
+	// Interfaces of the host's that are ports of the bridge: network cards, or VLANs of them, as em1.101. With them, subnet and gateway are none by default.
+	Uplinks []text `yaml:"uplinks"`
 }
 
 // How a bridge treats one of its ports (bridge(8)).
@@ -172,6 +173,8 @@ type vxlan struct {
 	TTL number `yaml:"ttl" jsonschema:"minimum=0,maximum=255"`
 	// Whether it learns who is behind which remote. Default: true.
 	Learning flag `yaml:"learning"`
+	// Interfaces of the host's that are ports of the bridge: network cards, or VLANs of them, as em1.101. With them, subnet and gateway are none by default.
+	Uplinks []text `yaml:"uplinks"`
 }
 
 // A veth pair: a map, or the short form, two words NODE:INTERFACE. With another type: an interface of that type for each end.

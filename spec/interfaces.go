@@ -483,6 +483,7 @@ func (r *resolver) remotes(raw *kindKeys) []Remote {
 
 // interfacesTogether checks what no single interface shows: each is a member of one at most, and none stands on itself.
 func (r *resolver) interfacesTogether() {
+	r.uplinksTogether()
 	master := map[[2]string]Interface{}
 	parent := map[[2]string]*InterfaceName{}
 	for _, i := range r.topo.Interfaces {

@@ -75,6 +75,8 @@ type Bridge struct {
 	// Node is the node in whose namespace, Netns, the bridge is; "" = the host's own.
 	Node  string `json:",omitempty"`
 	Netns string `json:",omitempty"`
+	// Uplinks are interfaces of the host's that are ports of the bridge.
+	Uplinks []Uplink `json:",omitempty"`
 }
 
 // Subnet is a range of addresses on a bridge. A bridge whose subnet is left to allocation

@@ -33,6 +33,7 @@ type changing struct {
 	query    kernel.Query
 	plan     func(kernel.Snapshot) (*planner.Plan, error)
 	progress string // a value of --progress
+	yes      bool   // --yes
 	out, err io.Writer
 	began    bool // the plan is being carried out
 }
@@ -43,7 +44,7 @@ func changingFlags() []cli.Flag {
 		timeFlag("timeout", 0, "give up after `DURATION` (30s, 5m; 0 is never)"),
 		timeFlag("lock-timeout", 0, "wait `DURATION` for another topo that works on the project"),
 		textFlag("progress", progressAuto, "how to tell of the progress, on stderr: `MODE` auto, tty, plain or json (an object a line)"),
-		boolFlag("yes", "ask nothing (topo never asks; for scripts that say it everywhere)", "y"),
+		boolFlag("yes", "agree beforehand: a card may become a port that carries the default route or this session", "y"),
 	}
 }
 
@@ -109,6 +110,9 @@ func (w *changing) run(ctx context.Context, m *machine) (*planner.Plan, error) {
 	}
 	if _, err := io.WriteString(w.out, p.Text(planner.TextOptions{Color: colourful(w.out)})); err != nil {
 		return nil, fmt.Errorf("printing the plan: %w", err)
+	}
+	if err := consent(p, w.yes, m, w.err); err != nil {
+		return p, err
 	}
 	w.began = true
 	began := time.Now()

@@ -98,7 +98,16 @@ func bridgeNode(t *spec.Topology, b spec.Bridge) *yaml.Node {
 	if b.McastSnooping != nil {
 		m.flag("mcast_snooping", *b.McastSnooping)
 	}
+	m.texts("uplinks", uplinkNames(b))
 	return &m.node
+}
+
+func uplinkNames(b spec.Bridge) []string {
+	var names []string
+	for _, u := range b.Uplinks {
+		names = append(names, u.Name)
+	}
+	return names
 }
 
 func nodeNode(t *spec.Topology, n spec.Node) *yaml.Node {

@@ -50,7 +50,7 @@ func down(c *cli.Context) error {
 	defer stop()
 	w := &changing{
 		verb: "down", project: project, query: planner.Query(nil, project),
-		progress: c.String("progress"), out: c.App.Writer, err: c.App.ErrWriter,
+		progress: c.String("progress"), yes: c.Bool("yes"), out: c.App.Writer, err: c.App.ErrWriter,
 	}
 	return w.told(ctx, takeDown(ctx, c, w))
 }

@@ -15,7 +15,7 @@ const (
 	exitDone        = 0   // done, or nothing to do
 	exitError       = 1   // an error; what it is stands on stderr
 	exitPending     = 2   // plan --detailed-exitcode: there are changes
-	exitRefused     = 3   // something that is not topo's stands in the way
+	exitRefused     = 3   // something that is not topo's stands in the way, or wants --yes
 	exitLocked      = 5   // another topo holds the lock
 	exitInterrupted = 130 // SIGINT or SIGTERM, as shells count: 128 + 2
 )
@@ -42,6 +42,7 @@ func exitCode(err error) int {
 		coded    *codedError
 		conflict *planner.ConflictError
 		locked   *linux.LockedError
+		unasked  *consentError
 	)
 	switch {
 	case err == nil:
@@ -54,7 +55,7 @@ func exitCode(err error) int {
 		return exitError
 	case errors.Is(err, errInterrupted), errors.Is(err, executor.ErrInterrupted), errors.Is(err, context.Canceled):
 		return exitInterrupted
-	case errors.As(err, &conflict):
+	case errors.As(err, &conflict), errors.As(err, &unasked):
 		return exitRefused
 	case errors.As(err, &locked):
 		return exitLocked

@@ -35,6 +35,7 @@ func hints(err error) []string {
 		engine   *container.UnreachableError
 
 		elsewhere *container.ElsewhereError
+		unasked  *consentError
 	)
 	switch {
 	case errors.As(err, &half):
@@ -55,6 +56,11 @@ func hints(err error) []string {
 		return []string{"Wait until it is done, or let topo wait: --lock-timeout 1m."}
 	case errors.As(err, &inUse):
 		return []string{"Stop what uses it first: topo down -p " + inUse.volume.Users[0].Project}
+	case errors.As(err, &unasked):
+		return []string{
+			unasked.move.String() + ". Open connections stay; should a gateway that answers now not do so any more, all is undone.",
+			"To have it so: topo up --yes. \"topo down\" gives " + unasked.move.Card + " all back.",
+		}
 	case errors.As(err, &conflict):
 		return conflictHints(err)
 	case errors.As(err, &differs) && differs.Plan.Ended():

@@ -67,7 +67,7 @@ func up(c *cli.Context) error {
 	defer stop()
 	w := &changing{
 		verb: "up", project: t.Name, query: planner.Query(t, t.Name),
-		progress: c.String("progress"), out: c.App.Writer, err: c.App.ErrWriter,
+		progress: c.String("progress"), yes: c.Bool("yes"), out: c.App.Writer, err: c.App.ErrWriter,
 	}
 	return w.told(ctx, bringUp(ctx, c, w, want))
 }

@@ -3,6 +3,7 @@ package fake
 import (
 	"fmt"
 	"net/netip"
+	"reflect"
 	"slices"
 	"syscall"
 
@@ -82,7 +83,7 @@ func (m *Machine) recordUplink(o kernel.UplinkTake) {
 		}
 	}
 	for _, r := range m.host.routes {
-		if r.link == card && r.Protocol != protocolKernel && !slices.Contains(u.routes, r.Route) {
+		if r.link == card && r.Protocol != protocolKernel && !hasRoute(u.routes, r.Route) {
 			u.routes = append(u.routes, r.Route)
 		}
 	}
@@ -109,9 +110,9 @@ func (m *Machine) give(u *uplink, to *link) {
 		_ = m.addAddr(kernel.AddrAdd{Link: to.name, Prefix: a.Prefix}) // EEXIST: it has it
 	}
 	for _, r := range u.routes {
-		there := slices.ContainsFunc(m.host.routes, func(x *route) bool { return x.link == to && x.Route == r })
+		there := slices.ContainsFunc(m.host.routes, func(x *route) bool { return x.link == to && reflect.DeepEqual(x.Route, r) })
 		if to.up && !there {
-			m.host.routes = append(m.host.routes, &route{r, to})
+			m.host.routes = append(m.host.routes, &route{Route: r, link: to})
 		}
 	}
 }
@@ -119,7 +120,7 @@ func (m *Machine) give(u *uplink, to *link) {
 // take takes it from a link.
 func (m *Machine) take(u *uplink, from *link) {
 	m.host.routes = slices.DeleteFunc(m.host.routes, func(r *route) bool {
-		return r.link == from && slices.Contains(u.routes, r.Route)
+		return r.link == from && hasRoute(u.routes, r.Route)
 	})
 	for _, a := range slices.Backward(u.addrs) {
 		_ = m.deleteAddr(kernel.AddrDelete{Link: from.name, Prefix: a.Prefix}) // it may have none
@@ -179,4 +180,8 @@ func (m *Machine) halfUplink(op kernel.Op) {
 		m.detachUplink(u, m.host.link(o.Card), m.host.link(u.bridge))
 		m.give(u, m.host.link(o.Card))
 	}
+}
+
+func hasRoute(routes []kernel.Route, r kernel.Route) bool {
+	return slices.ContainsFunc(routes, func(x kernel.Route) bool { return reflect.DeepEqual(x, r) })
 }

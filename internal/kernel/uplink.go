@@ -2,6 +2,7 @@ package kernel
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 )
 
@@ -43,3 +44,16 @@ func (o UplinkRelease) String() string {
 
 // Static reports whether a route is one that people make, and that nobody withdraws by himself.
 func (r Route) Static() bool { return r.Protocol == 3 || r.Protocol == 4 } // RTPROT_BOOT, RTPROT_STATIC
+
+// Hops are the next hops of a route, however many it has.
+func (r Route) Hops() []Way {
+	if len(r.Ways) > 0 {
+		return r.Ways
+	}
+	return []Way{{Via: r.Via, Link: r.Link, Weight: 1, OnLink: r.OnLink}}
+}
+
+// By reports whether a next hop of the route is by a link.
+func (r Route) By(link string) bool {
+	return slices.ContainsFunc(r.Hops(), func(w Way) bool { return w.Link == link })
+}

@@ -180,11 +180,9 @@ func addressText(body []byte) string {
 }
 
 func routeText(body []byte) string {
-	for _, r := range parseRoute(body, nil) {
-		if r.Via.IsValid() {
-			return r.Dst.String() + " via " + r.Via.String()
-		}
-		return r.Dst.String()
+	r, _ := parseRoute(body, nil)
+	if r.Via.IsValid() {
+		return r.Dst.String() + " via " + r.Via.String()
 	}
-	return ""
+	return r.Dst.String()
 }

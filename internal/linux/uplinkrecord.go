@@ -62,10 +62,10 @@ func (r cardRecord) facts() kernel.Uplink {
 		}
 	}
 	for _, body := range r.Routes {
-		for _, way := range parseRoute(body, bridge) {
-			if way.Static() && way.Link == r.Bridge {
-				u.Routes = append(u.Routes, way)
-			}
+		route, ok := parseRoute(body, bridge)
+		byOthers := slices.ContainsFunc(route.Hops(), func(w kernel.Way) bool { return w.Link != r.Bridge })
+		if ok && route.Static() && !byOthers {
+			u.Routes = append(u.Routes, route)
 		}
 	}
 	return u
@@ -75,8 +75,12 @@ func (r cardRecord) facts() kernel.Uplink {
 func (r cardRecord) gateways() []netip.Addr {
 	var found []netip.Addr
 	for _, body := range r.Routes {
-		for _, way := range parseRoute(body, map[int]*link{0: {Link: kernel.Link{Name: r.Card}}}) {
-			if way.Dst.Bits() == 0 && way.Via.IsValid() && way.Link == r.Card && !slices.Contains(found, way.Via) {
+		route, ok := parseRoute(body, map[int]*link{0: {Link: kernel.Link{Name: r.Card}}})
+		if !ok || route.Dst.Bits() != 0 {
+			continue
+		}
+		for _, way := range route.Hops() {
+			if way.Via.IsValid() && way.Link == r.Card && !slices.Contains(found, way.Via) {
 				found = append(found, way.Via)
 			}
 		}
