@@ -21,7 +21,7 @@ import (
 // for any topology and any change of one; `go test -rapid.checks=N` draws more.
 
 func drawOptions(t *rapid.T) topogen.Options {
-	return topogen.Options{Processes: rapid.Bool().Draw(t, "processes"), Stated: rapid.Bool().Draw(t, "stated")}
+	return topogen.Options{Processes: rapid.Bool().Draw(t, "processes"), Stated: rapid.Bool().Draw(t, "stated"), Card: "eth0"}
 }
 
 // 1: after up the plan is empty, and a second up edits nothing. 3: down leaves what was there before.
@@ -56,7 +56,7 @@ func TestUpIsIdempotentAndDownLeavesNothing(t *testing.T) {
 // 4: up from a to b ends as up of b; what a and b share is left alone.
 func TestChangeEndsAsIfMadeAnew(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		o := topogen.Options{Processes: rapid.Bool().Draw(t, "processes"), Stated: true}
+		o := topogen.Options{Processes: rapid.Bool().Draw(t, "processes"), Stated: true, Card: "eth0"}
 		a := topogen.Draw(t, project, o)
 		b := topogen.Change(t, a, o)
 		anew, anewMachine := newLab(t)
@@ -130,7 +130,7 @@ func alike(a, b wanted) func(planner.ID) bool {
 // 2: killed at any point, up gets to the same end, and down to the beginning.
 func TestCrash(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		o := topogen.Options{Processes: rapid.Bool().Draw(t, "processes"), Stated: true}
+		o := topogen.Options{Processes: rapid.Bool().Draw(t, "processes"), Stated: true, Card: "eth0"}
 		a := topogen.Draw(t, project, o)
 		b := topogen.Change(t, a, o)
 		anew, anewMachine := newLab(t)
@@ -176,7 +176,7 @@ func TestCrash(t *testing.T) {
 // 7: any edit may be refused. The report is true, and the next up gets there.
 func TestFailure(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		o := topogen.Options{Processes: rapid.Bool().Draw(t, "processes"), Stated: true}
+		o := topogen.Options{Processes: rapid.Bool().Draw(t, "processes"), Stated: true, Card: "eth0"}
 		a := topogen.Draw(t, project, o)
 		b := topogen.Change(t, a, o)
 		anew, anewMachine := newLab(t)
@@ -402,6 +402,7 @@ func TestLookAlikesStay(t *testing.T) {
 		}
 		before := m.String()
 		o := drawOptions(t)
+		o.Card = "" // it is to be moved
 		f := topogen.Draw(t, project, o)
 		stays := func(when string) {
 			t.Helper()

@@ -130,13 +130,14 @@ func (a *allocator) subnets() {
 				continue
 			}
 			stated = append(stated, sub.Prefix)
-			if o, ok := overlapping(sub.Prefix, taken); ok && !b.External && b.Node == "" {
+			others := slices.DeleteFunc(slices.Clone(taken), func(u use) bool { return u.lan == b.Name })
+			if o, ok := overlapping(sub.Prefix, others); ok && !b.External && b.Node == "" {
 				a.fail(sub.Pos, "subnet %s of bridge %s overlaps %s", sub.Prefix, b.Name, o.what)
 			}
 		}
 	}
 	for _, s := range stated {
-		taken = append(taken, use{s, "a subnet of the file"})
+		taken = append(taken, use{prefix: s, what: "a subnet of the file"})
 	}
 	for i := range a.t.Bridges {
 		b := &a.t.Bridges[i]
@@ -152,7 +153,7 @@ func (a *allocator) subnets() {
 					continue
 				}
 				sub.Prefix = p
-				taken = append(taken, use{p, "bridge " + b.Name})
+				taken = append(taken, use{prefix: p, what: "bridge " + b.Name})
 			}
 			if !sub.Gateway.IsValid() && !sub.NoGateway && !b.External {
 				sub.Gateway = sub.Prefix.Addr().Next()
@@ -164,6 +165,7 @@ func (a *allocator) subnets() {
 type use struct {
 	prefix netip.Prefix
 	what   string
+	lan    string // the bridge whose uplink has it: the LAN's addresses are the bridge's, too
 }
 
 func overlapping(p netip.Prefix, uses []use) (use, bool) {
@@ -189,17 +191,20 @@ func (a *allocator) foreign() []use {
 		return link
 	}
 	var out []use
+	lans := lansOf(a.t, a.s)
 	for _, ad := range a.s.Host.Addrs {
-		if own[ad.Link] || ad.Prefix.Addr().IsLinkLocalUnicast() {
+		lan := lans.ofAddr(ad)
+		if own[ad.Link] && lan == "" || ad.Prefix.Addr().IsLinkLocalUnicast() {
 			continue
 		}
-		out = append(out, use{ad.Prefix.Masked(), fmt.Sprintf("%s on %s", ad.Prefix, describe(ad.Link))})
+		out = append(out, use{ad.Prefix.Masked(), fmt.Sprintf("%s on %s", ad.Prefix, describe(ad.Link)), lan})
 	}
 	for _, r := range a.s.Host.Routes {
-		if own[r.Link] || r.Dst.Bits() == 0 || r.Dst.Addr().IsLinkLocalUnicast() || r.Dst.Addr().IsMulticast() || r.Type != "unicast" {
+		lan := lans.ofRoute(r)
+		if own[r.Link] && lan == "" || r.Dst.Bits() == 0 || r.Dst.Addr().IsLinkLocalUnicast() || r.Dst.Addr().IsMulticast() || r.Type != "unicast" {
 			continue
 		}
-		out = append(out, use{r.Dst, fmt.Sprintf("the host's route %s on %s", r.Dst, describe(r.Link))})
+		out = append(out, use{r.Dst, fmt.Sprintf("the host's route %s on %s", r.Dst, describe(r.Link)), lan})
 	}
 	return out
 }
@@ -272,6 +277,17 @@ func (a *allocator) fill(b spec.Bridge, sub spec.Subnet) {
 	taken := map[netip.Addr]bool{}
 	if sub.Gateway.IsValid() {
 		taken[sub.Gateway] = true
+	}
+	lans := lansOf(a.t, a.s)
+	for _, ad := range a.s.Host.Addrs {
+		if lans.ofAddr(ad) == b.Name {
+			taken[ad.Prefix.Addr()] = true // the machine's own on that LAN
+		}
+	}
+	for _, r := range a.s.Host.Routes {
+		if lans.ofRoute(r) == b.Name && r.Via.IsValid() {
+			taken[r.Via] = true // a router's
+		}
 	}
 	type place struct{ node, at int }
 	var open []place

@@ -263,7 +263,7 @@ func observeDevice(h *Have, l iface) device {
 		d.own.Alias = ""
 		d.in = append(d.in, ID{"netns", l.node})
 	}
-	if l.Port != nil {
+	if l.Port != nil && !(l.netns == "" && h.ownUplink(l.Name, l.Master)) { // that is the uplink's
 		d.own.Master = l.Master
 		d.port = ofDevice(*l.Port)
 		if _, id, ok := h.bridgeAt(l.netns, l.Master); ok {

@@ -13,6 +13,7 @@ bridges:
   app: {subnet: [10.1.0.0/24, "fd00:1::/64"]}
   db: {subnet: 10.2.0.0/24, internal: true, icc: false}
   wire: {subnet: none}
+  lan: {uplinks: [eth0, eth0.7]}
 namespaces:
   r1:
     bridges: [app, wire]

@@ -59,9 +59,9 @@ type Plan struct {
 	// Warnings are no mistakes of the file, but what the machine may not bear.
 	Warnings []string
 	// Moves are the cards that become ports of bridges: the host is reached by way of these then.
-	Moves []Move
-	Changes  []Change
-	Steps    []Step
+	Moves   []Move
+	Changes []Change
+	Steps   []Step
 }
 
 // Empty reports whether there is nothing to do.

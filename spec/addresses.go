@@ -83,7 +83,7 @@ func isAddr(s string) bool {
 // readGateways gives each subnet its gateway.
 func (r *resolver) readGateways(s *bridgeState, b *Bridge, raw bridge) {
 	stated := raw.Gateway.all()
-	if len(stated) == 1 && stated[0].Value == none || !raw.Gateway.Set && len(b.Uplinks) > 0 {
+	if len(stated) == 1 && stated[0].Value == none {
 		for i := range b.Subnets {
 			b.Subnets[i].NoGateway = true
 		}
@@ -98,6 +98,10 @@ func (r *resolver) readGateways(s *bridgeState, b *Bridge, raw bridge) {
 	}
 	for i := range b.Subnets {
 		sub := &b.Subnets[i]
+		if len(b.Uplinks) > 0 && !sub.Gateway.IsValid() {
+			sub.NoGateway = true // the first address may be the LAN's router's
+			continue
+		}
 		if sub.Prefix.IsValid() && !sub.Gateway.IsValid() {
 			sub.Gateway = firstHost(sub.Prefix)
 		}

@@ -173,8 +173,6 @@ type vxlan struct {
 	TTL number `yaml:"ttl" jsonschema:"minimum=0,maximum=255"`
 	// Whether it learns who is behind which remote. Default: true.
 	Learning flag `yaml:"learning"`
-	// Interfaces of the host's that are ports of the bridge: network cards, or VLANs of them, as em1.101. With them, subnet and gateway are none by default.
-	Uplinks []text `yaml:"uplinks"`
 }
 
 // A veth pair: a map, or the short form, two words NODE:INTERFACE. With another type: an interface of that type for each end.

@@ -17,6 +17,8 @@ type Options struct {
 	Stated bool
 	// Plain: nothing that a kernel may have been built without.
 	Plain bool
+	// Card is the host's network card, of MTU 1500, which a bridge may have as its uplink; "": none.
+	Card string
 }
 
 var sysctlKeys = []string{"net.ipv4.ip_unprivileged_port_start", "net.ipv4.ping_group_range", "net.ipv4.conf.all.rp_filter", "net.ipv6.conf.all.forwarding"}
@@ -139,6 +141,11 @@ func (d *drawing) setBridge(b *Bridge) {
 	if d.chance("bridge mac", 6) {
 		b.MAC = d.n("bridge mac value", 1, 200)
 		b.MAC = b.MAC/4*4 + int(b.Name[1]-'0')%4 // no two bridges have one
+	}
+	taken := slices.ContainsFunc(d.f.Bridges, func(x Bridge) bool { return x.Name != b.Name && x.Uplink != "" })
+	if d.o.Card != "" && !taken && b.Node == "" && d.chance("uplink", 3) {
+		b.Uplink, b.Allocated, b.Internal = d.o.Card, false, false
+		b.MTU = min(b.MTU, 1500)
 	}
 }
 

@@ -24,6 +24,7 @@ type Edit struct {
 // Edits lists edits of single attributes of what a project has on a machine.
 func Edits(s kernel.Snapshot, project string) []Edit {
 	e := editor{project: project}
+	e.uplinks(s)
 	e.space(s.Host)
 	for _, n := range s.Netns {
 		if n.Mark.Project != project {
@@ -47,6 +48,28 @@ type editor struct {
 	project string
 	here    kernel.Netns // where the edits are
 	edits   []Edit
+	moved   map[string]kernel.Uplink // by bridge
+}
+
+// uplinks edits cards that are ports, and what the bridges have of them.
+func (e *editor) uplinks(s kernel.Snapshot) {
+	e.moved = map[string]kernel.Uplink{}
+	for _, u := range s.Uplinks {
+		if u.Project != e.project {
+			continue
+		}
+		e.moved[u.Bridge] = u
+		id := "uplink/" + u.Card
+		e.add("master of "+id, id, true, kernel.LinkSet{Name: u.Card, Master: ref("")})
+		e.add(id+" down", id, true, kernel.LinkSet{Name: u.Card, Up: ref(false)})
+		for _, p := range u.Addrs {
+			e.add("the address of "+id+" back on it", id, true, kernel.AddrAdd{Link: u.Card, Prefix: p})
+			e.add("deletion of an address of "+id, id, true, kernel.AddrDelete{Link: u.Bridge, Prefix: p})
+		}
+		for _, r := range u.Routes {
+			e.add("deletion of a route of "+id, id, true, kernel.RouteDelete{Dst: r.Dst, Via: r.Via, Link: u.Bridge, Metric: r.Metric, Table: r.Table})
+		}
+	}
 }
 
 func (e *editor) add(name, id string, exact bool, ops ...kernel.Op) {
@@ -82,7 +105,7 @@ func (e *editor) space(n kernel.Netns) {
 		e.impair(n.Name, owner, l)
 		e.advertisements(n.Name, owner, l)
 		for _, a := range n.Addrs {
-			if a.Link == l.Name && !a.Kernel {
+			if a.Link == l.Name && !a.Kernel && !slices.Contains(e.moved[l.Name].Addrs, a.Prefix) {
 				e.add("deletion of address "+a.Prefix.String()+" of "+id, "address/"+owner+":"+l.Name+"/"+a.Prefix.String(), false,
 					kernel.AddrDelete{Netns: n.Name, Link: l.Name, Prefix: a.Prefix})
 			}

@@ -34,6 +34,7 @@ type Bridge struct {
 	VLAN         string // of the bridge itself; "": not stated
 	Keys         string // of the spanning tree, and the like
 	Node         string // that it is in; "": the host
+	Uplink       string
 }
 
 // Node is an entry of namespaces or containers.
@@ -222,6 +223,13 @@ func (br Bridge) keys() []string {
 		}
 	}
 	add(br.NoGateway, "gateway: none")
+	if br.Uplink != "" {
+		add(true, "uplinks: [%s]", br.Uplink)
+		// By default such a bridge has none.
+		add(br.V4 && !br.NoGateway && !br.V6, "gateway: %s", br.gateway(false))
+		add(br.V6 && !br.NoGateway && !br.V4, "gateway: %q", br.gateway(true))
+		add(br.V4 && br.V6 && !br.NoGateway, "gateway: [%s, %q]", br.gateway(false), br.gateway(true))
+	}
 	add(br.Internal, "internal: true")
 	add(br.NoICC, "icc: false")
 	add(br.NoNames, "names: false")
