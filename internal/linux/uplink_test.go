@@ -1,6 +1,7 @@
 package linux
 
 import (
+	"fmt"
 	"os"
 	"strings"
 	"testing"
@@ -73,6 +74,17 @@ func lanBridge(t *testing.T, h *Host) {
 	do(t, h, kernel.BridgeAdd{Name: "lan", MAC: mac, Group: group}, kernel.LinkSet{Name: "lan", Up: ptr(true)})
 }
 
+// asBefore waits for what the kernel does in its own time: the local routes of IPv6 addresses (addrconf_dad_work).
+func asBefore(t *testing.T, what, before string, state func() string) {
+	t.Helper()
+	testhost.Poll(t, 10*time.Second, func() error {
+		if diff := cmp.Diff(before, state()); diff != "" {
+			return fmt.Errorf("%s, the card is not as it was (-before +after):\n%s", what, diff)
+		}
+		return nil
+	})
+}
+
 var (
 	take    = kernel.UplinkTake{Project: project, Card: "em1", Bridge: "lan", Patience: 5 * time.Second}
 	release = kernel.UplinkRelease{Project: project, Card: "em1"}
@@ -110,9 +122,7 @@ func TestUplink(t *testing.T) {
 	}
 	do(t, h, release, release)
 	do(t, h, kernel.LinkDelete{Name: "lan"})
-	if diff := cmp.Diff(before, state()); diff != "" {
-		t.Errorf("the card is not as it was (-before +after):\n%s", diff)
-	}
+	asBefore(t, "released", before, state)
 	lan.Run("ping", "-c", "1", "-W", "5", "192.0.2.10")
 	if _, err := os.Stat(recordsDir); err == nil {
 		t.Error("records are left")
@@ -156,9 +166,8 @@ func TestUplinkKilled(t *testing.T) {
 	quick := take
 	quick.Patience = 0
 	check := func(n int, what string) {
-		if diff := cmp.Diff(before, state()); diff != "" {
-			t.Fatalf("killed at message %d, %s (-before +after):\n%s", n, what, diff)
-		}
+		t.Helper()
+		asBefore(t, fmt.Sprintf("killed at message %d, %s", n, what), before, state)
 	}
 	for n := 0; doKilled(t, n, quick); n++ {
 		if n%2 == 0 {
@@ -204,9 +213,7 @@ func TestUplinkGateway(t *testing.T) {
 	if !strings.Contains(err.Error(), "gateway 192.0.2.1 answered on em1, and did not on lan within 100ms") {
 		t.Errorf("the reason: %v", err)
 	}
-	if diff := cmp.Diff(before, state()); diff != "" {
-		t.Errorf("the card is not as it was (-before +after):\n%s", diff)
-	}
+	asBefore(t, "released", before, state)
 	if u := snapshot(t, h).Uplinks; len(u) != 0 {
 		t.Errorf("a record is left: %+v", u)
 	}
@@ -238,9 +245,7 @@ func TestUplinkRefusals(t *testing.T) {
 	testhost.Run(t, "sh", "-ec", "ip nexthop add id 7 via 192.0.2.9 dev em1 && ip route add 203.0.117.0/24 nhid 7")
 	refused(t, h, unix.EOPNOTSUPP, quick)
 	testhost.Run(t, "ip", "nexthop", "delete", "id", "7")
-	if diff := cmp.Diff(before, state()); diff != "" {
-		t.Errorf("refused, and yet changed (-before +after):\n%s", diff)
-	}
+	asBefore(t, "refused", before, state)
 	do(t, h, quick)
 	refused(t, h, unix.EBUSY, other(func(o *kernel.UplinkTake) { o.Project = "other" }))
 	do(t, h, kernel.UplinkRelease{Project: "other", Card: "em1"}) // is not its own: nothing
@@ -252,14 +257,10 @@ func TestUplinkRefusals(t *testing.T) {
 	}
 	do(t, h, release)
 	testhost.Run(t, "ip", "address", "delete", "192.0.2.99/24", "dev", "em1")
-	if diff := cmp.Diff(before, state()); diff != "" {
-		t.Errorf("the card is not as it was (-before +after):\n%s", diff)
-	}
+	asBefore(t, "released", before, state)
 	// The bridge goes first, and the card is down when it is taken.
 	do(t, h, quick, kernel.LinkDelete{Name: "lan"}, release)
-	if diff := cmp.Diff(before, state()); diff != "" {
-		t.Errorf("without the bridge, the card is not as it was (-before +after):\n%s", diff)
-	}
+	asBefore(t, "released without the bridge", before, state)
 	lanBridge(t, h)
 	testhost.Run(t, "ip", "link", "set", "em1", "down")
 	do(t, h, quick, release)
