@@ -46,6 +46,7 @@ func Contract(t *testing.T, open func(*testing.T) executor.Machine) {
 		{"remote ends of a VXLAN", contractRemotes},
 		{"a WireGuard, its key and its peers", contractWireGuard},
 		{"card of a bridge", contractUplink},
+		{"card in a namespace", contractCard},
 		{"address", contractAddr},
 		{"secondary address", contractSecondary},
 		{"address on a link that goes down", contractAddrDown},

@@ -33,6 +33,7 @@ type Machine struct {
 	keys        map[keyID]kernel.Secret // that topo made
 	keyFiles    map[string]kernel.Secret
 	uplinks     map[string]*uplink  // by card
+	lent        map[string]*lent    // by card
 	silent      map[netip.Addr]bool // gateways that answer on cards only
 
 	serial int // of link indices, process IDs and MAC addresses
@@ -72,6 +73,7 @@ func New() *Machine {
 		keys:        map[keyID]kernel.Secret{},
 		keyFiles:    map[string]kernel.Secret{},
 		uplinks:     map[string]*uplink{},
+		lent:        map[string]*lent{},
 		silent:      map[netip.Addr]bool{},
 	}
 	m.host = m.newSpace("")
@@ -295,6 +297,10 @@ func (m *Machine) one(op kernel.Op) error {
 		return m.takeUplink(o)
 	case kernel.UplinkRelease:
 		return m.releaseUplink(o)
+	case kernel.CardLend:
+		return m.lendCard(o)
+	case kernel.CardReturn:
+		return m.returnCard(o)
 	case kernel.SysctlSet:
 		return m.setSysctl(o)
 	case kernel.SysctlRestore:
@@ -363,6 +369,10 @@ func (m *Machine) half(op kernel.Op) {
 		}
 	case kernel.ForwardingOn:
 		m.recordForwarding(o.Family)
+	case kernel.CardLend:
+		if m.named[o.Netns] != nil && m.host.link(o.Card) != nil {
+			m.recordCard(o)
+		}
 	case kernel.UplinkTake, kernel.UplinkRelease:
 		m.halfUplink(op)
 	}
@@ -390,6 +400,7 @@ func (m *Machine) settle() {
 			kept = append(kept, s)
 			continue
 		}
+		m.evict(s)
 		for len(s.links) > 0 {
 			m.remove(s.links[0])
 		}

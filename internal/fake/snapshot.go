@@ -85,6 +85,9 @@ func (m *Machine) Snapshot(_ context.Context, q kernel.Query) (kernel.Snapshot, 
 	for _, card := range slices.Sorted(maps.Keys(m.uplinks)) {
 		s.Uplinks = append(s.Uplinks, m.uplinks[card].facts())
 	}
+	for _, card := range slices.Sorted(maps.Keys(m.lent)) {
+		s.Lent = append(s.Lent, m.lent[card].facts())
+	}
 	if q.Listeners {
 		s.Listeners = slices.Clone(m.listeners)
 	}

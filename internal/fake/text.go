@@ -41,6 +41,9 @@ func (m *Machine) String() string {
 	for card, u := range m.uplinks {
 		lines = append(lines, fmt.Sprintf("record %s: %s uplink of %s, up %t: %v %v", u.project, card, u.bridge, u.up, u.addrs, u.routes))
 	}
+	for card, c := range m.lent {
+		lines = append(lines, fmt.Sprintf("record %s: %s lent to %s:%s", c.project, card, c.netns, c.name))
+	}
 	for project := range m.supervisors {
 		lines = append(lines, "supervisor "+project)
 	}

@@ -77,6 +77,11 @@ func (m *Machine) recordUplink(o kernel.UplinkTake) {
 		u = &uplink{project: o.Project, card: o.Card, bridge: o.Bridge, up: card.up}
 		m.uplinks[o.Card] = u
 	}
+	u.has(m, card)
+}
+
+// has adds what a card has to what is written down.
+func (u *uplink) has(m *Machine, card *link) {
 	for _, a := range card.addrs {
 		if movable(a) && !slices.ContainsFunc(u.addrs, func(x kernel.Addr) bool { return x.Prefix == a.Prefix }) {
 			u.addrs = append(u.addrs, a)

@@ -106,6 +106,8 @@ type Snapshot struct {
 	KeyFiles map[string]KeyFile
 	// Uplinks are the cards that are ports of topo's bridges, of all projects, by name.
 	Uplinks []Uplink
+	// Lent are the cards that are in nodes, of all projects, by name.
+	Lent []LentCard
 }
 
 // Netns is a network namespace and what is in it.

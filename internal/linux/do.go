@@ -118,6 +118,10 @@ func (h *Host) do(op kernel.Op) error {
 		return h.uplinkTake(o)
 	case kernel.UplinkRelease:
 		return h.uplinkRelease(o)
+	case kernel.CardLend:
+		return h.cardLend(o)
+	case kernel.CardReturn:
+		return h.cardReturn(o)
 	case kernel.SysctlSet:
 		return h.sysctlSet(o)
 	case kernel.SysctlRestore:

@@ -53,7 +53,10 @@ func (h *Host) Snapshot(ctx context.Context, q kernel.Query) (kernel.Snapshot, e
 		if s.Keys, err = readKeys(q.Project); err != nil {
 			return err
 		}
-		s.Uplinks, err = readUplinks()
+		if s.Uplinks, err = readUplinks(); err != nil {
+			return err
+		}
+		s.Lent, err = readLent()
 		return err
 	})
 	g.Go(func() (err error) {

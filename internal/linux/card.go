@@ -1,0 +1,224 @@
+package linux
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/vishvananda/netlink/nl"
+	"golang.org/x/sys/unix"
+
+	"topo/internal/kernel"
+)
+
+// lentRecord is what a card had before it was lent to a node, and where it is.
+type lentRecord struct {
+	cardRecord
+	Netns, Name, Kind, MAC, Alias string
+	MTU                           int
+	Group                         uint32
+	// Sysctls are its own parameters, by the path below /proc/sys/net with * for its name: a move sets them to the defaults.
+	Sysctls map[string]string
+}
+
+func lentFile(card string) string { return filepath.Join(recordsDir, "cards", card+".json") }
+
+func findLent(card string) (r lentRecord, ok bool, err error) {
+	return r, ok, readJSON(lentFile(card), &r, &ok)
+}
+
+// readLent reads the records of all cards, as far as others may know.
+func readLent() ([]kernel.LentCard, error) {
+	files, err := filepath.Glob(recordsDir + "/cards/*.json")
+	if err != nil {
+		return nil, err
+	}
+	var cards []kernel.LentCard
+	for _, file := range files {
+		var r lentRecord
+		var ok bool
+		if err := readJSON(file, &r, &ok); err != nil {
+			return nil, err
+		}
+		if ok {
+			cards = append(cards, kernel.LentCard{Project: r.Project, Card: r.Card, Netns: r.Netns, Name: r.Name, MTU: r.MTU, MAC: r.MAC})
+		}
+	}
+	slices.SortFunc(cards, func(a, b kernel.LentCard) int { return cmp.Compare(a.Card, b.Card) })
+	return cards, nil
+}
+
+// cardLend moves, renames and sets up in one message: a kill leaves the card in the one place or in the other.
+func (h *Host) cardLend(o kernel.CardLend) error {
+	h.uplinks.Lock()
+	defer h.uplinks.Unlock()
+	record, known, err := findLent(o.Card)
+	switch {
+	case err != nil:
+		return err
+	case known && (record.Project != o.Project || record.Netns != o.Netns || record.Name != o.Name):
+		return fmt.Errorf("%s is lent to %s of project %s: %w", o.Card, record.Netns, record.Project, unix.EBUSY)
+	}
+	fd, done, err := h.descriptor(o.Netns)
+	if err != nil {
+		return err
+	}
+	defer done()
+	card, err := h.hostLink(o.Card)
+	switch {
+	case err != nil:
+		return err
+	case card == nil && known && h.inNamespace(o.Netns, record) != nil:
+		return nil // it is there
+	case card == nil:
+		return fmt.Errorf("finding link %s: %w", o.Card, unix.ENODEV)
+	case card.master != 0:
+		return fmt.Errorf("%s is a member of %s: %w", o.Card, card.Master, unix.EBUSY)
+	case !known:
+		if record, err = h.recordLent(o, card); err != nil {
+			return err
+		}
+	}
+	return h.moveCard(h.conn, card, fd, o.Name, cmp.Or(o.MTU, card.MTU), o.Group, nil, o.Up)
+}
+
+// recordLent writes down what a card has.
+func (h *Host) recordLent(o kernel.CardLend, card *link) (lentRecord, error) {
+	had, err := h.conn.readCard(card)
+	if err != nil {
+		return lentRecord{}, err
+	}
+	had.Project, had.Card, had.Up = o.Project, o.Card, card.Up
+	if !card.Up {
+		had.Routes = nil // those of others that it had a part in
+	}
+	r := lentRecord{cardRecord: had, Netns: o.Netns, Name: o.Name, Kind: card.Kind, MAC: card.MAC, Alias: card.Alias, MTU: card.MTU, Group: card.Group}
+	r.Sysctls = cardSysctls(o.Card)
+	return r, writeJSON(lentFile(o.Card), r)
+}
+
+// cardReturn does nothing without a record.
+func (h *Host) cardReturn(o kernel.CardReturn) error {
+	h.uplinks.Lock()
+	defer h.uplinks.Unlock()
+	r, known, err := findLent(o.Card)
+	if err != nil || !known || r.Project != o.Project {
+		return err
+	}
+	if card := h.inNamespace(r.Netns, r); card != nil {
+		err := h.in(r.Netns, func(c *conn) error { return h.moveCard(c, card, h.netns, r.Card, r.MTU, r.Group, &r.Alias, r.Up) })
+		if err != nil {
+			return err
+		}
+	} else if err := h.findStray(r); err != nil {
+		return err
+	}
+	card, err := h.hostLink(r.Card)
+	if err != nil {
+		return err
+	}
+	if card != nil && card.MAC == r.MAC {
+		if err := h.putCardSysctls(r); err != nil {
+			return err
+		}
+		if err := h.conn.giveAll(r.cardRecord, place{card.Index, r.Card}); err != nil {
+			return err
+		}
+		if err := h.conn.asItWas(r.cardRecord, card.Index); err != nil {
+			return err
+		}
+	}
+	return removeWithFolders(lentFile(r.Card))
+}
+
+// findStray gives a card back its name that the kernel put into the first namespace when its own went away: hardware does not go with
+// a namespace (default_device_exit_net in net/core/dev.c).
+func (h *Host) findStray(r lentRecord) error {
+	links, err := readLinks(h.conn)
+	if err != nil {
+		return err
+	}
+	for i, l := range links {
+		if l.Kind == r.Kind && l.MAC == r.MAC && (l.Name == r.Name || l.Name == fmt.Sprintf("dev%d", l.Index)) && l.Group != r.Group {
+			return h.moveCard(h.conn, &links[i], h.netns, r.Card, r.MTU, r.Group, &r.Alias, r.Up)
+		}
+	}
+	return nil
+}
+
+// cardSysctls reads the parameters of an interface of the host's; those that can't be read are left out.
+func cardSysctls(card string) map[string]string {
+	values := map[string]string{}
+	for _, folder := range []string{"ipv4/conf", "ipv6/conf", "ipv4/neigh", "ipv6/neigh"} {
+		dir := filepath.Join("/proc/sys/net", folder, card)
+		entries, err := os.ReadDir(dir)
+		if err != nil {
+			continue // without IPv6 there are none
+		}
+		for _, e := range entries {
+			if v, err := os.ReadFile(filepath.Join(dir, e.Name())); err == nil {
+				values[folder+"/*/"+e.Name()] = strings.TrimSpace(string(v))
+			}
+		}
+	}
+	return values
+}
+
+func (h *Host) putCardSysctls(r lentRecord) error {
+	now := cardSysctls(r.Card)
+	for _, path := range slices.Sorted(maps.Keys(r.Sysctls)) {
+		before := r.Sysctls[path]
+		if value, there := now[path]; !there || value == before {
+			continue
+		}
+		if err := h.writeSysctl("", "net/"+strings.Replace(path, "*", r.Card, 1), before); err != nil {
+			return fmt.Errorf("giving %s its parameter %s back: %w", r.Card, path, err)
+		}
+	}
+	return nil
+}
+
+func (h *Host) hostLink(name string) (*link, error) {
+	links, err := readLinks(h.conn)
+	return named(links, name), err
+}
+
+// inNamespace is a lent card in its namespace; nil: it is not there, or the namespace is not.
+func (h *Host) inNamespace(netns string, r lentRecord) *link {
+	var found *link
+	err := h.in(netns, func(c *conn) error {
+		links, err := readLinks(c)
+		if l := named(links, r.Name); l != nil && l.Kind == r.Kind && l.MAC == r.MAC {
+			found = l
+		}
+		return err
+	})
+	if err != nil {
+		return nil
+	}
+	return found
+}
+
+// moveCard moves a link from a connection's namespace to another one, or only renames it.
+func (h *Host) moveCard(c *conn, card *link, netns int, name string, mtu int, group uint32, label *string, up bool) error {
+	header := nl.NewIfInfomsg(unix.AF_UNSPEC)
+	header.Index = int32(card.Index)
+	header.Change = unix.IFF_UP
+	if up {
+		header.Flags = unix.IFF_UP
+	}
+	req := nl.NewNetlinkRequest(unix.RTM_SETLINK, 0)
+	req.AddData(header)
+	req.AddData(numberAttr(unix.IFLA_NET_NS_FD, uint32(netns)))
+	req.AddData(textAttr(unix.IFLA_IFNAME, name))
+	req.AddData(numberAttr(unix.IFLA_MTU, uint32(mtu)))
+	req.AddData(numberAttr(unix.IFLA_GROUP, group))
+	if label != nil {
+		req.AddData(alias(*label))
+	}
+	return c.change(req, "RTM_SETLINK "+card.Name+" to another namespace as "+name)
+}
