@@ -34,6 +34,7 @@ var scenarios = []struct {
 	{14, "who gets which address", []string{"allocation.yaml"}, "TestAllocation"},
 	{15, "a card as uplink: nodes on the LAN itself", []string{"uplink.yaml"}, "TestUplink"},
 	{15, "a VLAN of a card as uplink", []string{"uplink-vlan.yaml"}, "TestVMUplinkVLAN"},
+	{0, "a card of the machine's in a node", []string{"card.yaml"}, "TestCard"},
 	{17, "volumes", []string{"volumes.yaml"}, "TestVolumes"},
 	{17, "a backup and its way back", []string{"volumes-backup.yaml"}, "TestVolumesBackup"},
 	{19, "a change to a running system", []string{"change-running-a.yaml", "change-running-b.yaml"}, "TestChangeRunning"},

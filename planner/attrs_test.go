@@ -86,6 +86,9 @@ var notCompared = map[string]string{
 	"uplink.on":          "is order",
 	"uplink.link":        "is order",
 	"uplink.about":       "is for the plan's line",
+	"card.id":            "is the ID",
+	"card.project":       "says whose it is",
+	"card.netns":         "is order",
 	"impair.netns":       "follows from the owner",
 	"impair.owner":       "is the ID",
 	"impair.iface":       "is the ID",
@@ -137,6 +140,7 @@ func TestEveryFieldIsCompared(t *testing.T) {
 		// What a link has and a port has not, and the other way round, differ.
 		"veth":       {veth{id: ID{"link", "a:eth0"}, own: kernel.VethEnd{Netns: "a"}}, port},
 		"up":         {up{}},
+		"card":       {card{}},
 		"uplink":     {uplink{}},
 		"address":    {address{prefix: netip.MustParsePrefix("10.0.0.1/24")}},
 		"route":      {route{op: kernel.RouteReplace{Dst: netip.MustParsePrefix("10.0.0.0/24"), Via: netip.MustParseAddr("10.1.0.9"), Table: 254}}},
@@ -178,6 +182,8 @@ func TestEveryFieldIsCompared(t *testing.T) {
 		// In words, as what it is.
 		"device.port.Cost":  true, // the kernel's own
 		"device.port.State": true, "device.own.Parent.Netns": true, "device.own.Parent.Name": true,
+		"card.own.Kind": true, "card.own.Parent.Netns": true, "card.own.Parent.Name": true, "card.own.MAC": true, "card.own.Alias": true,
+		"card.own.Params": true, "card.own.Master": true, // of other links
 	}
 	for name, rs := range resources {
 		typ := reflect.TypeOf(rs[0])

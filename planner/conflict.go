@@ -48,6 +48,7 @@ func conflicts(w *Want, h *Have, changes map[ID]*Change) Conflicts {
 	out = append(out, volumeConflicts(w, h, changes)...)
 	out = append(out, engineConflicts(w, changes)...)
 	out = append(out, uplinkConflicts(w, h, changes)...)
+	out = append(out, lentConflicts(h, changes)...)
 	slices.SortFunc(out, func(a, b *ConflictError) int { return strings.Compare(a.Object, b.Object) })
 	return out
 }

@@ -62,6 +62,10 @@ func desireDevices(w *Want, veths []Resource) []Resource {
 				later = append(later, i)
 				continue
 			}
+			if i.Kind == physical {
+				out = append(out, desireCard(&b, i))
+				continue
+			}
 			out = append(out, b.device(i))
 		}
 		if len(later) == len(todo) {
@@ -446,6 +450,8 @@ var deviceOptions = map[string]string{
 
 func deviceNeeds(t *spec.Topology, need func(pos spec.Pos, what, option string)) {
 	for _, i := range t.Interfaces {
-		need(i.Pos, i.Kind, deviceOptions[i.Kind])
+		if i.Kind != physical {
+			need(i.Pos, i.Kind, deviceOptions[i.Kind])
+		}
 	}
 }

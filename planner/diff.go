@@ -172,6 +172,8 @@ func isUp(r Resource) bool {
 		return r.own.Up
 	case device:
 		return r.own.Up
+	case card:
+		return r.own.Up
 	}
 	return false
 }

@@ -48,7 +48,9 @@ func desireImpair(w *Want) []Resource {
 	if len(w.Topology.Interfaces) > 0 {
 		mtu := map[ID]int{}
 		for _, r := range desireDevices(w, desireVeths(w)) {
-			mtu[r.ID()] = r.(device).own.MTU
+			if d, ok := r.(device); ok { // a card is not impaired
+				mtu[d.id] = d.own.MTU
+			}
 		}
 		for _, i := range w.Topology.Interfaces {
 			id := ID{"link", i.Node + ":" + i.Name}

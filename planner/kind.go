@@ -75,8 +75,9 @@ type Have struct {
 	sysctls  map[kernel.SysctlKey]ID
 	wanted   map[ID]bool
 	want     map[ID]Resource
-	volumes  map[string]ID // name on the machine → resource, of the project's own
-	unwanted bool          // volumes that are not wanted are removed
+	volumes  map[string]ID     // name on the machine → resource, of the project's own
+	lent     map[string]string // card → node that it is wanted in
+	unwanted bool              // volumes that are not wanted are removed
 }
 
 // Others is what other projects have on the host, as far as it matters to this one: the tables that hold
@@ -106,7 +107,7 @@ func newHave(s kernel.Snapshot, project string, want []Resource) *Have {
 	h := &Have{
 		Project: project, Snapshot: s, Others: othersOf(s, project),
 		host: map[string]kernel.Link{}, nodes: map[string]string{}, names: map[string]ID{},
-		links: map[string]bool{}, sysctls: map[kernel.SysctlKey]ID{}, wanted: map[ID]bool{}, want: byID(want),
+		links: map[string]bool{}, lent: map[string]string{}, sysctls: map[kernel.SysctlKey]ID{}, wanted: map[ID]bool{}, want: byID(want),
 		bridges: map[place]bridge{}, ports: map[ID]string{}, inside: map[place]ID{}, spaces: map[string]map[string]kernel.Link{},
 		volumes: volumeIDs(s, project, want),
 	}
@@ -153,6 +154,9 @@ func newHave(s kernel.Snapshot, project string, want []Resource) *Have {
 			} else {
 				h.links[r.id.Name] = true
 			}
+		case card:
+			h.links[r.id.Name] = true
+			h.lent[r.card] = r.netns.Name
 		case sysctl:
 			h.sysctls[r.key] = r.ID()
 		}

@@ -15,7 +15,7 @@ var linkKind = Kind{
 		veths := desireVeths(w)
 		return append(ofKind("link", veths), desireDevices(w, veths)...)
 	},
-	Observe: func(h *Have) []Resource { return observeLinks(h, "link") },
+	Observe: func(h *Have) []Resource { return append(observeLinks(h, "link"), observeCards(h)...) },
 }
 
 // macName is what the MAC address of an attachment is derived from: its address on the bridge. So an address has one MAC address
@@ -110,8 +110,9 @@ func likeBonds(w *Want, veths []Resource) []Resource {
 	}
 	masters := map[ID]kernel.LinkAdd{}
 	for _, r := range desireDevices(w, veths) {
-		d := r.(device)
-		masters[d.id] = d.own
+		if d, ok := r.(device); ok {
+			masters[d.id] = d.own
+		}
 	}
 	for i, r := range veths {
 		v := r.(veth)
@@ -161,7 +162,7 @@ func portAttrs(host kernel.Snapshot, b spec.Bridge, publishes bool, said *spec.B
 func observeLinks(h *Have, kind string) []Resource {
 	var out []Resource
 	for _, l := range h.interfaces() {
-		if l.id.Kind == kind {
+		if l.id.Kind == kind && !h.isLent(l.netns, l.Name) {
 			out = append(out, observeLink(h, l))
 		}
 	}

@@ -9,9 +9,10 @@ import (
 	"topo/internal/kernel"
 )
 
-// Move is a card that a plan makes a port of a bridge, with what goes to the bridge.
+// Move is a card that a plan makes a port of a bridge, with what goes to the bridge; or one that goes into a node.
 type Move struct {
-	Card, Bridge string
+	Card         string
+	Bridge, Node string // one of the two
 	Addresses    []netip.Prefix
 	Gateways     []netip.Addr // of its default routes
 }
@@ -20,6 +21,11 @@ type Move struct {
 func moves(p *Plan, s kernel.Snapshot) []Move {
 	var out []Move
 	for _, c := range p.Changes {
+		if r, ok := c.Want.(card); ok && c.Action == Create {
+			m := Move{Card: r.card, Node: r.netns.Name}
+			m.add(s, r.card)
+			out = append(out, m)
+		}
 		r, ok := c.Want.(uplink)
 		if !ok || c.Action == Update {
 			continue
@@ -72,7 +78,10 @@ func (m Move) Carries(session netip.Addr) string {
 
 // String says what happens.
 func (m Move) String() string {
-	if len(m.Addresses) == 0 {
+	switch {
+	case m.Node != "":
+		return fmt.Sprintf("%s goes into node %s, and the host is not reached by it any more", m.Card, m.Node)
+	case len(m.Addresses) == 0:
 		return fmt.Sprintf("%s becomes a port of %s", m.Card, m.Bridge)
 	}
 	return fmt.Sprintf("%s becomes a port of %s, which gets its addresses (%s), routes and static neighbours", m.Card, m.Bridge, join(m.Addresses))

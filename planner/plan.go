@@ -58,7 +58,7 @@ type Plan struct {
 	First bool
 	// Warnings are no mistakes of the file, but what the machine may not bear.
 	Warnings []string
-	// Moves are the cards that become ports of bridges: the host is reached by way of these then.
+	// Moves are the cards that become ports of bridges, by way of which the host is reached then, or go into nodes.
 	Moves   []Move
 	Changes []Change
 	Steps   []Step

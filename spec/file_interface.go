@@ -7,7 +7,7 @@ type iface struct {
 	_ struct{} `instead:"kind=type"`
 
 	// What it is.
-	Type text `yaml:"type" jsonschema:"required,enum=dummy,enum=macvlan,enum=macvtap,enum=ipvlan,enum=vlan,enum=vxlan,enum=geneve,enum=gre,enum=ipip,enum=vrf,enum=bond,enum=tap,enum=tun,enum=ifb,enum=wireguard"`
+	Type text `yaml:"type" jsonschema:"required,enum=dummy,enum=macvlan,enum=macvtap,enum=ipvlan,enum=vlan,enum=vxlan,enum=geneve,enum=gre,enum=ipip,enum=vrf,enum=bond,enum=tap,enum=tun,enum=ifb,enum=wireguard,enum=physical"`
 	// Addresses with prefix length, one or a list.
 	Address texts `yaml:"address" merge:"replace"`
 	// MAC address. Default: that of the parent, of a vlan or an ipvlan; else derived from machine, project and name.
@@ -24,7 +24,7 @@ type iface struct {
 type kindKeys struct {
 	_ struct{} `instead:"dev=parent link=parent vni=id vid=id dstport=port slaves=members interfaces=members xmit-hash-policy=xmit_hash_policy"`
 
-	// The interface that it stands on: one of the same node, NODE:INTERFACE, or host:INTERFACE.
+	// The interface that it stands on: one of the same node, NODE:INTERFACE, or host:INTERFACE. Of a physical: the host's card that it is.
 	Parent text `yaml:"parent"`
 	// macvlan, macvtap: bridge (default), private, vepa, passthru. ipvlan: l2 (default), l3, l3s. bond: balance-rr (default), active-backup, balance-xor, broadcast, 802.3ad, balance-tlb, balance-alb.
 	Mode text `yaml:"mode" jsonschema:"enum=bridge,enum=private,enum=vepa,enum=passthru,enum=l2,enum=l3,enum=l3s,enum=balance-rr,enum=active-backup,enum=balance-xor,enum=broadcast,enum=802.3ad,enum=balance-tlb,enum=balance-alb"`

@@ -84,6 +84,7 @@ var kindRules = map[string]kindRule{
 	"ipip":      {keys: []string{"local", "remote", "ttl"}, required: []string{"remote"}, address: true, family4: true},
 	"wireguard": {keys: []string{"private_key", "private_key_file", "listen_port", "fwmark", "local", "peers"}, address: true},
 	"vrf":       {keys: []string{"table", "members"}, required: []string{"table"}, address: true, mac: true},
+	"physical":  {parent: "must", address: true},
 	"bond": {
 		keys:  []string{"mode", "members", "miimon", "updelay", "downdelay", "min_links", "lacp_rate", "xmit_hash_policy"},
 		modes: []string{"balance-rr", "active-backup", "balance-xor", "broadcast", "802.3ad", "balance-tlb", "balance-alb"}, address: true, mac: true,
@@ -206,6 +207,9 @@ func (r *resolver) ownInterface(o ownInterface) (i Interface, ok bool) {
 	}
 	if i.Kind == "wireguard" {
 		i.WireGuard = r.wireGuard(raw)
+	}
+	if raw.Type.Value == "physical" && !r.ownCard(o, i) {
+		return i, false
 	}
 	i.Params = r.kindParams(o, rule)
 	i.Remotes = r.remotes(&raw.kindKeys)

@@ -68,3 +68,21 @@ func (r *resolver) uplinksTogether() {
 		}
 	}
 }
+
+// ownCard checks an interface that is a card of the host's: there is but one of it.
+func (r *resolver) ownCard(o ownInterface, i Interface) bool {
+	switch {
+	case i.Parent == nil:
+		return false // noted
+	case i.Parent.Node != Host:
+		r.add(i.Parent.Pos, "the parent of a physical is a card of the host's: host:INTERFACE")
+		return false
+	case i.Impair != nil:
+		r.add(o.raw.Impair.Pos, "type physical has no impair: the card's own queues stay")
+		return false
+	}
+	if r.checkInterface(i.Parent.Pos, i.Parent.Name) {
+		r.claimHost(i.Parent.Pos, i.Parent.Name, "a card in node "+o.node)
+	}
+	return true
+}

@@ -34,7 +34,7 @@ func consent(p *planner.Plan, yes bool, m *machine, w io.Writer) error {
 		}
 		fmt.Fprintf(w, "topo: %s carries %s: %s\n", move.Card, carries, move)
 		for _, gateway := range move.Gateways {
-			if !m.host.Answers(move.Card, gateway) {
+			if move.Bridge != "" && !m.host.Answers(move.Card, gateway) {
 				warn(w, fmt.Errorf("gateway %s does not answer on %s now: nothing will tell whether it is reached by way of %s, and nothing is undone", gateway, move.Card, move.Bridge))
 			}
 		}

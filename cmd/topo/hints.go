@@ -57,8 +57,12 @@ func hints(err error) []string {
 	case errors.As(err, &inUse):
 		return []string{"Stop what uses it first: topo down -p " + inUse.volume.Users[0].Project}
 	case errors.As(err, &unasked):
+		what := unasked.move.String() + "."
+		if unasked.move.Bridge != "" {
+			what += " Open connections stay; should a gateway that answers now not do so any more, all is undone."
+		}
 		return []string{
-			unasked.move.String() + ". Open connections stay; should a gateway that answers now not do so any more, all is undone.",
+			what,
 			"To have it so: topo up --yes. \"topo down\" gives " + unasked.move.Card + " all back.",
 		}
 	case errors.As(err, &conflict):

@@ -96,7 +96,7 @@ func (m *Machine) returnCard(o kernel.CardReturn) error {
 	if card != nil {
 		if card.space != m.host || card.name != c.card {
 			m.moveCard(card, m.host, c.card, c.mtu, c.group, c.up)
-			card.alias = c.alias
+			card.alias, card.mac = c.alias, c.mac
 		}
 		m.give(&c.uplink, card)
 		m.refresh(card)

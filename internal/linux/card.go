@@ -2,6 +2,7 @@ package linux
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -67,7 +68,10 @@ func (h *Host) cardLend(o kernel.CardLend) error {
 	if err != nil {
 		return err
 	}
-	defer done()
+	return errors.Join(h.lend(o, record, known, fd), done())
+}
+
+func (h *Host) lend(o kernel.CardLend, record lentRecord, known bool, netns int) error {
 	card, err := h.hostLink(o.Card)
 	switch {
 	case err != nil:
@@ -79,18 +83,19 @@ func (h *Host) cardLend(o kernel.CardLend) error {
 	case card.master != 0:
 		return fmt.Errorf("%s is a member of %s: %w", o.Card, card.Master, unix.EBUSY)
 	case !known:
-		if record, err = h.recordLent(o, card); err != nil {
+		if err := h.recordLent(o, card); err != nil {
 			return err
 		}
 	}
-	return h.moveCard(h.conn, card, fd, o.Name, cmp.Or(o.MTU, card.MTU), o.Group, nil, o.Up)
+	req := moveCard(card, netns, o.Name, cmp.Or(o.MTU, card.MTU), o.Group, o.Up)
+	return h.conn.change(req, "RTM_SETLINK "+o.Card+" to "+o.Netns)
 }
 
 // recordLent writes down what a card has.
-func (h *Host) recordLent(o kernel.CardLend, card *link) (lentRecord, error) {
+func (h *Host) recordLent(o kernel.CardLend, card *link) error {
 	had, err := h.conn.readCard(card)
 	if err != nil {
-		return lentRecord{}, err
+		return err
 	}
 	had.Project, had.Card, had.Up = o.Project, o.Card, card.Up
 	if !card.Up {
@@ -98,7 +103,7 @@ func (h *Host) recordLent(o kernel.CardLend, card *link) (lentRecord, error) {
 	}
 	r := lentRecord{cardRecord: had, Netns: o.Netns, Name: o.Name, Kind: card.Kind, MAC: card.MAC, Alias: card.Alias, MTU: card.MTU, Group: card.Group}
 	r.Sysctls = cardSysctls(o.Card)
-	return r, writeJSON(lentFile(o.Card), r)
+	return writeJSON(lentFile(o.Card), r)
 }
 
 // cardReturn does nothing without a record.
@@ -110,7 +115,7 @@ func (h *Host) cardReturn(o kernel.CardReturn) error {
 		return err
 	}
 	if card := h.inNamespace(r.Netns, r); card != nil {
-		err := h.in(r.Netns, func(c *conn) error { return h.moveCard(c, card, h.netns, r.Card, r.MTU, r.Group, &r.Alias, r.Up) })
+		err := h.in(r.Netns, func(c *conn) error { return h.moveBackCard(c, card, r) })
 		if err != nil {
 			return err
 		}
@@ -125,6 +130,8 @@ func (h *Host) cardReturn(o kernel.CardReturn) error {
 		if err := h.putCardSysctls(r); err != nil {
 			return err
 		}
+		// What somebody renews (a DHCP client, router advertisements) he gives anew.
+		r.cardRecord = r.renewed(nil)
 		if err := h.conn.giveAll(r.cardRecord, place{card.Index, r.Card}); err != nil {
 			return err
 		}
@@ -144,7 +151,7 @@ func (h *Host) findStray(r lentRecord) error {
 	}
 	for i, l := range links {
 		if l.Kind == r.Kind && l.MAC == r.MAC && (l.Name == r.Name || l.Name == fmt.Sprintf("dev%d", l.Index)) && l.Group != r.Group {
-			return h.moveCard(h.conn, &links[i], h.netns, r.Card, r.MTU, r.Group, &r.Alias, r.Up)
+			return h.moveBackCard(h.conn, &links[i], r)
 		}
 	}
 	return nil
@@ -192,7 +199,7 @@ func (h *Host) inNamespace(netns string, r lentRecord) *link {
 	var found *link
 	err := h.in(netns, func(c *conn) error {
 		links, err := readLinks(c)
-		if l := named(links, r.Name); l != nil && l.Kind == r.Kind && l.MAC == r.MAC {
+		if l := named(links, r.Name); l != nil && l.Kind == r.Kind {
 			found = l
 		}
 		return err
@@ -203,8 +210,23 @@ func (h *Host) inNamespace(netns string, r lentRecord) *link {
 	return found
 }
 
-// moveCard moves a link from a connection's namespace to another one, or only renames it.
-func (h *Host) moveCard(c *conn, card *link, netns int, name string, mtu int, group uint32, label *string, up bool) error {
+// moveBackCard moves a card from a connection's namespace to the host's, or only renames it. As a member of a bond it had that one's MAC
+// address.
+func (h *Host) moveBackCard(c *conn, card *link, r lentRecord) error {
+	req := moveCard(card, h.netns, r.Card, r.MTU, r.Group, r.Up)
+	req.AddData(alias(r.Alias))
+	if card.MAC != r.MAC {
+		mac, err := hardwareAddress(r.MAC)
+		if err != nil {
+			return err
+		}
+		req.AddData(mac)
+	}
+	return c.change(req, "RTM_SETLINK "+card.Name+" back to the host")
+}
+
+// moveCard is the message that moves a link to another namespace, renames it and sets it up.
+func moveCard(card *link, netns int, name string, mtu int, group uint32, up bool) *nl.NetlinkRequest {
 	header := nl.NewIfInfomsg(unix.AF_UNSPEC)
 	header.Index = int32(card.Index)
 	header.Change = unix.IFF_UP
@@ -217,8 +239,5 @@ func (h *Host) moveCard(c *conn, card *link, netns int, name string, mtu int, gr
 	req.AddData(textAttr(unix.IFLA_IFNAME, name))
 	req.AddData(numberAttr(unix.IFLA_MTU, uint32(mtu)))
 	req.AddData(numberAttr(unix.IFLA_GROUP, group))
-	if label != nil {
-		req.AddData(alias(*label))
-	}
-	return c.change(req, "RTM_SETLINK "+card.Name+" to another namespace as "+name)
+	return req
 }

@@ -46,6 +46,7 @@ func TestCardLent(t *testing.T) {
 	}
 	testhost.Run(t, "ip", "-n", "web", "address", "add", "192.0.2.10/24", "dev", "eth0")
 	lan.Run("ping", "-c", "1", "-W", "5", "192.0.2.10")
+	testhost.Run(t, "ip", "-n", "web", "link", "set", "eth0", "address", "02:00:00:00:00:44")
 	refused(t, h, unix.EBUSY, kernel.CardLend{Project: "other", Card: "em1", Netns: "web", Name: "eth0"})
 	do(t, h, kernel.CardReturn{Project: "other", Card: "em1"}, giveBack, giveBack)
 	asBefore(t, "given back", before, state)
