@@ -129,6 +129,7 @@ func TestUplinkWithDefaultRoute(t *testing.T) {
 		t.Errorf("without --yes: exit code %d\n%s", code, out)
 	}
 	l.asBefore()
+	l.shows(os.Getenv(binaryVariable)+" plan -f uplink.yaml 2>&1", "topo: warning: em1 carries the default route (via 192.0.2.1), so up asks for --yes: em1 becomes a port of br-lan")
 	l.topo("up", "--yes")
 	l.settled()
 	l.shows("ip route", "default via 192.0.2.1 dev br-lan proto static")

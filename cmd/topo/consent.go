@@ -5,8 +5,10 @@ import (
 	"io"
 	"net/netip"
 	"os"
+	"os/signal"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"topo/planner"
 )
@@ -32,6 +34,8 @@ func consent(p *planner.Plan, yes bool, m *machine, w io.Writer) error {
 		if !yes {
 			return &consentError{move, carries}
 		}
+		// The terminal may go with the session for a moment: topo must live to undo the move. Children have SIGHUP as ever.
+		signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP)
 		fmt.Fprintf(w, "topo: %s carries %s: %s\n", move.Card, carries, move)
 		for _, gateway := range move.Gateways {
 			if move.Bridge != "" && !m.host.Answers(move.Card, gateway) {
@@ -40,6 +44,16 @@ func consent(p *planner.Plan, yes bool, m *machine, w io.Writer) error {
 		}
 	}
 	return nil
+}
+
+// warnOfMoves says what up will want to hear --yes for.
+func warnOfMoves(w io.Writer, p *planner.Plan) {
+	session := sessionAddr(os.Getpid(), os.ReadFile)
+	for _, move := range p.Moves {
+		if carries := move.Carries(session); carries != "" {
+			warn(w, fmt.Errorf("%s carries %s, so up asks for --yes: %s", move.Card, carries, move))
+		}
+	}
 }
 
 // sessionAddr is the machine's own address in the SSH connection that a process was started over (SSH_CONNECTION, ssh(1)). sudo(8)

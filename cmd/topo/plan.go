@@ -72,6 +72,7 @@ func plan(c *cli.Context) error {
 	for _, text := range p.Warnings {
 		warn(c.App.ErrWriter, errors.New(text))
 	}
+	warnOfMoves(c.App.ErrWriter, p)
 	if err := printPlan(c, p); err != nil {
 		return err
 	}
