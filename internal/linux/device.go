@@ -49,12 +49,21 @@ func draftName() string { return fmt.Sprintf("veth%010x", rand.Uint64N(1<<40)) }
 
 // addByDraft makes a link under another name, and then gives it its name, its alias and its state at once.
 func (h *Host) addByDraft(o kernel.LinkAdd, kind linkKind) error {
+	err := h.in(o.Netns, func(c *conn) error {
+		if _, err := c.index(o.Name); err == nil {
+			return unix.EEXIST // not what the kernel says of a second tunnel with the same ends
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
 	made := o
 	made.Name = draftName()
 	if err := h.in(birthplace(o), func(c *conn) error { return h.createLink(c, made, kind) }); err != nil {
 		return err
 	}
-	err := h.in(o.Netns, func(c *conn) error {
+	err = h.in(o.Netns, func(c *conn) error {
 		index, err := c.index(made.Name)
 		if err != nil {
 			return err
