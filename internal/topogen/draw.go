@@ -395,6 +395,7 @@ func (d *drawing) repair() {
 			b.Node = ""
 		}
 		if b.Node != "" {
+			b.Uplink = ""
 			b.Internal, b.NoICC, b.Allocated, b.NoMasquerade = false, false, false, false
 			b.V4, b.V6 = b.V4 && !b.NoGateway, b.V6 && !b.NoGateway
 			b.NoGateway = false
