@@ -147,8 +147,9 @@ func (l *lab) facts() string {
 			add("%s: link %s %s mtu %d %s up %t group %d alias %q master %q peer %v", n.Name, x.Name, x.Kind, x.MTU, mac, x.Up, x.Group, x.Alias, x.Master, x.Peer)
 			if x.Bridge != nil {
 				b := *x.Bridge
-				if b.STP { // a tree that has just changed has another ageing time for a while
-					b.AgeingTime, b.Changing = 0, false
+				b.Changing = false // a tree that has just changed, or was given up just then
+				if b.STP {         // and has another ageing time for a while
+					b.AgeingTime = 0
 				}
 				add("%s: bridge %s %+v vlans %v", n.Name, x.Name, b, x.VLANs)
 			}
