@@ -35,7 +35,7 @@ func hints(err error) []string {
 		engine   *container.UnreachableError
 
 		elsewhere *container.ElsewhereError
-		unasked  *consentError
+		unasked   *consentError
 	)
 	switch {
 	case errors.As(err, &half):
