@@ -54,6 +54,7 @@ var scenarios = []struct {
 	{0, "four routers in a ring, by OSPF", []string{"ospf.yaml"}, "TestOSPF"},
 	{0, "four routers in a ring, by BGP", []string{"bgp.yaml"}, "TestBGP"},
 	{0, "one layer 2 over a layer 3", []string{"overlay.yaml"}, "TestOverlay"},
+	{0, "a card as a trunk", []string{"uplink-trunk.yaml"}, "TestVMUplinkTrunk"},
 	{0, "every kind of interface", []string{"kinds.yaml"}, "TestVMKinds"},
 	{0, "links that are no cables", []string{"tunnel.yaml"}, "TestTunnel"},
 	{0, "a hub and two spokes of WireGuard", []string{"wireguard.yaml"}, "TestVMWireGuard"},

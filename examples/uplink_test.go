@@ -226,3 +226,33 @@ func TestVMUplinkVLAN(t *testing.T) {
 	l.shows("ip address show vlan-servers", "10.101.0.9/24")
 	l.down()
 }
+
+// A card is a trunk of a bridge that filters VLANs; its own addresses stay reachable without a tag.
+func TestVMUplinkTrunk(t *testing.T) {
+	if testhost.Outside(t) {
+		return
+	}
+	remote := testhost.Remote(t, "em1", "192.0.2.10/24", "192.0.2.1/24")
+	testhost.Kernel(t, "CONFIG_VLAN_8021Q", "ip", "link", "add", "link", "em1", "name", "probe", "type", "vlan", "id", "7")
+	testhost.Run(t, "ip", "link", "delete", "probe")
+	for _, id := range []string{"101", "102"} {
+		remote.Run("ip", "link", "add", "link", "eth0", "name", "eth0."+id, "type", "vlan", "id", id)
+		remote.Run("ip", "address", "add", "10."+id+".0.2/24", "dev", "eth0."+id)
+		remote.Run("ip", "link", "set", "eth0."+id, "up")
+	}
+	l := start(t, "uplink-trunk.yaml")
+	l.shows("bridge vlan show dev em1", "1 PVID Egress Untagged", "101", "102")
+	l.sh(in("uptrunk-web", ping("10.101.0.2")))
+	l.sh(in("uptrunk-db", ping("10.102.0.2")))
+	l.sh(ping("192.0.2.1"))
+	l.fails(in("uptrunk-web", noPing("10.102.0.2")))
+	l.heal("bridge vlan delete dev em1 vid 102", "~ uplink/em1")
+	l.heal("bridge vlan add dev em1 vid 103", "~ uplink/em1")
+	l.heal("ip link set em1 nomaster", "~ uplink/em1")
+	l.edited("tagged: [101, 102]", "tagged: 101")
+	l.plans("a VLAN less", "~ uplink/em1")
+	l.up()
+	l.fails(in("uptrunk-db", noPing("10.102.0.2")))
+	l.sh(in("uptrunk-web", ping("10.101.0.2")))
+	l.down()
+}

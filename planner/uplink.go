@@ -24,6 +24,8 @@ type uplink struct {
 	on       ID // the bridge
 	link     ID // the VLAN that topo makes; zero: the card is there by itself
 	about    string
+	// vlans are those of the port, where its bridge filters them, or the file says any; nil: they are not compared.
+	vlans []kernel.VLAN
 }
 
 var uplinkKind = Kind{Name: "uplink", Desire: desireUplinks, Observe: observeUplinks}
@@ -39,6 +41,12 @@ func desireUplinks(w *Want) []Resource {
 			r := uplink{
 				project: w.Project, card: u.Name, bridge: b.Interface, master: b.Interface, up: true, patience: gatewayPatience, on: ID{"bridge", b.Name},
 				about: "port of " + b.Interface,
+			}
+			switch {
+			case u.VLANs != nil:
+				r.vlans = append([]kernel.VLAN{}, vlansOf(*u.VLANs)...)
+			case b.VLANFiltering:
+				r.vlans = kernel.DefaultVLANs(initialPVID)
 			}
 			if b.STP {
 				r.patience += 2 * b.ForwardDelay
@@ -64,6 +72,9 @@ func observeUplinks(h *Have) []Resource {
 		r := uplink{
 			project: u.Project, card: u.Card, bridge: u.Bridge, master: l.Master, up: l.Up,
 			left: leftOn(h.Snapshot, u), missing: missingOf(h.Snapshot, u), on: h.bridgeID(u.Bridge),
+		}
+		if w, ok := h.want[r.ID()].(uplink); ok && w.vlans != nil {
+			r.vlans = append([]kernel.VLAN{}, l.VLANs...)
 		}
 		if m, ok := kernel.ParseMark(l.Alias); ok && m.Project == h.Project {
 			r.link = parseID(m.ID)
@@ -138,13 +149,24 @@ func (r uplink) Shared() bool   { return true }
 func (r uplink) Detail() string { return r.about }
 
 func (r uplink) Attrs() []Attr {
-	return []Attr{
+	attrs := []Attr{
 		{"bridge", r.bridge}, {"port of", orNone(r.master)}, {"state", upDown(r.up)}, {"left on the card", orNone(r.left)}, {"missing on the bridge", orNone(r.missing)},
 	}
+	if r.vlans != nil {
+		attrs = append(attrs, Attr{"vlan", r.port().Detail()})
+	}
+	return attrs
 }
 
+// port is the VLANs of the card as a port.
+func (r uplink) port() vlan { return vlan{iface: r.card, vlans: r.vlans, initial: initialPVID} }
+
 func (r uplink) Create() []kernel.Op {
-	return []kernel.Op{kernel.UplinkTake{Project: r.project, Card: r.card, Bridge: r.bridge, Patience: r.patience}}
+	take := kernel.UplinkTake{Project: r.project, Card: r.card, Bridge: r.bridge, Patience: r.patience}
+	if r.vlans != nil {
+		take.Port = r.port().Create()
+	}
+	return []kernel.Op{take}
 }
 
 func (r uplink) Delete() []kernel.Op {
@@ -153,7 +175,15 @@ func (r uplink) Delete() []kernel.Op {
 
 // Update: a move that is done again does what is left to do. For another bridge the card first gets back what it had.
 func (r uplink) Update(have Resource) ([]kernel.Op, bool) {
-	return r.Create(), have.(uplink).bridge == r.bridge
+	h := have.(uplink)
+	var vlans []kernel.Op
+	if r.vlans != nil && h.master == r.bridge {
+		vlans = r.port().from(h.vlans)
+	}
+	if h.bridge == r.bridge && h.master == r.master && h.up == r.up && h.left == r.left && h.missing == r.missing {
+		return vlans, true
+	}
+	return append(r.Create(), vlans...), h.bridge == r.bridge
 }
 
 // Lost: when the bridge goes, the card has first all back that it had.

@@ -96,6 +96,9 @@ func eachVLANs(t *spec.Topology, f func(*spec.VLANs)) {
 	}
 	for _, b := range t.Bridges {
 		each(b.VLANs)
+		for _, u := range b.Uplinks {
+			each(u.VLANs)
+		}
 	}
 	for _, n := range t.Nodes {
 		for _, a := range n.Attachments {

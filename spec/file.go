@@ -92,7 +92,22 @@ type bridge struct {
 	// The node in whose network namespace the bridge is: a switch of its own, with the ends of cables in it. Default: the host's own.
 	Node text `yaml:"node"`
 	// Interfaces of the host's that are ports of the bridge: network cards, or VLANs of them, as em1.101. With them, subnet and gateway are none by default.
-	Uplinks []text `yaml:"uplinks"`
+	Uplinks uplinks `yaml:"uplinks"`
+}
+
+// A list of the host's interfaces, or a map from an interface to how it is a port.
+type uplinks struct {
+	origin
+	List []text
+	Map  dict[uplink]
+}
+
+// How an interface of the host's is a port of a bridge.
+type uplink struct {
+	origin
+
+	// The VLANs that the port belongs to, on a bridge with vlan_filtering. Default: 1, untagged.
+	VLAN *vlans `yaml:"vlan"`
 }
 
 // How a bridge treats one of its ports (bridge(8)).

@@ -10,6 +10,8 @@ import (
 type Uplink struct {
 	Pos  Pos
 	Name string // "em1", "em1.101"
+	// VLANs are those of the port; nil: as a new one's.
+	VLANs *VLANs `json:",omitempty"`
 }
 
 // VLAN takes the name of a VLAN of a card apart: "em1.101". Where the machine has no interface of that name, it is made.
@@ -27,7 +29,15 @@ func (u Uplink) VLAN() (card string, id int, ok bool) {
 
 // readUplinks comes before the subnets: the LAN behind an uplink has addresses and a router of its own.
 func (r *resolver) readUplinks(s *bridgeState, b *Bridge, raw bridge) {
-	names := set(raw.Uplinks)
+	names := set(raw.Uplinks.List)
+	stated := map[string]*VLANs{}
+	for _, e := range raw.Uplinks.Map {
+		names = append(names, text{origin: origin{Pos: e.Pos, Set: true}, Value: e.Key})
+		stated[e.Key] = r.vlansOf(e.Value.VLAN)
+		if v := stated[e.Key]; v != nil && !raw.VLANFiltering.Value {
+			r.add(v.Pos, "vlan needs vlan_filtering: true of bridge %s", b.Name)
+		}
+	}
 	if len(names) == 0 {
 		return
 	}
@@ -48,13 +58,18 @@ func (r *resolver) readUplinks(s *bridgeState, b *Bridge, raw bridge) {
 			continue
 		}
 		r.claimHost(t.Pos, t.Value, "an uplink of bridge "+b.Name)
-		b.Uplinks = append(b.Uplinks, Uplink{t.Pos, t.Value})
+		b.Uplinks = append(b.Uplinks, Uplink{Pos: t.Pos, Name: t.Value, VLANs: stated[t.Value]})
 		s.ports++
 	}
 }
 
 // uplinksPos is where the list begins.
-func (b bridge) uplinksPos() Pos { return b.Uplinks[0].Pos }
+func (b bridge) uplinksPos() Pos {
+	if len(b.Uplinks.List) > 0 {
+		return b.Uplinks.List[0].Pos
+	}
+	return b.Uplinks.Map[0].Pos
+}
 
 // uplinksTogether: what takes all frames of a card leaves none to a bridge.
 func (r *resolver) uplinksTogether() {

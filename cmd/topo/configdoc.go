@@ -98,16 +98,25 @@ func bridgeNode(t *spec.Topology, b spec.Bridge) *yaml.Node {
 	if b.McastSnooping != nil {
 		m.flag("mcast_snooping", *b.McastSnooping)
 	}
-	m.texts("uplinks", uplinkNames(b))
+	m.set("uplinks", uplinksNode(b))
 	return &m.node
 }
 
-func uplinkNames(b spec.Bridge) []string {
+// uplinksNode writes the uplinks: a list, or a map where there is more to say than their names.
+func uplinksNode(b spec.Bridge) *yaml.Node {
 	var names []string
+	all, more := newMap(), false
 	for _, u := range b.Uplinks {
 		names = append(names, u.Name)
+		port := newMap()
+		port.set("vlan", vlansNode(u.VLANs))
+		all.put(u.Name, port.flow())
+		more = more || u.VLANs != nil
 	}
-	return names
+	if more {
+		return &all.node
+	}
+	return listOf(names)
 }
 
 func nodeNode(t *spec.Topology, n spec.Node) *yaml.Node {

@@ -187,4 +187,19 @@ func contractRemotes(h *host) {
 	h.do(kernel.RemoteDelete{Netns: "a", Link: "vx0", VXLANRemote: one})
 	h.do(kernel.RemoteDelete{Netns: "a", Link: "gone", VXLANRemote: one})
 	h.refuse(syscall.ENODEV, kernel.RemoteAdd{Netns: "a", Link: "gone", VXLANRemote: one})
+
+	// One that is a bridge's port.
+	h.do(kernel.BridgeAdd{Name: "br0", MTU: 1450, Group: contractGroupNumber})
+	port := kernel.LinkAdd{
+		Name: "vx1", Kind: "vxlan", MTU: 1450, Group: contractGroupNumber, Up: true, Alias: contractMark("link/host:vx1"), Master: "br0",
+		Params: []kernel.Param{{Name: "id", Value: "2"}, {Name: "port", Value: "4789"}},
+	}
+	h.do(port)
+	l := h.link("", "vx1")
+	equal(h, "master", l.Master, "br0")
+	equal(h, "alias", l.Alias, port.Alias)
+	equal(h, "up", l.Up, true)
+	port.Name, port.Master, port.Params[0].Value = "vx2", "gone", "3"
+	h.refuse(syscall.ENODEV, port)
+	h.noLink("", "vx2")
 }

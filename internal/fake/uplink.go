@@ -61,7 +61,15 @@ func (m *Machine) takeUplink(o kernel.UplinkTake) error {
 		return r.link == card && r.Dst.Bits() == 0 && m.silent[r.Via]
 	})
 	m.recordUplink(o)
+	fresh := card.master == nil
 	m.moveUplink(m.uplinks[o.Card], card, bridge)
+	if fresh {
+		for _, op := range o.Port {
+			if err := m.one(op); err != nil {
+				return err
+			}
+		}
+	}
 	if silent {
 		m.returnUplink(m.uplinks[o.Card])
 		return fmt.Errorf("a gateway that answered on %s does not on %s: %w", o.Card, o.Bridge, syscall.ETIMEDOUT)

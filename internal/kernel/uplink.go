@@ -17,6 +17,8 @@ type (
 		// Patience is how long a gateway of the card's default routes that answered before may take to answer by way of the
 		// bridge. After that all is undone, and the edit fails with ETIMEDOUT.
 		Patience time.Duration
+		// Port are edits of the port, where the card was none before: its VLANs. They come before a gateway is asked.
+		Port []Op
 	}
 	// UplinkRelease gives a card back what it had, takes that from the bridge, and forgets what was written down.
 	UplinkRelease struct{ Project, Card string }
@@ -35,7 +37,12 @@ func (UplinkTake) op()    {}
 func (UplinkRelease) op() {}
 
 func (o UplinkTake) String() string {
-	return "ip link set " + o.Card + " up master " + o.Bridge + "  # its addresses, routes and static neighbours go to " + o.Bridge
+	var b line
+	b.add("ip link set", o.Card, "up master", o.Bridge)
+	for _, op := range o.Port {
+		b.add("&&", op.String())
+	}
+	return b.String() + "  # its addresses, routes and static neighbours go to " + o.Bridge
 }
 
 func (o UplinkRelease) String() string {

@@ -47,7 +47,7 @@ func (h *Host) linkAdd(o kernel.LinkAdd) error {
 // host's ends of veths, by which the planner knows whose it is.
 func draftName() string { return fmt.Sprintf("veth%010x", rand.Uint64N(1<<40)) }
 
-// addByDraft makes a link under another name, and then gives it its name, its alias and its state at once.
+// addByDraft makes a link under another name, and then gives it its name, its alias, its bridge and its state at once.
 func (h *Host) addByDraft(o kernel.LinkAdd, kind linkKind) error {
 	err := h.in(o.Netns, func(c *conn) error {
 		if _, err := c.index(o.Name); err == nil {
@@ -74,6 +74,13 @@ func (h *Host) addByDraft(o kernel.LinkAdd, kind linkKind) error {
 		req.AddData(header)
 		req.AddData(textAttr(unix.IFLA_IFNAME, o.Name))
 		req.AddData(alias(o.Alias))
+		if o.Master != "" {
+			master, err := c.master(o.Master)
+			if err != nil {
+				return err
+			}
+			req.AddData(master)
+		}
 		return c.change(req, "RTM_SETLINK "+o.Name+" alias")
 	})
 	if err != nil {

@@ -47,6 +47,11 @@ func (h *Host) uplinkTake(o kernel.UplinkTake) error {
 	}
 	answered := h.gatewaysThatAnswer(record, card, o)
 	err = h.moveToBridge(record, card, bridge)
+	for _, op := range o.Port {
+		if err == nil && card.master == 0 {
+			err = h.do(op)
+		}
+	}
 	if err == nil {
 		err = h.stillAnswer(answered, o)
 	}
