@@ -394,8 +394,8 @@ func (r device) Update(have Resource) ([]kernel.Op, bool) {
 		set.MTU = &r.own.MTU
 	}
 	if r.own.MAC != "" && h.own.MAC != r.own.MAC {
-		if r.own.Kind == "ipvlan" {
-			return nil, false
+		if r.own.Kind == "ipvlan" || r.own.Kind == "ifb" {
+			return nil, false // the kernel takes one at creation alone
 		}
 		set.MAC = &r.own.MAC
 	}

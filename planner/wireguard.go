@@ -1,6 +1,7 @@
 package planner
 
 import (
+	"cmp"
 	"net/netip"
 	"slices"
 
@@ -54,7 +55,7 @@ func observeWireGuards(h *Have) []Resource {
 	for _, l := range h.wireGuards() {
 		r := wireGuard{
 			netns: l.netns, owner: l.node, iface: l.Name, link: l.id,
-			public: l.WireGuard.PublicKey, port: l.WireGuard.ListenPort, mark: l.WireGuard.FwMark,
+			public: cmp.Or(l.WireGuard.PublicKey, noKey), port: l.WireGuard.ListenPort, mark: l.WireGuard.FwMark,
 		}
 		if w, ok := h.want[r.ID()].(wireGuard); ok && w.port == 0 {
 			r.port = 0 // what the kernel chose
@@ -80,6 +81,9 @@ func (r wireGuard) Attrs() []Attr {
 	}
 	return []Attr{{"interface", r.iface}, {"public_key", orWhenMade(r.public)}, {"listen_port", port}, {"fwmark", number(r.mark)}}
 }
+
+// noKey is the public key of an interface that has none yet: another thing than one that will be made.
+const noKey = "none"
 
 func orWhenMade(public string) string {
 	if public == "" {

@@ -103,6 +103,24 @@ func TestWireGuardChanges(t *testing.T) {
 				"± peer/hub:wg0/a:wg0 public_key " + public(givenKey) + " → known when made edited",
 			},
 		},
+		"a crash came before the key": {
+			foreign: []kernel.Op{
+				kernel.LinkDelete{Netns: "p-hub", Name: "wg0"},
+				kernel.LinkAdd{Netns: "p-hub", Name: "wg0", Kind: "wireguard", MTU: 1420, Group: kernel.Group("p"), Up: true},
+				kernel.KeyDelete{Project: "p", Name: "hub:wg0"},
+			},
+			want: []string{
+				"- peer/b:wg0/X3VAbz2Ttj/90lnNrvK7OD9qYjDtCpjjztMzjuXHfWY= not in the file",
+				"- peer/a:wg0/X3VAbz2Ttj/90lnNrvK7OD9qYjDtCpjjztMzjuXHfWY= not in the file",
+				"+ key/hub:wg0 made once, and kept missing",
+				"~ wireguard/hub:wg0 public_key none → known when made, listen_port any → 51820 edited",
+				"+ address/hub:wg0/10.99.0.1/24 missing",
+				"+ peer/a:wg0/hub:wg0 at 10.1.0.2:51820, allowed 10.99.0.1/32 missing",
+				"+ peer/b:wg0/hub:wg0 at 10.1.0.9:5, allowed 10.99.0.1/32 missing",
+				"+ peer/hub:wg0/a:wg0 allowed 10.99.0.2/32 missing",
+				"+ peer/hub:wg0/b:wg0 allowed 10.99.0.3/32 missing",
+			},
+		},
 		"the interface is gone": {
 			foreign: []kernel.Op{kernel.LinkDelete{Netns: "p-hub", Name: "wg0"}},
 			want: []string{

@@ -95,6 +95,9 @@ func contractKinds(h *host) {
 			equal(h, what+"up", l.Up, true)
 			equal(h, what+"qdisc", l.Qdisc, nil)
 			h.refuse(syscall.EEXIST, add)
+			if add.Kind == "ifb" {
+				h.refuse(syscall.EOPNOTSUPP, kernel.LinkSet{Netns: netns, Name: "new", MAC: ref("02:00:00:00:00:aa")})
+			}
 			if c.set != nil {
 				h.do(kernel.LinkParams{Netns: netns, Name: "new", Kind: add.Kind, Params: c.set})
 				for _, p := range kernel.Params(add.Kind, c.set...) {

@@ -396,6 +396,8 @@ func (m *Machine) setLink(o kernel.LinkSet) error {
 		}
 	}
 	switch {
+	case o.MAC != nil && l.kind == "ifb":
+		return syscall.EOPNOTSUPP
 	case o.MAC != nil && !validMAC(*o.MAC):
 		return syscall.EADDRNOTAVAIL
 	case o.MTU != nil && (*o.MTU < minMTU || *o.MTU > maxMTU):

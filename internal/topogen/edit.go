@@ -281,7 +281,7 @@ func (e *editor) link(netns, id string, l kernel.Link) {
 		set("MTU", true, func(o *kernel.LinkSet) { o.MTU = ref(l.MTU + 100) })
 	}
 	set("group", true, func(o *kernel.LinkSet) { o.Group = ref(uint32(99)) })
-	if !strings.HasPrefix(id, "port/") && l.Kind != "wireguard" {
+	if !strings.HasPrefix(id, "port/") && l.Kind != "wireguard" && l.Kind != "ifb" {
 		set("MAC", true, func(o *kernel.LinkSet) { o.MAC = ref("02:ee:ee:ee:ee:ee") })
 	}
 	if netns == "" || l.Alias != "" {
