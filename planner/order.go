@@ -33,7 +33,7 @@ type half struct {
 
 // order turns changes into a plan. docs/ordering.md draws the rules:
 //
-//   - what is needed is made before what needs it, and removed after it;
+//   - what is needed is made before what needs it, and removed or changed after what no longer needs it is removed;
 //   - of a replacement, the removal comes before the creation;
 //   - what takes up a name (an interface's, a subnet's on an interface) is removed before its successor is made;
 //   - removals come first among what is free, so that they make room;
@@ -141,6 +141,10 @@ func link(halves []*half) {
 			// Dependents go first.
 			for _, need := range h.change.Have.Needs() {
 				if n := removes[need]; n != nil && n != h {
+					n.after[h] = true
+				}
+				// An entry in a VLAN goes before the port leaves that VLAN.
+				if n := makes[need]; n != nil && n.change.Action == Update {
 					n.after[h] = true
 				}
 			}
