@@ -110,8 +110,8 @@ func TestWireGuardChanges(t *testing.T) {
 				kernel.KeyDelete{Project: "p", Name: "hub:wg0"},
 			},
 			want: []string{
-				"- peer/b:wg0/X3VAbz2Ttj/90lnNrvK7OD9qYjDtCpjjztMzjuXHfWY= not in the file",
-				"- peer/a:wg0/X3VAbz2Ttj/90lnNrvK7OD9qYjDtCpjjztMzjuXHfWY= not in the file",
+				"- peer/b:wg0/haF0JIzu5fPBjFvORjN3bnDaMlH6heFmgJ1g023T6jU= not in the file",
+				"- peer/a:wg0/haF0JIzu5fPBjFvORjN3bnDaMlH6heFmgJ1g023T6jU= not in the file",
 				"+ key/hub:wg0 made once, and kept missing",
 				"~ wireguard/hub:wg0 public_key none → known when made, listen_port any → 51820 edited",
 				"+ address/hub:wg0/10.99.0.1/24 missing",

@@ -31,6 +31,7 @@ type Machine struct {
 	images      map[imageKey]string  // the store, likewise
 	volumes     map[string]kernel.Volume
 	keys        map[keyID]kernel.Secret // that topo made
+	keysMade    map[keyID]int           // ever
 	keyFiles    map[string]kernel.Secret
 	uplinks     map[string]*uplink  // by card
 	lent        map[string]*lent    // by card
@@ -71,6 +72,7 @@ func New() *Machine {
 		images:      map[imageKey]string{},
 		volumes:     map[string]kernel.Volume{},
 		keys:        map[keyID]kernel.Secret{},
+		keysMade:    map[keyID]int{},
 		keyFiles:    map[string]kernel.Secret{},
 		uplinks:     map[string]*uplink{},
 		lent:        map[string]*lent{},

@@ -22,14 +22,15 @@ func (m *Machine) PutKeyFile(path string, key kernel.Secret) {
 	m.keyFiles[path] = key
 }
 
-// addKey makes a key that is another one each time, as a random one is, and the same in each run.
+// addKey makes a key that is another one each time, as a random one is, and the same in each run,
+// whatever is made beside it.
 func (m *Machine) addKey(o kernel.KeyAdd) error {
 	id := keyID{o.Project, o.Name}
 	if _, there := m.keys[id]; there {
 		return syscall.EEXIST
 	}
-	m.serial++
-	m.keys[id] = sha256.Sum256(fmt.Appendf(nil, "key %d", m.serial))
+	m.keysMade[id]++
+	m.keys[id] = sha256.Sum256(fmt.Appendf(nil, "key %s %s %d", o.Project, o.Name, m.keysMade[id]))
 	return nil
 }
 

@@ -292,9 +292,14 @@ func (e *editor) link(netns, id string, l kernel.Link) {
 	} else {
 		set("state", false, func(o *kernel.LinkSet) { o.Up = ref(true) })
 	}
-	if l.Master != "" {
-		// VLANs and static entries go with it.
-		set("master", len(l.FDB) == 0 && (l.VLANs == nil || slices.Equal(l.VLANs, kernel.DefaultVLANs(1))), func(o *kernel.LinkSet) { o.Master = ref("") })
+	off := kernel.LinkSet{Netns: netns, Name: l.Name, Master: ref("")}
+	switch {
+	case l.Master == "":
+	case l.Port == nil: // of a bond or a VRF: routes may go with it
+		e.add("master of "+id, "member/"+strings.TrimPrefix(id, "link/"), false, off)
+	default: // of a bridge: VLANs and static entries go with it
+		plain := len(l.FDB) == 0 && (l.VLANs == nil || slices.Equal(l.VLANs, kernel.DefaultVLANs(1)))
+		e.add("master of "+id, id, plain, off)
 	}
 	if l.Port != nil {
 		e.fdb(netns, id, l)
