@@ -176,12 +176,14 @@ func (r *resolver) loss(w word) (l Loss) {
 		r.add(w.Pos, "loss must be like 1%%, 1%% 25%% (with a correlation), gemodel 1%% 10%% 70%% 0.1%% or state 1%% 10%%, not %q", w.Value)
 		return Loss{}
 	}
-	switch {
-	case l.Model == LossState && len(words) == 1, l.Model == LossGilbertElliott && len(words) == 1:
+	if l.Model != LossRandom && len(words) == 1 {
 		p[1] = 100 - p[0]
 	}
 	if l.Model == LossGilbertElliott && len(words) < 3 {
 		p[2] = 100 // all is lost in the bad state
+	}
+	if l.Model == LossState && len(words) < 4 {
+		p[3] = 100 // out of the burst's good state, which would never end otherwise
 	}
 	if l.P = p; l.Model == LossRandom && p[0] == 0 {
 		return Loss{}
