@@ -145,6 +145,9 @@ func loosen(s *jsonschema.Schema) *jsonschema.Schema {
 		return described(s, &jsonschema.Schema{Type: "string", Pattern: variable})
 	case s.Type == "array":
 		s.Items = loosen(s.Items)
+		if s.MinItems != nil {
+			return s
+		}
 		return described(s, &jsonschema.Schema{Type: "null"})
 	case s.Type == "object":
 		// The value of a name may be left out: a namespace with nothing to say.

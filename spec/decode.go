@@ -14,6 +14,7 @@ import (
 //	jsonschema:"required"      the key must be there
 //	jsonschema:"enum=a,enum=b" the words that a text may be
 //	jsonschema:"minimum=1"     bounds of a number, and maximum
+//	jsonschema:"minItems=1"    how many a list has at least
 //	later:"a b"                on the field _: keys that are known and not supported yet
 //	elsewhere:"a b=reason"     on the field _: keys that belong somewhere else
 //	merge:"replace"            a later file's value stands alone (see [overlay])
@@ -37,7 +38,7 @@ type origin struct {
 }
 
 func (o *origin) place(p Pos) { o.Pos, o.Set = p, true }
-func (o *origin) spoil()      { o.Bad = true }
+func (o *origin) spoil(p Pos) { o.Pos, o.Bad = p, true }
 
 // dict is a map with names that the file chooses, in the file's order.
 type dict[T any] []entry[T]
@@ -60,7 +61,7 @@ func (dict[T]) JSONSchemaAlias() any { return map[string]T{} }
 type (
 	placed interface {
 		place(Pos)
-		spoil()
+		spoil(Pos)
 	}
 	ordered interface{ add(pos Pos, key string) any }
 )
@@ -97,7 +98,7 @@ func isLeaf(p any) bool    { _, ok := p.(leaf); return ok }
 func isOrdered(p any) bool { _, ok := p.(ordered); return ok }
 
 func (d *decoder) list(n *yaml.Node, v reflect.Value, what string, r rule) {
-	if isNull(n) {
+	if isNull(n) && r.least == 0 {
 		return
 	}
 	if n.Kind != yaml.SequenceNode {
@@ -105,9 +106,18 @@ func (d *decoder) list(n *yaml.Node, v reflect.Value, what string, r rule) {
 		return
 	}
 	d.checkTag(n, seqTag)
+	if len(n.Content) < r.least {
+		d.add(d.at(n), "%s must have %d or more", what, r.least)
+	}
 	v.Set(reflect.MakeSlice(v.Type(), len(n.Content), len(n.Content)))
 	for i, c := range n.Content {
-		d.value(c, v.Index(i), "an item of "+what, r)
+		item := v.Index(i)
+		if isNull(target(c)) {
+			d.add(d.at(c), "an item of %s has no value", what)
+			item.Addr().Interface().(placed).spoil(d.at(c))
+			continue
+		}
+		d.value(c, item, "an item of "+what, r)
 	}
 }
 
@@ -140,11 +150,11 @@ func (d *decoder) structure(n *yaml.Node, v reflect.Value, what string, r rule) 
 	case isNull(n) && s.scalar == nil:
 	case isNull(n):
 		d.add(d.at(n), "%s has no value", what)
-		v.Addr().Interface().(placed).spoil()
+		v.Addr().Interface().(placed).spoil(d.at(n))
 		return
 	default:
 		d.add(d.at(n), "%s must be %s, not %s", what, s.forms(), describe(n))
-		v.Addr().Interface().(placed).spoil()
+		v.Addr().Interface().(placed).spoil(d.at(n))
 		return
 	}
 	if !isNull(n) {

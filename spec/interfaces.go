@@ -164,6 +164,9 @@ func (r *resolver) claimInterfaces() {
 				r.add(e.Pos, "interfaces exclude network_mode %s", s.raw.NetworkMode.Value)
 				continue
 			}
+			if !e.Value.Set && !e.Value.Bad {
+				r.add(e.Pos, "interface %s needs a type", e.Key)
+			}
 			r.claimInterface(s, n, e.Pos, e.Key)
 			r.own = append(r.own, ownInterface{node: n.Name, s: s, pos: e.Pos, name: e.Key, raw: &e.Value, at: e.Value.Type.Pos})
 		}

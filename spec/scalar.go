@@ -62,7 +62,7 @@ type (
 func (d *decoder) scalar(n *yaml.Node, v leaf, what string, r rule) {
 	if problem := d.read(n, v, what, r); problem != "" {
 		d.add(d.at(n), "%s", problem)
-		v.spoil()
+		v.spoil(d.at(n))
 		return
 	}
 	v.place(d.at(n))

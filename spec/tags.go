@@ -29,10 +29,11 @@ type field struct {
 	rule     rule
 }
 
-// rule is what a field's tags demand of a scalar.
+// rule is what a field's tags demand of a scalar, or of a list.
 type rule struct {
 	words    []string
 	min, max *int
+	least    int // items
 }
 
 // forms says in words what a type takes.
@@ -124,6 +125,8 @@ func (f *field) readRule(tag string) {
 			f.rule.min = &number
 		case "maximum":
 			f.rule.max = &number
+		case "minItems":
+			f.rule.least = number
 		}
 	}
 }
