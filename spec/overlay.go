@@ -144,7 +144,7 @@ func (o *overlay) merge(path string, earlier, later reflect.Value, f field) {
 	}
 }
 
-// structure merges what has known keys.
+// structure merges what has known keys, or is a list or a map: lists stand one behind the other, maps are merged.
 func (o *overlay) structure(path string, earlier, later reflect.Value, f field) {
 	if o.types.types == nil {
 		o.types.types = map[reflect.Type]*structure{}
@@ -164,6 +164,11 @@ func (o *overlay) structure(path string, earlier, later reflect.Value, f field) 
 			field.Set(later.FieldByIndex(f.index))
 		default:
 			o.merge(at, field, later.FieldByIndex(f.index), f)
+		}
+	}
+	for _, form := range []*field{s.list, s.dict} {
+		if form != nil {
+			o.merge(path, earlier.FieldByIndex(form.index), later.FieldByIndex(form.index), *form)
 		}
 	}
 	setOrigin(earlier, later)
@@ -294,22 +299,14 @@ func (p *pairs) layer(o *overlay, path string, later any) {
 	p.Map = append(slices.DeleteFunc(slices.Clone(p.Map), func(e entry[maybe]) bool { return gone(e.Key) }), l.Map...)
 }
 
-// A name may have several addresses, so lines are added, each once.
-func (h *hosts) layer(o *overlay, path string, later any) {
-	l := later.(*hosts)
-	h.List = joined(reflect.ValueOf(h.List), reflect.ValueOf(l.List)).Interface().([]text)
-	o.dict(path, reflect.ValueOf(&h.Map).Elem(), reflect.ValueOf(&l.Map).Elem())
-}
-
 func (a *attachments) layer(o *overlay, path string, later any) {
 	l := later.(*attachments)
 	a.List, a.Map = layerNamed(o, path, a.List, a.Map, l.List, l.Map)
 }
 
-func (p *peers) layer(o *overlay, path string, later any) {
-	l := later.(*peers)
-	p.List = append(p.List, l.List...)
-	o.dict(path, reflect.ValueOf(&p.Map).Elem(), reflect.ValueOf(&l.Map).Elem())
+func (u *uplinks) layer(o *overlay, path string, later any) {
+	l := later.(*uplinks)
+	u.List, u.Map = layerNamed(o, path, u.List, u.Map, l.List, l.Map)
 }
 
 func (d *dependencies) layer(o *overlay, path string, later any) {

@@ -21,6 +21,7 @@ func sources(texts ...string) []spec.Source {
 
 // A file laid over another means what one file means that says both.
 func TestOverlay(t *testing.T) {
+	const key1, key2 = "AQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=", "AgAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="
 	// Each is what web says: in the first file, in the second, and in one that means both.
 	for name, c := range map[string][3]string{
 		"a scalar":            {`hostname: a`, `hostname: b`, `hostname: b`},
@@ -77,6 +78,11 @@ func TestOverlay(t *testing.T) {
 		"routes": {
 			`{bridges: [app], routes: [{to: 10.9.0.0/16, via: 10.1.0.8}]}`, `routes: [{to: 10.9.0.0/16, via: 10.1.0.9}, {to: 10.9.0.0/16, via: 10.1.0.8, metric: 5}]`,
 			`{bridges: [app], routes: [{to: 10.9.0.0/16, via: 10.1.0.9}, {to: 10.9.0.0/16, via: 10.1.0.8, metric: 5}]}`,
+		},
+		"peers": {
+			`interfaces: {w: {type: wireguard, address: 10.9.0.1/24, peers: [{public_key: "` + key1 + `", allowed_ips: 10.9.0.2}]}}`,
+			`interfaces: {w: {type: wireguard, peers: {far: {public_key: "` + key2 + `", allowed_ips: 10.9.0.3}}}}`,
+			`interfaces: {w: {type: wireguard, address: 10.9.0.1/24, peers: [{public_key: "` + key1 + `", allowed_ips: 10.9.0.2}, {public_key: "` + key2 + `", allowed_ips: 10.9.0.3}]}}`,
 		},
 		"profiles":                              {`profiles: [a]`, `profiles: [b]`, `profiles: [a, b]`},
 		"scale":                                 {`scale: 2`, `scale: 3`, `scale: 3`},
@@ -144,6 +150,37 @@ volumes: {data: }
 	}
 	if diff := cmp.Diff(dump(t, one), dump(t, both)); diff != "" {
 		t.Errorf("-one file +three files:\n%s", diff)
+	}
+}
+
+// Uplinks that a later file states were lost where an earlier one has the bridge.
+func TestOverlayOfUplinks(t *testing.T) {
+	for name, c := range map[string][3]string{
+		"none before": {`{}`, `{uplinks: [em1]}`, `{uplinks: [em1]}`},
+		"lists":       {`{uplinks: [em1]}`, `{uplinks: [em2, em1]}`, `{uplinks: [em1, em2]}`},
+		"both": {
+			`{vlan_filtering: true, uplinks: [em1, em2]}`, `{uplinks: {em1: {vlan: 5}}}`,
+			`{vlan_filtering: true, uplinks: {em1: {vlan: 5}, em2: }}`,
+		},
+		"maps": {
+			`{vlan_filtering: true, uplinks: {em1: {vlan: 5}}}`, `{uplinks: {em1: {vlan: {tagged: 7}}, em2: }}`,
+			`{vlan_filtering: true, uplinks: {em1: {vlan: {tagged: 7}}, em2: }}`,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			file := func(bridge string) string { return "{name: lab, bridges: {app: " + bridge + "}}" }
+			both, err := spec.Load(sources(file(c[0]), file(c[1])), options())
+			if err != nil {
+				t.Fatal(err)
+			}
+			one, err := spec.Load(sources(file(c[2])), options())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(dump(t, one), dump(t, both)); diff != "" {
+				t.Errorf("-one file +two files:\n%s", diff)
+			}
+		})
 	}
 }
 
