@@ -19,6 +19,22 @@ func sources(texts ...string) []spec.Source {
 	return list
 }
 
+// means checks that files, each laid over those before it, mean what one does.
+func means(t *testing.T, one string, files ...string) {
+	t.Helper()
+	want, err := spec.Load(sources(one), options())
+	if err != nil {
+		t.Fatal(err)
+	}
+	have, err := spec.Load(sources(files...), options())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(dump(t, want), dump(t, have)); diff != "" {
+		t.Errorf("-one file +%d files:\n%s", len(files), diff)
+	}
+}
+
 // A file laid over another means what one file means that says both.
 func TestOverlay(t *testing.T) {
 	const key1, key2 = "AQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=", "AgAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="
@@ -113,44 +129,24 @@ containers:
   web:
     ` + web + "\n"
 			}
-			both, err := spec.Load(sources(texts[0], texts[1]), options())
-			if err != nil {
-				t.Fatal(err)
-			}
-			one, err := spec.Load(sources(texts[2]), options())
-			if err != nil {
-				t.Fatal(err)
-			}
-			if diff := cmp.Diff(dump(t, one), dump(t, both)); diff != "" {
-				t.Errorf("-one file +two files:\n%s", diff)
-			}
+			means(t, texts[2], texts[:2]...)
 		})
 	}
 }
 
 // Three files, each of which adds to the whole: bridges, nodes, links and volumes of all are there.
 func TestOverlayOfTheTopLevel(t *testing.T) {
-	both, err := spec.Load(sources(
-		"name: a\nbridges: {app: {subnet: 10.1.0.0/24, mtu: 1400}}\nnamespaces: {red: {bridges: [app]}}\n",
-		"bridges: {app: {subnet: 10.3.0.0/24}, back: {subnet: none}}\ncontainers: {web: {volumes: [\"data:/d\"]}}\nvolumes: {data: }\n",
-		"name: c\nnamespaces: {blue: }\nlinks: [[red:x, blue:y]]\nx-note: {any: thing}\ncontainers: !reset {}\n",
-	), options())
-	if err != nil {
-		t.Fatal(err)
-	}
-	one, err := load("one.yaml", `
+	means(t, `
 name: c
 bridges: {app: {subnet: 10.3.0.0/24, mtu: 1400}, back: {subnet: none}}
 namespaces: {red: {bridges: [app]}, blue: }
 links: [[red:x, blue:y]]
 volumes: {data: }
-`)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(dump(t, one), dump(t, both)); diff != "" {
-		t.Errorf("-one file +three files:\n%s", diff)
-	}
+`,
+		"name: a\nbridges: {app: {subnet: 10.1.0.0/24, mtu: 1400}}\nnamespaces: {red: {bridges: [app]}}\n",
+		"bridges: {app: {subnet: 10.3.0.0/24}, back: {subnet: none}}\ncontainers: {web: {volumes: [\"data:/d\"]}}\nvolumes: {data: }\n",
+		"name: c\nnamespaces: {blue: }\nlinks: [[red:x, blue:y]]\nx-note: {any: thing}\ncontainers: !reset {}\n",
+	)
 }
 
 // Uplinks that a later file states were lost where an earlier one has the bridge.
@@ -169,17 +165,7 @@ func TestOverlayOfUplinks(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			file := func(bridge string) string { return "{name: lab, bridges: {app: " + bridge + "}}" }
-			both, err := spec.Load(sources(file(c[0]), file(c[1])), options())
-			if err != nil {
-				t.Fatal(err)
-			}
-			one, err := spec.Load(sources(file(c[2])), options())
-			if err != nil {
-				t.Fatal(err)
-			}
-			if diff := cmp.Diff(dump(t, one), dump(t, both)); diff != "" {
-				t.Errorf("-one file +two files:\n%s", diff)
-			}
+			means(t, file(c[2]), file(c[0]), file(c[1]))
 		})
 	}
 }
