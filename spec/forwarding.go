@@ -24,12 +24,18 @@ func (r *resolver) addForwarding(s *nodeState, n *Node) {
 		value = "1"
 	}
 	for _, add := range forwardingSysctls {
-		i := slices.IndexFunc(n.Sysctls, func(have Sysctl) bool { return slices.Contains(add.same, canonicalSysctl(have.Key)) })
-		switch {
-		case i < 0:
+		stated := false
+		for _, have := range n.Sysctls {
+			if !slices.Contains(add.same, canonicalSysctl(have.Key)) {
+				continue
+			}
+			stated = true
+			if (have.Value != "0") != f.Value {
+				r.add(have.Pos, "sysctl %s: %s contradicts forwarding: %t in %s", have.Key, have.Value, f.Value, line(f.Pos))
+			}
+		}
+		if !stated {
 			n.Sysctls = append(n.Sysctls, Sysctl{Pos: f.Pos, Key: add.key, Value: value})
-		case (n.Sysctls[i].Value != "0") != f.Value:
-			r.add(n.Sysctls[i].Pos, "sysctl %s: %s contradicts forwarding: %t in %s", n.Sysctls[i].Key, n.Sysctls[i].Value, f.Value, line(f.Pos))
 		}
 	}
 	sortSysctls(n.Sysctls)
