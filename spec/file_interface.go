@@ -54,11 +54,11 @@ type kindKeys struct {
 	Table number `yaml:"table" jsonschema:"minimum=1,maximum=4294967295"`
 	// Of a bond or a vrf: interfaces of the same node.
 	Members []text `yaml:"members"`
-	// Of a bond: how often its members' carrier is looked at; 0s is never. Default: 100ms.
+	// Of a bond: how often its members' carrier is looked at; 0s is never, which 802.3ad, balance-tlb and balance-alb don't take. Default: 100ms.
 	MIIMon span `yaml:"miimon"`
-	// Of a bond: how long a member with a carrier is waited with. Default: 0s.
+	// Of a bond: how long a member with a carrier is waited with, a multiple of miimon. Default: 0s.
 	UpDelay span `yaml:"updelay"`
-	// Of a bond: how long a member without a carrier is still used. Default: 0s.
+	// Of a bond: how long a member without a carrier is still used, a multiple of miimon. Default: 0s.
 	DownDelay span `yaml:"downdelay"`
 	// Of a bond: members with a carrier that it takes for it to have one. Default: 0.
 	MinLinks number `yaml:"min_links" jsonschema:"minimum=0,maximum=1000"`

@@ -359,16 +359,6 @@ func (r *resolver) kindParams(o ownInterface, rule kindRule) []InterfaceParam {
 		}
 	}
 	port := func(otherwise int) string { return strconv.Itoa(raw.Port.or(otherwise)) }
-	milliseconds := func(s span, otherwise time.Duration) string {
-		d := otherwise
-		if s.Set {
-			d = s.Value
-		}
-		if d%time.Millisecond != 0 {
-			r.add(s.Pos, "%s is counted in milliseconds", d)
-		}
-		return strconv.FormatInt(d.Milliseconds(), 10)
-	}
 	switch raw.Type.Value {
 	case "tap", "tun":
 		add("mode", raw.Type.Value)
@@ -411,9 +401,10 @@ func (r *resolver) kindParams(o ownInterface, rule kindRule) []InterfaceParam {
 		add("table", number(raw.Table))
 	case "bond":
 		add("mode", mode)
-		add("miimon", milliseconds(raw.MIIMon, 100*time.Millisecond))
-		add("updelay", milliseconds(raw.UpDelay, 0))
-		add("downdelay", milliseconds(raw.DownDelay, 0))
+		miimon, up, down := r.bondTimes(raw, mode)
+		add("miimon", milliseconds(miimon))
+		add("updelay", milliseconds(up))
+		add("downdelay", milliseconds(down))
 		add("min_links", number(raw.MinLinks))
 		add("lacp_rate", raw.LACPRate.Value)
 		add("xmit_hash_policy", raw.XmitHashPolicy.Value)
@@ -422,6 +413,41 @@ func (r *resolver) kindParams(o ownInterface, rule kindRule) []InterfaceParam {
 		}
 	}
 	return out
+}
+
+func milliseconds(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }
+
+// bondTimes reads a bond's times. The kernel counts delays in miimon, rounds them down to it and refuses them without one; three modes
+// it gives 100 ms where there is none (bond_option_updelay_set, bond_option_mode_set).
+func (r *resolver) bondTimes(raw *iface, mode string) (miimon, up, down time.Duration) {
+	miimon = 100 * time.Millisecond
+	if raw.MIIMon.Set {
+		miimon = raw.MIIMon.Value
+	}
+	whole := func(s span) {
+		if s.Value%time.Millisecond != 0 {
+			r.add(s.Pos, "%s is counted in milliseconds", s.Value)
+		}
+	}
+	whole(raw.MIIMon)
+	if miimon == 0 && slices.Contains([]string{"802.3ad", "balance-tlb", "balance-alb"}, mode) {
+		r.add(raw.MIIMon.Pos, "mode %s needs a miimon", mode)
+	}
+	for _, delay := range []struct {
+		key string
+		span
+	}{{"updelay", raw.UpDelay}, {"downdelay", raw.DownDelay}} {
+		switch {
+		case raw.MIIMon.Bad || delay.Value == 0:
+		case miimon == 0:
+			r.add(delay.Pos, "%s needs a miimon", delay.key)
+		case delay.Value%miimon != 0:
+			r.add(delay.Pos, "%s must be a multiple of miimon, %s", delay.key, miimon)
+		default:
+			whole(delay.span)
+		}
+	}
+	return miimon, raw.UpDelay.Value, raw.DownDelay.Value
 }
 
 // outer reads an address of a tunnel's own packets.
