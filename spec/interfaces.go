@@ -216,6 +216,9 @@ func (r *resolver) ownInterface(o ownInterface) (i Interface, ok bool) {
 	}
 	i.Params = r.kindParams(o, rule)
 	i.Remotes = r.remotes(&raw.kindKeys)
+	if len(i.Remotes) > 0 && i.Remotes[0].Addr.Is6() && !raw.Local.Set && !raw.Local.Bad {
+		r.add(i.Remotes[0].Pos, "remote %s needs a local address: without one the kernel takes the vxlan for one over IPv4", i.Remotes[0].Addr)
+	}
 	for _, t := range set(raw.Members) {
 		if m := r.interfaceName(o, t, "member"); m != nil {
 			i.Members = append(i.Members, *m)
@@ -475,9 +478,11 @@ func (r *resolver) group(raw *iface) string {
 		r.add(raw.Group.Pos, "group %q is no multicast address; of single ones, remotes is a list", raw.Group.Value)
 		return ""
 	case !raw.Parent.Set:
-		r.add(raw.Group.Pos, "a group needs the parent that it is joined on")
+		r.add(raw.Group.Pos, "a group needs the interface that it is joined on: parent, or of a bridge's vxlan dev")
 	case raw.Remotes.Set:
 		r.add(raw.Group.Pos, "group excludes remotes")
+	case raw.Local.Set && strings.Contains(raw.Local.Value, ":") == a.Is4():
+		r.add(raw.Group.Pos, "group %s is not of the family of local %s", a, raw.Local.Value)
 	}
 	return a.String()
 }
@@ -499,6 +504,8 @@ func (r *resolver) remotes(raw *kindKeys) []Remote {
 				r.add(t.Pos, "remote %s is the local address", a)
 			case local.IsValid() && a.Is4() != local.Is4():
 				r.add(t.Pos, "remote %s is not of the family of local %s", a, local)
+			case len(out) > 0 && a.Is4() != out[0].Addr.Is4():
+				r.add(t.Pos, "remote %s is not of the family of %s", a, out[0].Addr)
 			case slices.ContainsFunc(out, func(x Remote) bool { return x.MAC == mac && x.Addr == a }):
 				r.add(t.Pos, "remote %s is there twice", a)
 			default:
