@@ -27,10 +27,11 @@ func TestMain(m *testing.M) {
 // options are those of all files in testdata.
 func options() spec.Options {
 	files := map[string]string{
-		"/srv/lab/a.env":   "A=from a\nB=from a\nC=\"${SET} and $A\"\n",
-		"/srv/lab/b.env":   "B=from b\n",
-		"/srv/lab/raw.env": "# a comment\nR=\"${SET}\"\n",
-		"/srv/lab/bad.env": "A=1\nB C=1\n",
+		"/srv/lab/a.env":    "A=from a\nB=from a\nC=\"${SET} and $A\"\n",
+		"/srv/lab/b.env":    "B=from b\n",
+		"/srv/lab/raw.env":  "# a comment\nR=\"${SET}\"\n",
+		"/srv/lab/bad.env":  "A=1\nB C=1\n",
+		"/srv/lab/open.env": "A=\"1\nB=2\n",
 
 		"/srv/lab/base.yaml": "bridges: {back: }\ncontainers:\n  web: {command: [a], bridges: [back]}\n" +
 			"  loop: {extends: {file: ./base.yaml, service: loop2}}\n  loop2: {extends: loop}\n  bad: {env_file: nowhere.env, scale: -1}\n",

@@ -1,14 +1,11 @@
 package spec
 
 import (
-	"bytes"
 	"errors"
 	"maps"
 	"slices"
 	"strings"
 	"unicode"
-
-	"github.com/compose-spec/compose-go/v2/dotenv"
 )
 
 // environment puts the variables of a process together: env_file in order, environment over them.
@@ -103,16 +100,9 @@ func (r *resolver) readEnvFile(f envFile, env, stated map[string]string) {
 		r.readRaw(name.Pos, data, env)
 		return
 	}
-	vars, err := dotenv.ParseWithLookup(bytes.NewReader(data), func(k string) (string, bool) {
-		for _, known := range []map[string]string{r.Env, stated, env} {
-			if v, ok := known[k]; ok {
-				return v, true
-			}
-		}
-		return "", false
-	})
+	vars, err := parseVariables(data, r.Env, stated, env)
 	if err != nil {
-		r.add(name.Pos, "env_file %s: %s", name.Value, strings.ReplaceAll(err.Error(), "\n", " "))
+		r.add(name.Pos, "env_file %s: %s", name.Value, err)
 		return
 	}
 	for k, v := range vars {

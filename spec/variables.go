@@ -3,9 +3,11 @@ package spec
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io/fs"
 	"maps"
 	"path/filepath"
+	"strings"
 
 	"github.com/compose-spec/compose-go/v2/dotenv"
 )
@@ -40,6 +42,7 @@ func (a *assembly) variables(i include, dir string, r *reading) (env map[string]
 	return env, ok
 }
 
+// readVariables adds a file's variables to those below; an error names the file, unless it is that there is none.
 func (a *assembly) readVariables(path string, env, below map[string]string) error {
 	if a.ReadFile == nil {
 		return fs.ErrNotExist
@@ -48,16 +51,29 @@ func (a *assembly) readVariables(path string, env, below map[string]string) erro
 	if err != nil {
 		return err
 	}
+	vars, err := parseVariables(data, env, below)
+	if err != nil {
+		return fmt.Errorf("%s: %w", a.nameOf(path), err)
+	}
+	maps.Copy(below, vars)
+	return nil
+}
+
+// parseVariables reads a file of variables. Its ${…} see the lines before, and what is known, the first before the others. An error is
+// one line.
+func parseVariables(data []byte, known ...map[string]string) (map[string]string, error) {
 	vars, err := dotenv.ParseWithLookup(bytes.NewReader(data), func(k string) (string, bool) {
-		for _, known := range []map[string]string{env, below} {
-			if v, ok := known[k]; ok {
+		for _, vars := range known {
+			if v, ok := vars[k]; ok {
 				return v, true
 			}
 		}
 		return "", false
 	})
-	maps.Copy(below, vars)
-	return err
+	if err != nil {
+		return nil, errors.New(strings.ReplaceAll(err.Error(), "\n", " "))
+	}
+	return vars, nil
 }
 
 // bind gives the variables that an included file passes on by name the values that they have there.
