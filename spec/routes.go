@@ -185,7 +185,7 @@ func (r *resolver) nextHops(raw route) (hops []statedHop, ok bool) {
 		}
 	}
 	if len(hops) == 0 && raw.Interface.Set {
-		return hops, read(raw.Pos, text{}, raw.Interface, 1)
+		read(raw.Pos, text{}, raw.Interface, 1)
 	}
 	return hops, true
 }
