@@ -2,6 +2,7 @@ package spec
 
 import (
 	"net/netip"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -91,50 +92,36 @@ var kindRules = map[string]kindRule{
 	},
 }
 
-// key is a key of the file, and where it stands.
-type key struct {
+// statedKey is a key of the file, and where it stands.
+type statedKey struct {
 	name string
 	at   origin
 }
 
 // stated are the keys of a kind that the file has, but for type.
-func (k *kindKeys) stated() []key {
-	var out []key
-	add := func(name string, at origin) {
-		if at.Set || at.Bad {
-			out = append(out, key{name, at})
+func (k *kindKeys) stated() []statedKey {
+	v := reflect.ValueOf(k).Elem()
+	if v.IsZero() {
+		return nil // as of most links
+	}
+	var out []statedKey
+	for i := range v.NumField() {
+		name, ok := v.Type().Field(i).Tag.Lookup("yaml")
+		if !ok {
+			continue
 		}
+		f := v.Field(i)
+		list := f.Kind() == reflect.Slice
+		if list && f.Len() == 0 || !list && !isSet(f) {
+			continue
+		}
+		if list {
+			f = f.Index(0)
+		}
+		at := origin{Pos: f.FieldByName("Pos").Interface().(Pos), Set: list || f.FieldByName("Set").Bool()}
+		at.Bad = !at.Set
+		out = append(out, statedKey{name, at})
 	}
-	add("parent", k.Parent.origin)
-	add("mode", k.Mode.origin)
-	add("id", k.ID.origin)
-	add("protocol", k.Protocol.origin)
-	add("local", k.Local.origin)
-	add("remote", k.Remote.origin)
-	add("remotes", k.Remotes.origin)
-	add("group", k.Group.origin)
-	if len(k.FDB) > 0 {
-		add("fdb", origin{Pos: k.FDB[0].Pos, Set: true})
-	}
-	add("port", k.Port.origin)
-	add("ttl", k.TTL.origin)
-	add("key", k.Key.origin)
-	add("learning", k.Learning.origin)
-	add("table", k.Table.origin)
-	if len(k.Members) > 0 {
-		add("members", origin{Pos: k.Members[0].Pos, Set: true})
-	}
-	add("miimon", k.MIIMon.origin)
-	add("updelay", k.UpDelay.origin)
-	add("downdelay", k.DownDelay.origin)
-	add("min_links", k.MinLinks.origin)
-	add("lacp_rate", k.LACPRate.origin)
-	add("xmit_hash_policy", k.XmitHashPolicy.origin)
-	add("private_key", k.PrivateKey.origin)
-	add("private_key_file", k.PrivateKeyFile.origin)
-	add("listen_port", k.ListenPort.origin)
-	add("fwmark", k.FwMark.origin)
-	add("peers", k.Peers.origin)
 	return out
 }
 
@@ -202,7 +189,7 @@ func (r *resolver) ownInterface(o ownInterface) (i Interface, ok bool) {
 	if rule.kind != "" {
 		i.Kind = rule.kind
 	}
-	if !r.kindKeys(o, rule) {
+	if !r.checkKeys(o, rule) {
 		return i, false
 	}
 	if raw.Parent.Set {
@@ -250,8 +237,8 @@ func (r *resolver) ownInterface(o ownInterface) (i Interface, ok bool) {
 	return i, true
 }
 
-// kindKeys checks that the keys are those of the type.
-func (r *resolver) kindKeys(o ownInterface, rule kindRule) bool {
+// checkKeys checks that the keys are those of the type.
+func (r *resolver) checkKeys(o ownInterface, rule kindRule) bool {
 	stated := o.raw.stated()
 	takes := rule.keys
 	if rule.parent != "" {
@@ -275,7 +262,7 @@ func (r *resolver) kindKeys(o ownInterface, rule kindRule) bool {
 		}
 	}
 	for _, name := range required {
-		i := slices.IndexFunc(stated, func(k key) bool { return k.name == name })
+		i := slices.IndexFunc(stated, func(k statedKey) bool { return k.name == name })
 		switch {
 		case i < 0 && o.link && name == "remote":
 			r.add(o.at, "type %s needs remote, or of two ends the other's local", o.raw.Type.Value)
@@ -303,7 +290,7 @@ func (r *resolver) interfaceName(o ownInterface, t text, what string) *Interface
 			r.add(t.Pos, "%s can't be its own %s", name, what)
 			return nil
 		}
-		if what == "parent" && o.node != Host && !other || name == "" {
+		if name == "" {
 			r.add(t.Pos, "a %s is INTERFACE or NODE:INTERFACE, not %q", what, t.Value)
 			return nil
 		}
@@ -525,9 +512,12 @@ func (r *resolver) remotes(raw *kindKeys) []Remote {
 func (r *resolver) interfacesTogether() {
 	r.uplinksTogether()
 	master := map[[2]string]Interface{}
-	parent := map[[2]string]*InterfaceName{}
+	on := map[[2]string][]InterfaceName{} // parent and members
 	for _, i := range r.topo.Interfaces {
-		parent[[2]string{i.Node, i.Name}] = i.Parent
+		own := [2]string{i.Node, i.Name}
+		if on[own] = i.Members; i.Parent != nil {
+			on[own] = append(slices.Clone(i.Members), *i.Parent)
+		}
 		for _, m := range i.Members {
 			at := [2]string{m.Node, m.Name}
 			if other, taken := master[at]; taken {
@@ -543,25 +533,42 @@ func (r *resolver) interfacesTogether() {
 	first := map[string]Interface{}
 	for _, i := range r.topo.Interfaces {
 		once, what := i.once()
-		if other, there := first[once]; there && once != "" {
+		if once == "" {
+			continue
+		}
+		if other, there := first[once]; there {
 			r.add(i.Pos, "%s has the same %s as %s:%s (%s); the kernel takes one", i.Name, what, other.Node, other.Name, line(other.Pos).seenFrom(i.Pos))
 			continue
 		}
 		first[once] = i
 	}
 	for _, i := range r.topo.Interfaces {
-		seen := map[[2]string]bool{}
-		for at := ([2]string{i.Node, i.Name}); !seen[at]; {
-			seen[at] = true
-			p := parent[at]
-			if p == nil {
-				break
-			}
-			if at = [2]string{p.Node, p.Name}; at == [2]string{i.Node, i.Name} {
-				r.add(i.Parent.Pos, "%s stands on itself", i.Name)
+		for _, below := range on[[2]string{i.Node, i.Name}] {
+			if reaches(on, [2]string{below.Node, below.Name}, [2]string{i.Node, i.Name}) {
+				r.add(below.Pos, "%s stands on itself", i.Name)
 			}
 		}
 	}
+}
+
+// reaches reports whether an interface is another one, or stands on it; on has what each stands on.
+func reaches(on map[[2]string][]InterfaceName, from, to [2]string) bool {
+	seen := map[[2]string]bool{}
+	for next := [][2]string{from}; len(next) > 0; {
+		at := next[len(next)-1]
+		next = next[:len(next)-1]
+		if at == to {
+			return true
+		}
+		if seen[at] {
+			continue
+		}
+		seen[at] = true
+		for _, b := range on[at] {
+			next = append(next, [2]string{b.Node, b.Name})
+		}
+	}
+	return false
 }
 
 // once is what only one interface of a kind can have, and what that is in words; "": nothing.
