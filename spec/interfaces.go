@@ -310,12 +310,7 @@ func (r *resolver) interfaceName(o ownInterface, t text, what string) *Interface
 	case s.vague, hasInterface(s, name):
 		return found
 	default:
-		var known []string
-		for n := range s.names {
-			known = append(known, n)
-		}
-		slices.Sort(known)
-		hint := suggest(name, known)
+		hint := s.nearInterface(name)
 		if hint == "" && what == "parent" && !other {
 			hint = "; one of the host's is host:" + name
 		}

@@ -2,7 +2,6 @@ package spec
 
 import (
 	"cmp"
-	"maps"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -86,7 +85,7 @@ func (r *resolver) policyRule(s *nodeState, n *Node, raw policyRule) (families [
 		at  text
 	}{{"iif", raw.Iif}, {"oif", raw.Oif}} {
 		if name := iface.at; name.Set && name.Value != "lo" && !s.vague && !hasInterface(s, name.Value) {
-			r.add(name.Pos, "%s has no interface %q%s", n.Name, name.Value, suggest(name.Value, slices.Sorted(maps.Keys(s.names))))
+			r.add(name.Pos, "%s has no interface %q%s", n.Name, name.Value, s.nearInterface(name.Value))
 			ok = false
 		}
 	}

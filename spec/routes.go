@@ -197,8 +197,7 @@ func (r *resolver) nextHop(s *nodeState, n *Node, rt Route, h statedHop) bool {
 	case h.Via.IsValid() && h.Via.Is4() != rt.Dst.Addr().Is4():
 		r.add(h.Pos, "via %s is not of the family of %s", h.Via, rt.Dst)
 	case h.Interface != "" && h.Interface != "lo" && !s.vague && !hasInterface(s, h.Interface):
-		known := slices.Sorted(maps.Keys(s.names))
-		r.add(h.iface, "%s has no interface %q%s", n.Name, h.Interface, suggest(h.Interface, known))
+		r.add(h.iface, "%s has no interface %q%s", n.Name, h.Interface, s.nearInterface(h.Interface))
 	case rt.OnLink && (h.Interface == "" || !h.Via.IsValid()):
 		r.add(h.Pos, "onlink needs via and interface")
 	case twice:
@@ -244,6 +243,11 @@ func (n *Node) stated(s *nodeState) []netip.Prefix {
 func hasInterface(s *nodeState, name string) bool {
 	_, ok := s.names[name]
 	return ok
+}
+
+// nearInterface suggests an interface of the node that is called nearly so.
+func (s *nodeState) nearInterface(name string) string {
+	return suggest(name, slices.Sorted(maps.Keys(s.names)))
 }
 
 // destination reads default, a CIDR or an address. default is of the family of its next hop.

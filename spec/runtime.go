@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/google/go-containerregistry/pkg/name"
@@ -43,7 +44,7 @@ func (r *resolver) runtimes() {
 
 // checkEngineImage refuses an image that is to be there for two platforms: an engine may keep but one image of a name.
 func (r *resolver) checkEngineImage(first map[string]*Node, n *Node) {
-	if local := strings.HasPrefix(n.Process.Image, layoutScheme) || strings.HasPrefix(n.Process.Image, archiveScheme); local {
+	if strings.HasPrefix(n.Process.Image, layoutScheme) || strings.HasPrefix(n.Process.Image, archiveScheme) {
 		return // topo gives those their names
 	}
 	ref, err := name.ParseReference(n.Process.Image)
@@ -89,12 +90,7 @@ func (r *resolver) checkEngine(pos Pos, s *nodeState, n *Node) {
 
 // CheckRuntime says what is the matter with a runtime; "" is none.
 func CheckRuntime(runtime string) error {
-	for _, known := range runtimeNames {
-		if runtime == known {
-			return nil
-		}
-	}
-	if runtime == "" || path.IsAbs(runtime) && !strings.Contains(runtime, "\x00") {
+	if runtime == "" || slices.Contains(runtimeNames, runtime) || path.IsAbs(runtime) && !strings.Contains(runtime, "\x00") {
 		return nil
 	}
 	return runtimeError(runtime)

@@ -33,10 +33,7 @@ func (r *resolver) readUplinks(s *bridgeState, b *Bridge, raw bridge) {
 	stated := map[string]*VLANs{}
 	for _, e := range raw.Uplinks.Map {
 		names = append(names, text{origin: origin{Pos: e.Pos, Set: true}, Value: e.Key})
-		stated[e.Key] = r.vlansOf(e.Value.VLAN)
-		if v := stated[e.Key]; v != nil && !raw.VLANFiltering.Value {
-			r.add(v.Pos, "vlan needs vlan_filtering: true of bridge %s", b.Name)
-		}
+		stated[e.Key] = r.portVLANs(e.Value.VLAN, b)
 	}
 	if len(names) == 0 {
 		return

@@ -77,9 +77,6 @@ func (p peers) all() []peer {
 	list := slices.Clone(p.List)
 	for _, e := range p.Map {
 		one := e.Value
-		if !one.Set {
-			one.origin = origin{Pos: e.Pos, Set: !one.Bad}
-		}
 		if !one.Node.Set && !one.PublicKey.Set && !one.Node.Bad && !one.PublicKey.Bad {
 			one.Node = text{origin: origin{Pos: e.Pos, Set: true}, Value: e.Key}
 		}
