@@ -8,7 +8,7 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// decoder fills the types of file.go from YAML. It is driven by their tags:
+// decoder fills the types of file*.go from YAML. It is driven by their tags:
 //
 //	yaml:"key"                 the key of a field; "-" for none
 //	jsonschema:"required"      the key must be there

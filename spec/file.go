@@ -2,7 +2,7 @@ package spec
 
 import "reflect"
 
-// The types of this file and of file_node.go are what a topology file says, as it says it: nothing is
+// The types of this file and of file_*.go are what a topology file says, as it says it: nothing is
 // filled in. Their tags drive the decoder (see [decoder]), and with the comments they make the schema
 // and are held against the reference.
 

@@ -60,28 +60,22 @@ func (r *resolver) modeConflicts(s *nodeState, n *Node) {
 		refuse(raw.Ports[0].origin, true, "ports", ": nothing leads to it")
 		raw.Ports = nil
 	}
-	if n.Network == NetworkNone {
-		if len(raw.Routes) > 0 {
-			refuse(raw.Routes[0].origin, true, "routes", ": there is only lo")
-			raw.Routes = nil
-		}
-		if len(raw.Rules) > 0 {
-			refuse(raw.Rules[0].origin, true, "rules", ": there is only lo")
-			raw.Rules = nil
-		}
-		return
-	}
 	whose := ": it is the host's own"
-	if n.Network == NetworkNode {
+	switch n.Network {
+	case NetworkNone:
+		whose = ": there is only lo"
+	case NetworkNode:
 		whose = ": say it of " + n.Shares
 	}
 	if len(raw.Routes) > 0 {
 		refuse(raw.Routes[0].origin, true, "routes", whose)
-		raw.Routes = nil
 	}
 	if len(raw.Rules) > 0 {
 		refuse(raw.Rules[0].origin, true, "rules", whose)
-		raw.Rules = nil
+	}
+	raw.Routes, raw.Rules = nil, nil
+	if n.Network == NetworkNone {
+		return
 	}
 	refuse(raw.Sysctls.origin, raw.Sysctls.Set, "sysctls", whose)
 	refuse(raw.Forwarding.origin, raw.Forwarding.Set, "forwarding", whose)

@@ -12,7 +12,7 @@ import (
 )
 
 // overlay lays what a later file says over what the files before it say, by the rules of compose-spec, "Merge and
-// override", which are driven by the types of file.go:
+// override", which are driven by the types of file*.go:
 //
 //   - a scalar, and what is tagged merge:"replace" (command, entrypoint, a health check's test…), is replaced;
 //   - maps are merged, key by key;
