@@ -209,6 +209,24 @@ func (r *resolver) ifaceAddr(t text) (a netip.Addr, bits int, ok bool) {
 	return a, -1, ok && r.notLoopback(t.Pos, a)
 }
 
+// addressWithLength reads an address of an interface that is in no subnet which would have its length.
+func (r *resolver) addressWithLength(t text) (netip.Prefix, bool) {
+	a, bits, ok := r.ifaceAddr(t)
+	if !ok {
+		return netip.Prefix{}, false
+	}
+	if bits < 0 {
+		r.add(t.Pos, "address %s needs a length, as in %s", a, exampleLength(a))
+		return netip.Prefix{}, false
+	}
+	p := netip.PrefixFrom(a, bits)
+	if word := reserved(p.Masked(), a); word != "" {
+		r.add(t.Pos, "address %s is %s of %s", a, word, p.Masked())
+		return netip.Prefix{}, false
+	}
+	return p, true
+}
+
 func (r *resolver) notLoopback(pos Pos, a netip.Addr) bool {
 	if a.IsLoopback() {
 		r.add(pos, "address %s is a loopback address; lo has it", a)

@@ -215,24 +215,18 @@ func (r *resolver) ownInterface(o ownInterface) (i Interface, ok bool) {
 		r.add(raw.MAC.Pos, "type %s has no mac of its own", raw.Type.Value)
 	}
 	for _, t := range raw.Address.all() {
-		a, bits, fine := r.ifaceAddr(t)
-		switch {
-		case !fine:
-			continue
-		case !rule.address:
+		if !rule.address {
 			r.add(t.Pos, "type %s has no address", raw.Type.Value)
 			continue
-		case bits < 0:
-			r.add(t.Pos, "address %s needs a length, as in %s", a, exampleLength(a))
+		}
+		p, ok := r.addressWithLength(t)
+		if !ok {
 			continue
-		case a.Is6() && raw.MTU.Set && i.MTU < minMTU6:
+		}
+		if p.Addr().Is6() && raw.MTU.Set && i.MTU < minMTU6 {
 			r.add(raw.MTU.Pos, "mtu must be at least %d for IPv6", minMTU6)
 		}
-		if word := reserved(netip.PrefixFrom(a, bits).Masked(), a); word != "" {
-			r.add(t.Pos, "address %s is %s of %s", a, word, netip.PrefixFrom(a, bits).Masked())
-			continue
-		}
-		i.Addresses = append(i.Addresses, netip.PrefixFrom(a, bits))
+		i.Addresses = append(i.Addresses, p)
 	}
 	return i, true
 }

@@ -100,20 +100,11 @@ func (r *resolver) endpoint(raw endpoint, of link) Endpoint {
 		}
 	}
 	for _, t := range raw.Address.all() {
-		a, bits, ok := r.ifaceAddr(t)
-		switch {
-		case !ok:
-			continue
-		case bits < 0:
-			r.add(t.Pos, "address %s needs a length, as in %s", a, exampleLength(a))
+		p, ok := r.addressWithLength(t)
+		if !ok {
 			continue
 		}
-		p := netip.PrefixFrom(a, bits)
-		if word := reserved(p.Masked(), a); word != "" {
-			r.add(t.Pos, "address %s is %s of %s", a, word, p.Masked())
-			continue
-		}
-		if a.Is6() && e.MTU < minMTU6 {
+		if p.Addr().Is6() && e.MTU < minMTU6 {
 			r.add(t.Pos, "mtu must be at least %d for IPv6", minMTU6)
 		}
 		e.Addresses = append(e.Addresses, p)
