@@ -21,7 +21,7 @@ import (
 //	instead:"a=b c=d"          on the field _: the words that other tools have for topo's keys
 //
 // The schema is made of the same tags. A type with a field Scalar, List or Map takes that form of YAML,
-// too: see [forms].
+// too: see [structure.forms].
 type decoder struct {
 	problems
 	warnings problems
