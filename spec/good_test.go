@@ -99,6 +99,7 @@ func prune(v any) any {
 	case map[string]any:
 		delete(v, "Pos")
 		delete(v, "RootPos")
+		delete(v, "PlatformPos")
 		for k, e := range v {
 			if e = prune(e); e == nil || e == "" || e == false || e == 0.0 {
 				delete(v, k)
