@@ -14,7 +14,6 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"topo/executor"
-	"topo/internal/container"
 	"topo/internal/image"
 	"topo/internal/kernel"
 	"topo/internal/linux"
@@ -125,11 +124,11 @@ func (w *changing) run(ctx context.Context, m *machine) (*planner.Plan, error) {
 		}
 	})
 	var telling sync.Mutex // an image is pulled beside other steps
-	m.engine = container.New(container.Config{Pulling: func(p image.Progress) {
+	m.engine = newEngineTelling(func(p image.Progress) {
 		telling.Lock()
 		defer telling.Unlock()
 		shown.pulling(p)
-	}})
+	})
 	report := executor.Run(ctx, p, m, executor.Options{SharedDone: unlockHost, Events: func(e executor.Event) {
 		telling.Lock()
 		defer telling.Unlock()

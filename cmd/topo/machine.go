@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 
 	"topo/internal/container"
+	"topo/internal/image"
 	"topo/internal/kernel"
 	"topo/internal/linux"
 )
@@ -31,8 +32,11 @@ func openMachine() (*machine, error) {
 	return &machine{host: host, engine: newEngine()}, nil
 }
 
-func newEngine() *container.Engine {
-	return container.New(container.Config{DockerHost: os.Getenv("DOCKER_HOST")})
+func newEngine() *container.Engine { return newEngineTelling(nil) }
+
+// newEngineTelling also tells how far pulls of images are.
+func newEngineTelling(pulling func(image.Progress)) *container.Engine {
+	return container.New(container.Config{DockerHost: os.Getenv("DOCKER_HOST"), Pulling: pulling})
 }
 
 func (m *machine) Close() error { return m.host.Close() }
