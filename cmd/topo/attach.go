@@ -40,11 +40,7 @@ func attach(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	s, project, err := readRunning(c)
-	if err != nil {
-		return err
-	}
-	node, err := oneNode(c, nodesOf(s, project), project, words[0])
+	project, node, err := runningNode(c, words[0])
 	if err != nil {
 		return err
 	}

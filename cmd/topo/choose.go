@@ -9,6 +9,16 @@ import (
 	"github.com/urfave/cli/v2"
 )
 
+// runningNode reads the machine for the node that a command is about.
+func runningNode(c *cli.Context, name string) (project string, node nodeView, err error) {
+	s, project, err := readRunning(c)
+	if err != nil {
+		return "", nodeView{}, err
+	}
+	node, err = oneNode(c, nodesOf(s, project), project, name)
+	return project, node, err
+}
+
 // oneNode is the node that is named.
 func oneNode(c *cli.Context, nodes []nodeView, project, name string) (nodeView, error) {
 	chosen, err := chosenNodes(c, nodes, project, []string{name})

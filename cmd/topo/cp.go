@@ -70,11 +70,7 @@ func cp(c *cli.Context) error {
 	case source.node == "" && target.node == "":
 		return usageErrorf(c, "neither %s nor %s is NODE:PATH", words[0], words[1])
 	}
-	s, project, err := readRunning(c)
-	if err != nil {
-		return err
-	}
-	node, err := oneNode(c, nodesOf(s, project), project, source.node+target.node)
+	project, node, err := runningNode(c, source.node+target.node)
 	if err != nil {
 		return err
 	}

@@ -44,11 +44,7 @@ func execute(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	s, project, err := readRunning(c)
-	if err != nil {
-		return err
-	}
-	node, err := oneNode(c, nodesOf(s, project), project, words[0])
+	project, node, err := runningNode(c, words[0])
 	if err != nil {
 		return err
 	}

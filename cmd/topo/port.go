@@ -30,11 +30,7 @@ func port(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	s, project, err := readRunning(c)
-	if err != nil {
-		return err
-	}
-	node, err := oneNode(c, nodesOf(s, project), project, words[0])
+	_, node, err := runningNode(c, words[0])
 	if err != nil {
 		return err
 	}
