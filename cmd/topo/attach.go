@@ -13,18 +13,20 @@ import (
 )
 
 func attachCommand() *cli.Command {
-	proxy := boolFlag("sig-proxy", "pass SIGINT, SIGTERM, SIGQUIT, SIGUSR1 and SIGUSR2 on to the process; otherwise Ctrl-C detaches")
+	proxy := boolFlag("sig-proxy", "pass SIGINT, SIGTERM, SIGQUIT, SIGUSR1 and SIGUSR2 on to the process")
 	proxy.Value, proxy.DisableDefaultText = true, false
 	return &cli.Command{
 		Name:      "attach",
 		Usage:     "be connected to a node's process",
 		UsageText: "topo attach [-f FILE | -p PROJECT] [--no-stdin] [--sig-proxy=false] NODE",
 		ArgsUsage: "NODE",
-		Description: `Shows what the node's process prints from now on, line by line, and passes on what is typed,
-where the file says stdin_open: true. topo ends with the process, and with its exit code.
+		Description: `Shows what the node's process prints from now on, line by line, and passes on what is
+typed, where the file says stdin_open: true. topo ends with the process, and with its
+exit code.
 
-Ctrl-C is the process's; the third one detaches, as SIGHUP does: the process runs on. The
-end of stdin detaches nothing, and the process doesn't get it.
+Ctrl-C is the process's; the third one detaches, as SIGHUP does: the process runs on.
+With --sig-proxy=false the first one detaches. The end of stdin detaches nothing, and the
+process doesn't get it.
 
 Example:
   topo attach web

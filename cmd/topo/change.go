@@ -32,7 +32,7 @@ type changing struct {
 	query    kernel.Query
 	plan     func(kernel.Snapshot) (*planner.Plan, error)
 	progress string // a value of --progress
-	yes      bool   // --yes
+	yes      bool   // up --yes
 	out, err io.Writer
 	began    bool // the plan is being carried out
 }
@@ -43,7 +43,6 @@ func changingFlags() []cli.Flag {
 		timeFlag("timeout", 0, "give up after `DURATION` (30s, 5m; 0 is never)"),
 		timeFlag("lock-timeout", 0, "wait `DURATION` for another topo that works on the project"),
 		textFlag("progress", progressAuto, "how to tell of the progress, on stderr: `MODE` auto, tty, plain or json (an object a line)"),
-		boolFlag("yes", "agree beforehand: a card may become a port that carries the default route or this session", "y"),
 	}
 }
 

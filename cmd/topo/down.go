@@ -29,6 +29,7 @@ Example:
   sudo topo down -v
   sudo topo down -p flask-redis`,
 		Flags: slices.Concat(targetFlags(false), changingFlags(), []cli.Flag{
+			unaskedFlag(),
 			boolFlag("volumes", "also remove the project's volumes, with all that is in them", "v"),
 		}),
 		Action: down,
@@ -50,7 +51,7 @@ func down(c *cli.Context) error {
 	defer stop()
 	w := &changing{
 		verb: "down", project: project, query: planner.Query(nil, project),
-		progress: c.String("progress"), yes: c.Bool("yes"), out: c.App.Writer, err: c.App.ErrWriter,
+		progress: c.String("progress"), out: c.App.Writer, err: c.App.ErrWriter,
 	}
 	return w.told(ctx, takeDown(ctx, c, w))
 }

@@ -18,8 +18,7 @@ func execCommand() *cli.Command {
 		Description: `Runs a command in the namespaces of a node, with its files, names and environment. topo
 ends with the command's exit code: 128 and the number for one that a signal ended, 127
 for one that is not there, 126 for one that can't be run, 125 where it did not come to
-that. What stands behind NODE belongs to the command: flags of topo
-come before it.
+that. What stands behind NODE belongs to the command: flags of topo come before it.
 
 Example:
   topo exec web ls -l

@@ -70,6 +70,11 @@ func runtimeFlag() cli.Flag {
 	return textFlag("runtime", "", "`WHO` runs containers that state no runtime: docker, crun, runc or a path; default: crun, or runc where crun is missing or fails")
 }
 
+// unaskedFlag is --yes of a command that has nothing to ask.
+func unaskedFlag() cli.Flag {
+	return boolFlag("yes", "ask nothing (topo never asks; for scripts that say it everywhere)", "y")
+}
+
 // nearest is the context, the verb's or the one around it, in which a flag was set.
 func nearest(c *cli.Context, flag string) *cli.Context {
 	for _, at := range c.Lineage() {

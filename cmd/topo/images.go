@@ -16,9 +16,9 @@ func imagesCommand() *cli.Command {
 		Name:      "images",
 		Usage:     "list the images in the store",
 		UsageText: "topo images [--json]",
-		Description: `Lists the references that were pulled, with what the image is for, the digest that each named then, the
-image's ID (the digest of its config), and by whom it is used. A reference that was pulled for
-several platforms is there once for each.
+		Description: `Lists the references that were pulled, with what the image is for, the digest that each
+named then, the image's ID (the digest of its config), and by whom it is used. A reference
+that was pulled for several platforms is there once for each.
 
 Example:
   topo images --json | jq -r '.[] | "\(.reference) \(.digest)"'`,
@@ -80,8 +80,9 @@ func imageCommand() *cli.Command {
 		Usage:     "remove images from the store",
 		UsageText: "topo image rm REF…\n   topo image prune",
 		ArgsUsage: "rm REF… | prune",
-		Description: `rm removes images, for all platforms that they were pulled for; prune all that no process was made from, and what pulls left that were
-cut short. An image that is in use is kept, and by whom is said: rm ends with 1 then.
+		Description: `rm removes images, for all platforms that they were pulled for; prune all that no process
+was made from, and what pulls left that were cut short. An image that is in use is kept,
+and by whom is said: rm ends with 1 then.
 
 Example:
   topo image rm redis:7

@@ -31,13 +31,14 @@ a second one leaves at once. Running up again continues, after a failure, too.
 
 --progress json writes an object a line to stderr: {"event": "started", "done", "failed"
 or "skipped", "id", "action", "elapsed_ms", "error"} for each action, {"event": "pulling",
-"image", "layer", "layers", "done_bytes", "total_bytes"} for each layer of an image, then {"event":
-"summary", "done", "failed", "skipped", "interrupted", "elapsed_ms"}, and {"event":
-"error", "error", "exit_code"} where there is one.
+"image", "layer", "layers", "done_bytes", "total_bytes"} for each layer of an image, then
+{"event": "summary", "project", "done", "failed", "skipped", "interrupted", "elapsed_ms"},
+and {"event": "error", "error", "exit_code"} where there is one.
 
 Example:
   sudo topo up -f examples/flask-redis.yaml --wait`,
 		Flags: slices.Concat(targetFlags(false), changingFlags(), []cli.Flag{
+			boolFlag("yes", "agree beforehand: a card that carries the default route or this session may become a port, or a node's", "y"),
 			boolFlag("wait", "wait until all processes run, and those with a health check are healthy"),
 			orphansFlag(),
 			profileFlag(),

@@ -18,7 +18,7 @@ func volumePruneCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "prune",
 		Usage:     "remove volumes that nobody uses, with all that is in them",
-		UsageText: "topo volume prune [--all] [--dry-run] [-y]",
+		UsageText: "topo volume prune [--all] [--dry-run]",
 		Description: `Removes the volumes that nodes had for themselves and that no process has mounted, running
 or not; it lists them first, with the space that each takes. With --all also named ones,
 of projects that are down, and those that "topo volume create" made.
@@ -29,7 +29,7 @@ Example:
 			boolFlag("all", "also named volumes of projects that are down, and external ones", "a"),
 			boolFlag("dry-run", "only list them"),
 			timeFlag("lock-timeout", 0, "wait `DURATION` for another topo that works on one of the projects"),
-			boolFlag("yes", "ask nothing (topo never asks; for scripts that say it everywhere)", "y"),
+			unaskedFlag(),
 		},
 		Action: volumePrune,
 	}
