@@ -158,12 +158,15 @@ func documentOfNode(s kernel.Snapshot, project string, v nodeView) nodeDocument 
 		return doc
 	}
 	for _, l := range ns.Links {
-		doc.Interfaces = append(doc.Interfaces, interfaceView{
+		v := interfaceView{
 			Name: l.Name, Index: l.Index, Kind: l.Kind, MAC: l.MAC, MTU: l.MTU, Up: l.Up, State: l.Oper,
-			Addresses: addressesOn(ns, l.Name), Peer: peerOf(s, l), Parent: parentOf(l), Master: l.Master, Parameters: parametersOf(l), Port: portOf(l),
-			AcceptRA:  l.AcceptRA,
-			WireGuard: wireGuardOf(l),
-		})
+			Addresses: addressesOn(ns, l.Name), Peer: peerOf(s, l), Parent: parentOf(l), Master: l.Master,
+			Parameters: parametersOf(l), Port: portOf(l), WireGuard: wireGuardOf(l),
+		}
+		if l.Kind != "loopback" { // which hears nobody, whatever its parameter is
+			v.AcceptRA = l.AcceptRA
+		}
+		doc.Interfaces = append(doc.Interfaces, v)
 	}
 	slices.SortFunc(doc.Interfaces, func(a, b interfaceView) int { return cmp.Compare(a.Index, b.Index) })
 	for _, r := range ns.Routes {

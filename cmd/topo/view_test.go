@@ -34,7 +34,7 @@ func lab() kernel.Snapshot {
 			{
 				Name: "lab-web", Mark: kernel.Mark{Project: "lab", ID: "netns/web"},
 				Links: []kernel.Link{
-					{Name: "lo", Index: 1, Kind: "loopback", MTU: 65536, MAC: "00:00:00:00:00:00", Up: true, Oper: "unknown"},
+					{Name: "lo", Index: 1, Kind: "loopback", MTU: 65536, MAC: "00:00:00:00:00:00", Up: true, Oper: "unknown", AcceptRA: 1},
 					{Name: "eth0", Index: 2, Kind: "veth", MTU: 1400, MAC: "02:00:00:00:00:03", Up: true, Oper: "lowerlayerdown", Peer: kernel.End{Name: "veth1"}, AcceptRA: 1},
 				},
 				Addrs: []kernel.Addr{
