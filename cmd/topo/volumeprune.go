@@ -52,7 +52,9 @@ func volumePrune(c *cli.Context) error {
 			return err
 		}
 		defer unlock()
+		locked := chosen
 		chosen, err = superfluous(c.Context, m, c.Bool("all"))
+		chosen = still(chosen, locked)
 	}
 	if err != nil || len(chosen) == 0 {
 		return err
@@ -78,6 +80,13 @@ func superfluous(ctx context.Context, m *machine, named bool) ([]kernel.Volume, 
 		goes := v.Node != "" || named && up[v.Project] == nil
 		return !v.Genuine() || len(v.Users) > 0 || !goes
 	}), nil
+}
+
+// still leaves out volumes that were not there before: of what has become superfluous since then, no project is locked.
+func still(volumes, before []kernel.Volume) []kernel.Volume {
+	return slices.DeleteFunc(volumes, func(v kernel.Volume) bool {
+		return !slices.ContainsFunc(before, func(b kernel.Volume) bool { return b.Name == v.Name })
+	})
 }
 
 // lockProjectsOf takes the locks of all projects that volumes are of, in their order.
