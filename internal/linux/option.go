@@ -30,6 +30,7 @@ var modules = map[string]string{
 	"TUN":           "tun",
 	"VLAN_8021Q":    "8021q",
 	"VXLAN":         "vxlan",
+	"WIREGUARD":     "wireguard",
 }
 
 // lackingOptions are those of some options of the kernel's build that the running kernel can't have: it was built without, or as a

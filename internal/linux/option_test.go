@@ -2,6 +2,7 @@ package linux
 
 import (
 	"os"
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -15,6 +16,12 @@ func TestOptionsAreDocumented(t *testing.T) {
 	for option := range modules {
 		if !strings.Contains(string(page), "`CONFIG_"+option+"`") {
 			t.Errorf("docs/kernel.md does not name CONFIG_%s", option)
+		}
+	}
+	// A kind whose option had no module was said to be there wherever it is built as one.
+	for _, row := range regexp.MustCompile("(?m)^\\| `type: .*`CONFIG_([A-Z0-9_]+)`").FindAllStringSubmatch(string(page), -1) {
+		if modules[row[1]] == "" {
+			t.Errorf("which module has CONFIG_%s?", row[1])
 		}
 	}
 }
