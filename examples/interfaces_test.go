@@ -16,7 +16,7 @@ func TestOverlay(t *testing.T) {
 	}
 	l := start(t, "overlay.yaml")
 	for _, to := range []string{"10.42.0.2", "10.42.0.3"} {
-		l.sh(in("overlay-red", "ping -c 1 -W 5 "+to))
+		l.sh(in("overlay-red", ping(to)))
 	}
 	l.sh(in("overlay-red", "ping -c 1 -W 5 -M do -s 1422 10.42.0.3"))
 	l.fails(in("overlay-red", "ping -c 1 -W 5 -M do -s 1423 10.42.0.3"))
@@ -99,7 +99,7 @@ func TestVMBond(t *testing.T) {
 	l.sh("ip -n bond-server link delete bond0.10")
 	l.plans("the VLAN is gone", "+ link/server:bond0.10", "+ address/server:bond0.10/10.10.0.1/24")
 	l.up()
-	l.sh(in("bond-server", "ping -c 1 -W 5 10.10.0.2"))
+	l.sh(in("bond-server", ping("10.10.0.2")))
 	l.down()
 }
 
@@ -111,17 +111,17 @@ func TestVMVRF(t *testing.T) {
 	testhost.Kernel(t, "CONFIG_NET_VRF", "ip", "link", "add", "probe", "type", "vrf", "table", "7")
 	l := start(t, "vrf.yaml")
 	for _, customer := range []string{"red", "blue"} {
-		l.sh(in("vrf-"+customer+"-pc", "ping -c 1 -W 5 10.0.2.2"))
+		l.sh(in("vrf-"+customer+"-pc", ping("10.0.2.2")))
 		l.shows("ip -n vrf-router route show vrf "+customer, "10.0.1.0/24 dev "+customer+"-lan", "10.0.2.0/24 dev "+customer+"-dmz")
 	}
-	l.sh(in("vrf-red-pc", "ping -c 1 -W 5 10.0.9.1"))
-	l.fails(in("vrf-blue-pc", "ping -c 1 -W 1 10.0.9.1"))
+	l.sh(in("vrf-red-pc", ping("10.0.9.1")))
+	l.fails(in("vrf-blue-pc", noPing("10.0.9.1")))
 	if routes := strings.TrimSpace(l.sh("ip -n vrf-router route")); routes != "" {
 		t.Errorf("routes that are in no VRF: %s", routes)
 	}
 	// Who leaves a VRF loses its routes; they come back with it.
 	l.heal("ip -n vrf-router link set red-dmz nomaster", "+ member/router:red-dmz", "+ route/router:10.0.9.0/24 table 10")
-	l.sh(in("vrf-red-pc", "ping -c 1 -W 5 10.0.9.1"))
+	l.sh(in("vrf-red-pc", ping("10.0.9.1")))
 	l.down()
 }
 
@@ -170,10 +170,10 @@ func TestVMKinds(t *testing.T) {
 	testhost.Kernel(t, "CONFIG_GENEVE", "ip", "link", "add", "probe", "type", "geneve", "id", "1", "remote", "192.0.2.1")
 	l := start(t, "kinds.yaml")
 	for _, to := range []string{"10.2.0.2", "10.3.0.2", "10.4.0.2", "10.5.0.2", "10.7.0.2", "10.8.0.2", "10.9.0.2"} {
-		l.sh(in("kinds-a", "ping -c 1 -W 5 "+to))
+		l.sh(in("kinds-a", ping(to)))
 	}
 	l.sh(in("kinds-a", "ping -c 1 -W 5 -I red 10.6.0.2"))
-	l.fails(in("kinds-a", "ping -c 1 -W 1 10.6.0.2"))
+	l.fails(in("kinds-a", noPing("10.6.0.2")))
 	for broken, changes := range map[string][]string{
 		"ip -n kinds-a link set loop mtu 1500":                                              {"~ link/a:loop"},
 		"ip -n kinds-a link set loop address 02:00:00:00:00:01":                             {"~ link/a:loop"},
@@ -204,7 +204,7 @@ func TestVMKinds(t *testing.T) {
 		l.settled()
 	}
 	for _, to := range []string{"10.2.0.2", "10.3.0.2", "10.4.0.2", "10.5.0.2", "10.7.0.2", "10.8.0.2", "10.9.0.2"} {
-		l.sh(in("kinds-a", "ping -c 1 -W 5 "+to))
+		l.sh(in("kinds-a", ping(to)))
 	}
 	l.down()
 }

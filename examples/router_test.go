@@ -19,7 +19,7 @@ func TestRouter(t *testing.T) {
 	l.shows("ip -n router-router -6 route show default", "src fd00:60:1::1", "via 2001:db8:a::2 dev a weight 3", "via 2001:db8:b::2 dev b weight 1")
 	for _, server := range []string{"198.51.100.10", "2001:db8:100::10"} {
 		for _, node := range []string{"desk", "guest", "router"} {
-			l.sh(in("router-"+node, "ping -c 1 -W 5 "+server))
+			l.sh(in("router-"+node, ping(server)))
 		}
 	}
 	l.shows(in("router-guest", "ping -c 1 -W 5 10.60.1.2 || true"), "Packet filtered")
