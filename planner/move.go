@@ -14,7 +14,8 @@ type Move struct {
 	Card         string
 	Bridge, Node string // one of the two
 	Addresses    []netip.Prefix
-	Gateways     []netip.Addr // of its default routes
+	Default      bool         // a default route is by it
+	Gateways     []netip.Addr // of its default routes; one to whoever is on the wire has none
 }
 
 // moves are in the order of the plan. A card that is a port already, and is repaired, moves nothing that is of use now.
@@ -53,7 +54,11 @@ func (m *Move) add(s kernel.Snapshot, link string) {
 			continue
 		}
 		for _, way := range r.Hops() {
-			if way.Link == link && way.Via.IsValid() && !slices.Contains(m.Gateways, way.Via) {
+			if way.Link != link {
+				continue
+			}
+			m.Default = true
+			if way.Via.IsValid() && !slices.Contains(m.Gateways, way.Via) {
 				m.Gateways = append(m.Gateways, way.Via)
 			}
 		}
@@ -63,12 +68,15 @@ func (m *Move) add(s kernel.Snapshot, link string) {
 // Carries says what depends on the card: the default route, and the session with a local address (invalid: none); "" for nothing.
 func (m Move) Carries(session netip.Addr) string {
 	var words []string
-	if len(m.Gateways) > 0 {
+	switch {
+	case len(m.Gateways) > 0:
 		vias := make([]string, len(m.Gateways))
 		for i, g := range m.Gateways {
 			vias[i] = g.String()
 		}
 		words = append(words, "the default route (via "+strings.Join(vias, ", ")+")")
+	case m.Default:
+		words = append(words, "the default route")
 	}
 	if session.IsValid() && slices.ContainsFunc(m.Addresses, func(p netip.Prefix) bool { return p.Addr() == session.Unmap() }) {
 		words = append(words, fmt.Sprintf("the session that topo runs in (%s)", session.Unmap()))

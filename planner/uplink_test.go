@@ -201,6 +201,21 @@ func cardOf(t *testing.T, l *lab) (facts []any) {
 	return facts
 }
 
+// A default route to whoever is on the wire was none, and the card was moved without a word.
+func TestUplinkMovesDefaultRouteWithoutGateway(t *testing.T) {
+	l := &lab{t: t, m: fake.New()}
+	l.load(uplinkYAML)
+	o := l.options()
+	o.Snapshot.Host.Routes = []kernel.Route{{Dst: netip.MustParsePrefix("0.0.0.0/0"), Link: "eth0"}}
+	p, err := planner.Build(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := p.Moves[0].Carries(netip.Addr{}); got != "the default route" {
+		t.Errorf("carries %q", got)
+	}
+}
+
 func TestUplinkMoves(t *testing.T) {
 	l := &lab{t: t, m: fake.New()}
 	l.load(uplinkYAML)

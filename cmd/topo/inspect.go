@@ -67,7 +67,7 @@ type interfaceView struct {
 	Addresses []netip.Prefix `json:"addresses"`
 	Peer      *peerView      `json:"peer,omitempty"`
 
-	Parent     string            `json:"parent,omitempty"`     // what it stands on, as NODE's namespace and name
+	Parent     string            `json:"parent,omitempty"`     // what it stands on: NAMESPACE:INTERFACE, on the host host:INTERFACE
 	Master     string            `json:"master,omitempty"`     // the bond, VRF or bridge that it is a member of
 	Parameters map[string]string `json:"parameters,omitempty"` // of its kind, as in ip-link(8)
 	Port       *portView         `json:"port,omitempty"`       // of a switch's own bridge
