@@ -103,6 +103,9 @@ func (h *Host) recordLent(o kernel.CardLend, card *link) error {
 	}
 	r := lentRecord{cardRecord: had, Netns: o.Netns, Name: o.Name, Kind: card.Kind, MAC: card.MAC, Alias: card.Alias, MTU: card.MTU, Group: card.Group}
 	r.Sysctls = cardSysctls(o.Card)
+	if err := h.withoutForwarding(r); err != nil {
+		return err
+	}
 	return writeJSON(lentFile(o.Card), r)
 }
 
@@ -175,7 +178,43 @@ func cardSysctls(card string) map[string]string {
 	return values
 }
 
+// withoutForwarding gives the parameters of a card that is about to be lent their values from before topo turned the host's
+// forwarding on, which set them.
+func (h *Host) withoutForwarding(r lentRecord) error {
+	h.records.Lock()
+	defer h.records.Unlock()
+	return eachForwarding(func(f forwardingRecord) error {
+		if value, known := f.Interfaces[r.Card]; known {
+			r.Sysctls[forwardingOf(f.Family)] = value
+		}
+		return nil
+	})
+}
+
+// leaveForwarding leaves a card that comes back its part in the host's forwarding, while topo has that on; what it was before is
+// put back with the others'.
+func leaveForwarding(r lentRecord) error {
+	return eachForwarding(func(f forwardingRecord) error {
+		key := forwardingOf(f.Family)
+		value, known := r.Sysctls[key]
+		if !known {
+			return nil
+		}
+		delete(r.Sysctls, key)
+		f.Interfaces[r.Card] = value
+		return writeJSON(forwardingFile(f.Family), f)
+	})
+}
+
+// forwardingOf is the parameter in a record of a card's.
+func forwardingOf(f kernel.Family) string { return string(f) + "/conf/*/forwarding" }
+
 func (h *Host) putCardSysctls(r lentRecord) error {
+	h.records.Lock()
+	defer h.records.Unlock()
+	if err := leaveForwarding(r); err != nil {
+		return err
+	}
 	now := cardSysctls(r.Card)
 	for _, path := range slices.Sorted(maps.Keys(r.Sysctls)) {
 		before := r.Sysctls[path]

@@ -1,6 +1,7 @@
 package linux
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -69,6 +70,31 @@ func TestCardLent(t *testing.T) {
 	}
 	if c := snapshot(t, h).Lent; len(c) != 0 {
 		t.Errorf("a record is left: %+v", c)
+	}
+}
+
+// A card that was lent while the host forwarded for topo came back as one that forwards.
+func TestCardComesBackWithoutForwarding(t *testing.T) {
+	t.Parallel()
+	if testhost.Outside(t) {
+		return
+	}
+	h := open(t)
+	card(t)
+	do(t, h, kernel.NetnsAdd{Name: "web", Alias: mark("netns/web"), Group: group})
+	state := func() string {
+		return testhost.Run(t, "sh", "-c", "grep -rs '' /proc/sys/net/*/conf/*/forwarding")
+	}
+	before := state()
+	on, off := kernel.ForwardingOn{Family: kernel.IPv6}, kernel.ForwardingRestore{Family: kernel.IPv6}
+	for _, order := range [][]kernel.Op{
+		{on, lend, giveBack, off},
+		{on, lend, off, giveBack},
+		{lend, on, giveBack, off},
+		{lend, on, off, giveBack},
+	} {
+		do(t, h, order...)
+		asBefore(t, fmt.Sprint(order), before, state)
 	}
 }
 

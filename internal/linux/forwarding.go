@@ -42,6 +42,22 @@ func interfaceKey(f kernel.Family, name string) string {
 	return "net/" + string(f) + "/conf/" + name + "/forwarding"
 }
 
+// eachForwarding visits what is recorded of the families that topo forwards.
+func eachForwarding(visit func(forwardingRecord) error) error {
+	for _, f := range []kernel.Family{kernel.IPv4, kernel.IPv6} {
+		var r forwardingRecord
+		var ok bool
+		err := readJSON(forwardingFile(f), &r, &ok)
+		if err == nil && ok {
+			err = visit(r)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // readForwards says for each family that the kernel has whether the host forwards.
 func readForwards() ([]kernel.Forwarding, error) {
 	var forwards []kernel.Forwarding
