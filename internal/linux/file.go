@@ -28,7 +28,12 @@ func (h *Host) fileWrite(o kernel.FileWrite) error {
 	if _, err := os.Lstat(o.Path); err == nil {
 		return overwrite(o.Path, o.Content)
 	}
-	if err := h.makeFolders(filepath.Dir(o.Path)); err != nil {
+	dir := filepath.Dir(o.Path)
+	if _, err := os.Stat(dir); err == nil {
+		if err := sweepDrafts(dir); err != nil { // a writer may have been killed here
+			return err
+		}
+	} else if err := h.makeFolders(dir); err != nil {
 		return err
 	}
 	return writeWhole(o.Path, []byte(o.Content), 0o644)
@@ -239,7 +244,12 @@ func removeWithFolders(path string) error {
 	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	for dir := filepath.Dir(path); ; dir = filepath.Dir(dir) {
+	return removeFolders(filepath.Dir(path))
+}
+
+// removeFolders removes a folder of topo's own, with what killed writers left in it, and those above, as far as they are empty.
+func removeFolders(dir string) error {
+	for ; ; dir = filepath.Dir(dir) {
 		if dir != runDir && dir != dataDir && !strings.HasPrefix(dir, runDir+"/") && !strings.HasPrefix(dir, dataDir+"/") {
 			return nil
 		}

@@ -92,6 +92,43 @@ func TestApplied(t *testing.T) {
 	unchanged(t, before)
 }
 
+// Killed while it wrote, topo left a draft that stood there until down.
+func TestDraftsOfAKilledTopoGoWithTheNextUp(t *testing.T) {
+	if testhost.Outside(t) {
+		return
+	}
+	h := open(t)
+	dir := etcNetns + "/lab-web"
+	write := kernel.FileWrite{Path: dir + "/hosts", Content: "# " + mark("hosts/web") + "\n"}
+	do(t, h, write)
+	wrote := testhost.Machine(t)
+	do(t, h, kernel.FileDelete{Path: write.Path})
+	h.folders.Lock()
+	err := h.makeFolders(dir)
+	h.folders.Unlock()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, dir := range []string{dir, recordsDir, recordsDir + "/sysctl/lab"} {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(dir+"/"+draft+"4194304-1", []byte("ha"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	do(t, h, write)
+	if err := WriteApplied(project, []byte("{}")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.RemoveAll(runDir + "/projects"); err != nil {
+		t.Fatal(err)
+	}
+	if after := testhost.Machine(t); after != wrote {
+		t.Errorf("at once:\n%s\nafter the kill:\n%s", wrote, after)
+	}
+}
+
 // A topo that was killed after it made /etc/netns/NETNS and before it wrote the hosts file left both folders and
 // their records behind for ever.
 func TestFoldersOfAKilledTopoGoWithTheLastProject(t *testing.T) {
@@ -107,7 +144,10 @@ func TestFoldersOfAKilledTopoGoWithTheLastProject(t *testing.T) {
 		t.Fatal(err)
 	}
 	// Killed while it wrote, it left a draft; no process has the largest pid.
-	for _, dir := range []string{etcNetns + "/lab-web", recordsDir} {
+	for _, dir := range []string{etcNetns + "/lab-web", recordsDir, recordsDir + "/sysctl/lab", recordsDir + "/cards", recordsDir + "/uplinks"} {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
 		if err := os.WriteFile(dir+"/"+draft+"4194304-1", []byte("ha"), 0o644); err != nil {
 			t.Fatal(err)
 		}

@@ -26,7 +26,11 @@ func (h *Host) keyAdd(o kernel.KeyAdd) error {
 		return err
 	}
 	for {
-		err := makeDir(filepath.Dir(path))
+		dir := filepath.Dir(path)
+		err := makeDir(dir)
+		if err == nil {
+			err = sweepDrafts(dir)
+		}
 		if err == nil {
 			err = writeDurable(path, base64.StdEncoding.EncodeToString(key.Bytes())+"\n")
 		}

@@ -68,6 +68,22 @@ func readRecords() ([]kernel.SysctlRecord, error) {
 	return records, nil
 }
 
+// sweepRecords removes what killed writers left in a folder of records and in those below it, and each folder that is empty then.
+func sweepRecords(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if gone(err) != nil {
+		return err
+	}
+	for _, e := range entries {
+		if e.IsDir() {
+			if err := sweepRecords(filepath.Join(dir, e.Name())); err != nil {
+				return err
+			}
+		}
+	}
+	return removeFolders(dir)
+}
+
 func recordedKeys(records []kernel.SysctlRecord) []kernel.SysctlKey {
 	keys := make([]kernel.SysctlKey, len(records))
 	for i, r := range records {

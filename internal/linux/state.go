@@ -22,8 +22,11 @@ func ReadApplied(project string) ([]byte, error) {
 }
 
 // WriteApplied keeps what the last successful up of a project applied. It decides nothing, it only tells
-// "edited" from "changed outside topo".
+// "edited" from "changed outside topo". What writers of records left that were killed in a run before goes now.
 func WriteApplied(project string, content []byte) error {
+	if err := sweepRecords(recordsDir); err != nil {
+		return err
+	}
 	return writeWhole(appliedFile(project), content, 0o600) // environments can hold passwords
 }
 
@@ -35,12 +38,15 @@ func RemoveState(project string) error {
 	if err := sweepFolders(); err != nil {
 		return err
 	}
-	if err := removeWithFolders(keyFile(project, ".none")); err != nil { // what a killed writer left
+	if err := sweepRecords(recordsDir); err != nil {
+		return err
+	}
+	if err := removeFolders(keyFile(project, "")); err != nil { // what a killed writer left
 		return err
 	}
 	_, err := removeEmpty(filepath.Join(dataDir, "projects", project))
 	if err != nil {
 		return err
 	}
-	return removeWithFolders(filepath.Join(dataDir, "projects", ".none"))
+	return removeFolders(filepath.Join(dataDir, "projects"))
 }
