@@ -102,7 +102,7 @@ func testEngine(t *testing.T, example, engine string) {
 	printed(7) // what it printed while there was no supervisor, too
 	l.topo("down", "-v")
 	l.sh(os.Getenv(binaryVariable) + " image prune; rm -r /var/lib/topo/images; rmdir /run/topo 2>/dev/null || true")
-	if diff := cmp.Diff(steady(testhost.WithoutEngine(l.before)), steady(testhost.WithoutEngine(testhost.Machine(t)))); diff != "" {
+	if diff := cmp.Diff(testhost.Steady(testhost.WithoutEngine(l.before)), testhost.Steady(testhost.WithoutEngine(testhost.Machine(t)))); diff != "" {
 		t.Errorf("the machine is not what it was before (-before +after):\n%s", diff)
 	}
 	if left := l.sh(engine + "ps --all --quiet"); left != "" {

@@ -117,31 +117,9 @@ func (l *lab) down() {
 // asBefore checks that nothing is left of the lab.
 func (l *lab) asBefore() {
 	l.Helper()
-	if diff := cmp.Diff(steady(l.before), steady(testhost.Machine(l.T))); diff != "" {
+	if diff := cmp.Diff(testhost.Steady(l.before), testhost.Steady(testhost.Machine(l.T))); diff != "" {
 		l.Errorf("the machine is not what it was before (-before +after):\n%s", diff)
 	}
-}
-
-// passing is what says nothing about a machine: the numbers of interfaces and bridge ports, which rise
-// with every one that is made.
-var passing = regexp.MustCompile(`^\d+: |@if\d+|port_(id|no) \w+|designated_port \d+|topology_change(_detected|_ack)? \d|config_pending \d`)
-
-// steady is a machine's text, in lines, each section sorted, without what passes and without what the kernel does
-// in its own time: it gives each link an IPv6 address of its own once it is sure that nobody else has it.
-func steady(machine string) []string {
-	var lines []string
-	section := 0 // where it begins
-	for _, line := range strings.Split(machine, "\n") {
-		if strings.HasPrefix(line, "== ") {
-			slices.Sort(lines[section:])
-			lines = append(lines, line)
-			section = len(lines)
-		} else if !strings.Contains(line, "fe80::") {
-			lines = append(lines, passing.ReplaceAllString(line, ""))
-		}
-	}
-	slices.Sort(lines[section:])
-	return lines
 }
 
 // settled checks that there is nothing to do.
@@ -205,7 +183,7 @@ var chosen = regexp.MustCompile(`active_slave \S+ |bond_slave state \w+ mii_stat
 // since it was made is UNKNOWN, one that lost it once is UP.
 func quiet(machine string) []string {
 	seen := map[string]bool{}
-	lines := slices.DeleteFunc(steady(machine), func(line string) bool {
+	lines := slices.DeleteFunc(testhost.Steady(machine), func(line string) bool {
 		if m := supervisor.FindStringSubmatch(line); m != nil {
 			forked := seen[m[1]]
 			seen[m[1]] = true

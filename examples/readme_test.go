@@ -82,7 +82,7 @@ func TestTour(t *testing.T) {
 			t.Errorf("%q prints\n%s\nthe README shows\n%s", command, got, shown)
 		}
 	}
-	if diff := cmp.Diff(steady(before), steady(testhost.Machine(t))); diff != "" {
+	if diff := cmp.Diff(testhost.Steady(before), testhost.Steady(testhost.Machine(t))); diff != "" {
 		t.Errorf("the tour leaves something (-before +after):\n%s", diff)
 	}
 }

@@ -129,7 +129,7 @@ func (l *lab) listedVolumes() []string {
 func (l *lab) downWithVolumes() {
 	l.Helper()
 	l.topo("down", "-v")
-	if diff := cmp.Diff(steady(l.before), steady(testhost.Machine(l.T))); diff != "" {
+	if diff := cmp.Diff(testhost.Steady(l.before), testhost.Steady(testhost.Machine(l.T))); diff != "" {
 		l.Errorf("the machine is not what it was before (-before +after):\n%s", diff)
 	}
 }

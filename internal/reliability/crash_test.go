@@ -1,0 +1,175 @@
+package reliability_test
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"topo/internal/testhost"
+	"topo/internal/tracer"
+)
+
+// point is a moment at which topo can be killed: before or after the n-th call, from 0, of those that do the same.
+type point struct {
+	by, what string
+	n        int
+	after    bool
+	action   tracer.Action
+	victim   string
+}
+
+func (p point) String() string {
+	when := "before"
+	if p.after {
+		when = "after"
+	}
+	return fmt.Sprintf("%s killed %s %s: %s (%d)", p.victim, when, p.by, p.what, p.n)
+}
+
+// points are all that a run has: before and after each call that changes the machine topo is killed; and where another
+// process makes the call, that one, too, and once both.
+func (h *host) points(args ...string) []point {
+	h.Helper()
+	var points []point
+	counts := map[string]int{}
+	r := h.trace(func(c tracer.Call) tracer.Action {
+		if c.After {
+			return tracer.Continue
+		}
+		key := c.By + c.What
+		for _, after := range []bool{false, true} {
+			points = append(points, point{c.By, c.What, counts[key], after, tracer.Kill, "topo"})
+			if c.By != "topo" {
+				points = append(points, point{c.By, c.What, counts[key], after, tracer.KillCaller, c.By}, point{c.By, c.What, counts[key], after, tracer.KillAll, "everything"})
+			}
+		}
+		counts[key]++
+		return tracer.Continue
+	}, args...)
+	if r.Code != 0 {
+		h.Fatalf("topo %s, traced: %+v", strings.Join(args, " "), r)
+	}
+	if len(points) == 0 {
+		h.Fatalf("topo %s changed nothing", strings.Join(args, " "))
+	}
+	return points
+}
+
+// killAt runs topo and kills at a point. It reports whether the run came by it.
+func (h *host) killAt(p point, args ...string) bool {
+	h.Helper()
+	seen, killed := 0, false
+	h.trace(func(c tracer.Call) tracer.Action {
+		if killed || c.By != p.by || c.What != p.what || c.After != p.after {
+			return tracer.Continue
+		}
+		seen++
+		if seen <= p.n {
+			return tracer.Continue
+		}
+		killed = true
+		return p.action
+	}, args...)
+	return killed
+}
+
+// crashes is what came of crashes.
+type crashes struct {
+	points, runs, missed, stuck, residue int
+}
+
+// TestEveryCrash kills topo before and after every call that changes the machine, in up and in down. From each point up ends
+// clean, and from each down leaves the machine as it was before up.
+func TestEveryCrash(t *testing.T) {
+	for _, topology := range []string{"network", "processes", "kernel"} {
+		t.Run(topology, func(t *testing.T) {
+			t.Parallel()
+			if testhost.Outside(t) {
+				return
+			}
+			h := newHost(t, topology)
+			var c crashes
+			ofUp := h.points("up")
+			h.must("plan", "--detailed-exitcode")
+			standing := h.standing()
+			ofDown := h.points("down", "-v")
+			if diff := h.residue(); diff != "" {
+				t.Fatalf("down leaves (-before +after):\n%s", diff)
+			}
+			c.points = len(ofUp) + len(ofDown)
+			for _, p := range h.sample(ofUp, 12) {
+				h.crash(&c, p, "up", standing)
+			}
+			for _, p := range h.sample(ofDown, 6) {
+				h.crash(&c, p, "down", standing)
+			}
+			t.Logf("figure: every crash, %s: %d points, %d runs, %d stuck, %d with residue (%d points not met again)",
+				topology, c.points, c.runs, c.stuck, c.residue, c.missed)
+			if c.missed*10 > c.runs {
+				t.Errorf("%d of %d runs didn't come by the point where they were to be killed", c.missed, c.runs)
+			}
+		})
+	}
+}
+
+// sample is n of the points, or with -full all of them.
+func (h *host) sample(points []point, n int) []point {
+	if *whole || len(points) <= n {
+		return points
+	}
+	points = slices.Clone(points)
+	h.random.Shuffle(len(points), func(i, j int) { points[i], points[j] = points[j], points[i] })
+	return points[:n]
+}
+
+// crash kills at a point twice: then there is an up, and a down.
+func (h *host) crash(c *crashes, p point, verb string, standing []string) {
+	h.Helper()
+	for _, then := range []string{"up", "down"} {
+		args := []string{"up"}
+		if verb == "down" {
+			h.must("up")
+			args = []string{"down", "-v"}
+		}
+		c.runs++
+		if !h.killAt(p, args...) {
+			c.missed++
+		}
+		if then == "up" {
+			h.converges(c, p, verb, standing)
+		}
+		h.leavesNothing(c, p, verb)
+	}
+}
+
+// leavesNothing takes down what there is.
+func (h *host) leavesNothing(c *crashes, p point, verb string) {
+	h.Helper()
+	if out, code := h.topo("down", "-v", "--lock-timeout", "10s"); code != 0 {
+		c.stuck++
+		h.Errorf("%s of %s; down: exit code %d\n%s", p, verb, code, out)
+	}
+	if diff := h.residue(); diff != "" {
+		c.residue++
+		h.Fatalf("%s of %s, and down leave (-before +after):\n%s", p, verb, diff)
+	}
+}
+
+// converges brings up what there should be.
+
+func (h *host) converges(c *crashes, p point, verb string, standing []string) {
+	h.Helper()
+	if out, code := h.topo("up", "--lock-timeout", "10s"); code != 0 {
+		c.stuck++
+		h.Errorf("%s of %s; up: exit code %d\n%s", p, verb, code, out)
+		return
+	}
+	if out, code := h.topo("plan", "--detailed-exitcode"); code != 0 {
+		c.stuck++
+		h.Errorf("%s of %s; a plan after up has:\n%s", p, verb, out)
+	}
+	if diff := h.differs(standing, h.standing); diff != "" {
+		h.Errorf("%s of %s; up makes another machine than at once (-at once +after the crash):\n%s", p, verb, diff)
+	}
+}

@@ -1,0 +1,7 @@
+// Package reliability proves what topo promises of crashes, faults, neighbours and races, on the program that users run: it is
+// traced ([topo/internal/tracer]), killed, refused and hindered from outside, on machines of its tests' own, and the
+// machine is then compared with what it was.
+//
+// Each test prints the figures that docs/reliability.md has, in lines that begin with "figure:". A run of all of it takes
+// hours; without -full each test takes a sample, another one each time, whose seed it prints.
+package reliability

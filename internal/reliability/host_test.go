@@ -1,0 +1,151 @@
+package reliability_test
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"topo/internal/testhost"
+	"topo/internal/tracer"
+)
+
+var (
+	whole = flag.Bool("full", false, "every point and every run, not a sample")
+	seed  = flag.Uint64("seed", uint64(time.Now().UnixNano()), "of the sample")
+)
+
+// binaryVariable names the topo that is tested; TestMain builds one when it is not set. The
+// processes that testhost starts inherit it.
+const binaryVariable = "TOPO_TEST_BINARY"
+
+func TestMain(m *testing.M) {
+	os.Exit(func() int {
+		flag.Parse()
+		if os.Getenv(binaryVariable) != "" {
+			return m.Run()
+		}
+		dir, err := os.MkdirTemp("", "topo-reliability-")
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		defer os.RemoveAll(dir)
+		build := exec.Command("go", "build", "-o", dir, "topo/cmd/topo")
+		build.Env = append(os.Environ(), "CGO_ENABLED=0") // as make build
+		if out, err := build.CombinedOutput(); err != nil {
+			fmt.Fprintf(os.Stderr, "building topo: %v\n%s", err, out)
+			return 1
+		}
+		os.Setenv(binaryVariable, filepath.Join(dir, "topo"))
+		return m.Run()
+	}())
+}
+
+// full: the kernel has everything, as that of scripts/run-in-vm does.
+var full = os.Getenv("TOPO_TEST_FULL_KERNEL") != ""
+
+// host is a test's machine, with what the topologies in testdata expect of it.
+type host struct {
+	*testing.T
+	file   string
+	random *rand.Rand
+	before []string // the machine as it was
+}
+
+// newHost prepares the machine for a topology of testdata.
+func newHost(t *testing.T, topology string) *host {
+	t.Helper()
+	if topology == "kernel" && !full {
+		t.Skip("needs a kernel with everything (scripts/run-in-vm)")
+	}
+	for _, card := range []string{"em1", "em2"} {
+		testhost.Run(t, "ip", "link", "add", card, "type", "veth", "peer", "name", "wire-"+card)
+		testhost.Run(t, "ip", "link", "set", "wire-"+card, "up")
+		testhost.Run(t, "ip", "link", "set", card, "up")
+	}
+	testhost.Run(t, "ip", "address", "add", "192.0.2.1/24", "dev", "em1")
+	testhost.Run(t, "ip", "route", "add", "203.0.113.0/24", "via", "192.0.2.254")
+	h := &host{T: t, file: filepath.Join("testdata", topology+".yaml"), random: rand.New(rand.NewPCG(*seed, 1))}
+	h.Logf("seed %d", *seed)
+	h.before = h.machine()
+	return h
+}
+
+func (h *host) machine() []string { h.Helper(); return testhost.Steady(testhost.Machine(h.T)) }
+
+// chance is what differs between two machines on which the same was brought up: MAC addresses of ports, which the kernel makes up,
+// numbers of namespaces and processes, and what the kernel says of a link in its own time.
+var chance = regexp.MustCompile(`link/ether \S+( .* bridge_slave )|link-netnsid \d+|net:\[\d+\]|NO-CARRIER,|,LOWER_UP| state (UP|DOWN|UNKNOWN)|^ *\d+ `)
+
+// standing is a machine without what chance gives it, and without topo's own files: they have times and process IDs.
+func standing(machine []string) []string {
+	var lines []string
+	for _, l := range machine {
+		if !strings.Contains(l, " /run/topo") && !strings.Contains(l, " /var/lib/topo") && !strings.HasPrefix(l, "multicast ff00::") {
+			lines = append(lines, chance.ReplaceAllString(l, "$1"))
+		}
+	}
+	return lines
+}
+
+// topo runs topo, and gives what it prints and its exit code.
+func (h *host) topo(args ...string) (string, int) {
+	h.Helper()
+	out, err := exec.CommandContext(h.Context(), os.Getenv(binaryVariable), h.args(args)...).CombinedOutput()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		h.Fatal(err)
+	}
+	if exit != nil {
+		return string(out), exit.ExitCode()
+	}
+	return string(out), 0
+}
+
+func (h *host) args(args []string) []string {
+	return append([]string{args[0], "-f", h.file}, args[1:]...)
+}
+
+// must runs topo, which must succeed.
+func (h *host) must(args ...string) {
+	h.Helper()
+	if out, code := h.topo(args...); code != 0 {
+		h.Fatalf("topo %s: exit code %d\n%s", strings.Join(args, " "), code, out)
+	}
+}
+
+// trace runs topo under an observer's eyes.
+func (h *host) trace(observe tracer.Observer, args ...string) tracer.Result {
+	h.Helper()
+	r, err := tracer.Run(h.Context(), tracer.Program{Args: append([]string{os.Getenv(binaryVariable)}, h.args(args)...)}, observe)
+	if err != nil {
+		h.Fatal(err)
+	}
+	return r
+}
+
+// residue is what the machine has that it didn't have before topo, or lacks; "" when it is as it was.
+func (h *host) residue() string { h.Helper(); return h.differs(h.before, h.machine) }
+
+// differs is in what the machine is not as wanted. What ends in its own time gets some.
+func (h *host) differs(want []string, now func() []string) string {
+	h.Helper()
+	for end := time.Now().Add(5 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+		if diff := cmp.Diff(want, now()); diff == "" || time.Now().After(end) {
+			return diff
+		}
+	}
+}
+
+// standing is the machine without what chance gives it.
+func (h *host) standing() []string { h.Helper(); return standing(h.machine()) }
