@@ -45,13 +45,16 @@ func (h *Host) Settle(ctx context.Context, project string) error {
 // gives back those that are not settled; the others are not looked at again.
 func (h *Host) unsettled(project string, names []string) (busy string, waiting []string, err error) {
 	var host space
-	if err := readContents(h.conn, &host); err != nil {
+	if host.links, err = readLinks(h.conn); err != nil {
+		return "", nil, err
+	}
+	if err := readSpaceAddrs(h.conn, &host); err != nil {
 		return "", nil, err
 	}
 	busy = h.hostUnsettled(&host, project)
 	for i, name := range names {
 		var s space
-		if err := h.readNamespace(name, project, &s); err != nil {
+		if err := h.readNamespace(name, project, &s, readSpaceAddrs); err != nil {
 			return "", nil, err
 		}
 		if found := nodeUnsettled(&s); found != "" {

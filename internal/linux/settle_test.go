@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"topo/internal/kernel"
 	"topo/internal/testhost"
 )
@@ -73,4 +75,31 @@ func TestSettleAfterReplacement(t *testing.T) {
 		do(t, h, kernel.NetnsDelete{Name: "web"})
 		settle(t, h)
 	}
+}
+
+// Polling dumped everything that a snapshot has, the bridges' learnt addresses among it.
+func TestSettleAsksForLinksAndAddressesAlone(t *testing.T) {
+	t.Parallel()
+	if testhost.Outside(t) {
+		return
+	}
+	h := open(t)
+	do(t, h, bridge("br0")...)
+	do(t, h, node("web", "br0", "10.0.0.2/24", "10.0.0.1")...)
+	settle(t, h)
+	asked := count(h.conn)
+	settle(t, h)
+	if asked[unix.RTM_GETLINK] == 0 || asked[unix.RTM_GETADDR] == 0 || len(asked) != 2 {
+		t.Errorf("messages by kind: %v", asked)
+	}
+}
+
+// count counts the messages that a socket sends, by kind.
+func count(c *conn) map[uint16]int {
+	asked, send := map[uint16]int{}, c.send
+	c.send = func(fd int, request []byte) error {
+		asked[short(request[4:])]++
+		return send(fd, request)
+	}
+	return asked
 }

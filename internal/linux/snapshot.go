@@ -85,7 +85,6 @@ type space struct {
 	kernel.Netns
 	links []link
 	gone  bool // deleted while it was read
-	whole bool // with its contents
 	vlans bool // those of bridges that don't filter them are read, too
 }
 
@@ -102,18 +101,18 @@ func (h *Host) readNamespaces(ctx context.Context, project string, vlans bool) (
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(2 * runtime.GOMAXPROCS(0)) // each waits for the kernel now and then
-	g.Go(func() error {
-		if err := readContents(h.conn, &spaces[0]); err != nil {
+	g.Go(func() (err error) {
+		if spaces[0].links, err = readLinks(h.conn); err != nil {
 			return err
 		}
-		return h.readWireGuard(&spaces[0])
+		return h.readRest(h.conn, &spaces[0])
 	})
 	for i, name := range names {
 		g.Go(func() error {
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			return h.readNamespace(name, project, &spaces[i+1])
+			return h.readNamespace(name, project, &spaces[i+1], h.readRest)
 		})
 	}
 	if err := g.Wait(); err != nil {
@@ -153,8 +152,8 @@ func namespaceNames() ([]string, error) {
 	return names, err
 }
 
-// readNamespace reads a named namespace: who it belongs to, and if that is the project, the rest.
-func (h *Host) readNamespace(name, project string, s *space) error {
+// readNamespace reads a named namespace: who it belongs to, and if that is the project, its links and what rest reads.
+func (h *Host) readNamespace(name, project string, s *space, rest func(*conn, *space) error) error {
 	s.Name = name
 	if _, err := identify(name); err != nil {
 		if unfinished(netnsDir + "/" + name) {
@@ -180,11 +179,8 @@ func (h *Host) readNamespace(name, project string, s *space) error {
 			return nil
 		}
 		s.links = links
-		return readRest(c, s)
+		return rest(c, s)
 	})
-	if err == nil {
-		err = h.readWireGuard(s)
-	}
 	if absent(err) {
 		s.gone = true
 		return nil
@@ -192,16 +188,14 @@ func (h *Host) readNamespace(name, project string, s *space) error {
 	return err
 }
 
-func readContents(c *conn, s *space) (err error) {
-	if s.links, err = readLinks(c); err != nil {
-		return err
-	}
-	return readRest(c, s)
+func readSpaceAddrs(c *conn, s *space) (err error) {
+	s.Addrs, err = readAddrs(c, s.links)
+	return err
 }
 
-func readRest(c *conn, s *space) (err error) {
-	s.whole = true
-	if s.Addrs, err = readAddrs(c, s.links); err != nil {
+// readRest reads what a namespace has besides its links.
+func (h *Host) readRest(c *conn, s *space) (err error) {
+	if err = readSpaceAddrs(c, s); err != nil {
 		return err
 	}
 	if s.Routes, err = readRoutes(c, s.links); err != nil {
@@ -219,7 +213,10 @@ func readRest(c *conn, s *space) (err error) {
 	if s.PolicyRules, err = readPolicyRules(c); err != nil {
 		return err
 	}
-	return readQdiscs(c, s.links)
+	if err = readQdiscs(c, s.links); err != nil {
+		return err
+	}
+	return h.readWireGuard(s)
 }
 
 // finish sorts, so that the same host gives the same value.
