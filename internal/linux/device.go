@@ -1,17 +1,11 @@
 package linux
 
 import (
-	"cmp"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"net"
-	"net/netip"
 	"os"
-	"slices"
 
-	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 
@@ -226,85 +220,4 @@ func (h *Host) enslave(o kernel.Enslave) error {
 		err = errors.Join(err, h.linkSet(kernel.LinkSet{Netns: o.Netns, Name: o.Name, Up: &up}))
 	}
 	return err
-}
-
-// neighbour is a message about an entry of a VXLAN's forwarding database: vxlan_fdb_add in drivers/net/vxlan.
-func (c *conn) neighbour(verb, flags int, link string, r kernel.VXLANRemote) error {
-	index, err := c.index(link)
-	if err != nil {
-		return err
-	}
-	mac, err := net.ParseMAC(r.MAC)
-	if err != nil {
-		return fmt.Errorf("reading MAC address %q: %w", r.MAC, err)
-	}
-	remote, err := netip.ParseAddr(r.Remote)
-	if err != nil {
-		return err
-	}
-	req := nl.NewNetlinkRequest(verb, flags)
-	req.AddData(&netlink.Ndmsg{Family: unix.AF_BRIDGE, Index: uint32(index), State: unix.NUD_PERMANENT, Flags: unix.NTF_SELF})
-	req.AddData(nl.NewRtAttr(unix.NDA_LLADDR, mac))
-	req.AddData(nl.NewRtAttr(unix.NDA_DST, remote.AsSlice()))
-	return c.change(req, fmt.Sprintf("neighbour %s of %s", r.Remote, link))
-}
-
-func (h *Host) remoteAdd(o kernel.RemoteAdd) error {
-	return h.in(o.Netns, func(c *conn) error {
-		return c.neighbour(unix.RTM_NEWNEIGH, unix.NLM_F_CREATE|unix.NLM_F_APPEND, o.Link, o.VXLANRemote)
-	})
-}
-
-func (h *Host) remoteDelete(o kernel.RemoteDelete) error {
-	return gone(h.in(o.Netns, func(c *conn) error { return c.neighbour(unix.RTM_DELNEIGH, 0, o.Link, o.VXLANRemote) }))
-}
-
-// readRemotes reads the static entries of the forwarding databases of a namespace's VXLANs.
-func readRemotes(c *conn, links []link) error {
-	for i := range links {
-		l := &links[i]
-		if l.Kind != "vxlan" {
-			continue
-		}
-		group := ""
-		for _, p := range l.Params {
-			if p.Name == "group" || p.Name == "remote" {
-				group = p.Value
-			}
-		}
-		err := c.dump(unix.RTM_GETNEIGH, &netlink.Ndmsg{Family: unix.AF_BRIDGE, Index: uint32(l.Index)},
-			func() { l.Remotes = nil },
-			func(body []byte) error {
-				r, ok := parseRemote(body, l.Index)
-				if ok && (r != kernel.VXLANRemote{MAC: kernel.NoMAC, Remote: group}) { // the kernel's own of a group
-					l.Remotes = append(l.Remotes, r)
-				}
-				return nil
-			})
-		if err != nil {
-			return err
-		}
-		slices.SortFunc(l.Remotes, func(a, b kernel.VXLANRemote) int {
-			return cmp.Or(cmp.Compare(a.MAC, b.MAC), cmp.Compare(a.Remote, b.Remote))
-		})
-	}
-	return nil
-}
-
-// parseRemote reads a struct ndmsg with its attributes: a static entry of a VXLAN of its own.
-func parseRemote(body []byte, index int) (r kernel.VXLANRemote, ok bool) {
-	const size = 12 // of struct ndmsg
-	if len(body) < size || number(body[4:]) != index {
-		return r, false
-	}
-	state, flags := binary.NativeEndian.Uint16(body[8:]), body[10]
-	for kind, value := range attributes(body[size:]) {
-		switch kind {
-		case unix.NDA_LLADDR:
-			r.MAC = mac(value)
-		case unix.NDA_DST:
-			r.Remote = address(value).String()
-		}
-	}
-	return r, flags&unix.NTF_SELF != 0 && state&(unix.NUD_PERMANENT|unix.NUD_NOARP) != 0 && r.Remote != ""
 }

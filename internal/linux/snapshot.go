@@ -207,9 +207,6 @@ func (h *Host) readRest(c *conn, s *space) (err error) {
 	if err = readFDB(c, s.links); err != nil {
 		return err
 	}
-	if err = readRemotes(c, s.links); err != nil {
-		return err
-	}
 	if s.PolicyRules, err = readPolicyRules(c); err != nil {
 		return err
 	}

@@ -2,6 +2,7 @@ package linux
 
 import (
 	"errors"
+	"maps"
 	"net"
 	"net/netip"
 	"os"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
 
 	"topo/internal/kernel"
 	"topo/internal/testhost"
@@ -45,6 +47,33 @@ func TestSnapshotIsTheSameTwice(t *testing.T) {
 	s := snapshot(t, h)
 	if s.HostID != testhost.HostID || s.Hostname != testhost.Hostname {
 		t.Errorf("host %q %q", s.HostID, s.Hostname)
+	}
+}
+
+// Each VXLAN had a dump of all forwarding databases to itself.
+func TestReadingDumpsEachTableOnce(t *testing.T) {
+	t.Parallel()
+	if testhost.Outside(t) {
+		return
+	}
+	h := open(t)
+	do(t, h, bridge("br0")...)
+	remotes := map[string]kernel.VXLANRemote{"vx1": {MAC: kernel.NoMAC, Remote: "192.0.2.1"}, "vx2": {MAC: "02:00:00:00:00:02", Remote: "192.0.2.2"}}
+	for name, r := range remotes {
+		do(t, h,
+			kernel.LinkAdd{Name: name, Kind: "vxlan", Group: group, Master: "br0", Params: []kernel.Param{{Name: "id", Value: name[2:]}, {Name: "port", Value: "4789"}}},
+			kernel.RemoteAdd{Link: name, VXLANRemote: r}, kernel.FDBReplace{Link: name, FDBEntry: kernel.FDBEntry{MAC: "02:00:00:00:0" + name[2:] + ":aa"}})
+	}
+	asked := count(h.conn)
+	s := snapshot(t, h)
+	if want := map[uint16]int{unix.RTM_GETLINK: 1, unix.RTM_GETADDR: 1, unix.RTM_GETROUTE: 2, unix.RTM_GETNEIGH: 1, unix.RTM_GETRULE: 1}; !maps.Equal(asked, want) {
+		t.Errorf("messages by kind: %v, not %v", asked, want)
+	}
+	for name, r := range remotes {
+		l := linkOf(t, s.Host, name)
+		if len(l.Remotes) != 1 || l.Remotes[0] != r || len(l.FDB) == 0 || l.FDB[0].MAC != "02:00:00:00:0"+name[2:]+":aa" {
+			t.Errorf("%s has %v, and the bridge behind it %v", name, l.Remotes, l.FDB)
+		}
 	}
 }
 
