@@ -196,25 +196,21 @@ func (h *Host) tunAdd(o kernel.LinkAdd) error {
 
 func (h *Host) enslave(o kernel.Enslave) error {
 	up := false
-	err := h.in(o.Netns, func(c *conn) error {
-		if !o.Down {
-			return nil
+	if o.Down {
+		err := h.in(o.Netns, func(c *conn) (err error) {
+			up, err = c.up(o.Name)
+			return err
+		})
+		if err != nil {
+			return err
 		}
-		links, err := readLinks(c)
-		for _, l := range links {
-			up = up || l.Name == o.Name && l.Up
-		}
-		return err
-	})
-	if err != nil {
-		return err
 	}
 	if up {
 		if err := h.linkSet(kernel.LinkSet{Netns: o.Netns, Name: o.Name, Up: new(bool)}); err != nil {
 			return err
 		}
 	}
-	err = h.linkSet(kernel.LinkSet{Netns: o.Netns, Name: o.Name, Master: &o.Master})
+	err := h.linkSet(kernel.LinkSet{Netns: o.Netns, Name: o.Name, Master: &o.Master})
 	if up {
 		// In a message of its own: the kernel looks at the state before the master.
 		err = errors.Join(err, h.linkSet(kernel.LinkSet{Netns: o.Netns, Name: o.Name, Up: &up}))

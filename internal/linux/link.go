@@ -12,25 +12,43 @@ import (
 	"topo/internal/kernel"
 )
 
-// index looks up a link. The request (netdevice(7)) is one that netlink sockets take since kernel 4.8; it costs a
-// twentieth of an RTM_GETLINK, whose answer has everything about the link.
+// index looks up a link.
 func (c *conn) index(name string) (int, error) {
-	req, err := unix.NewIfreq(name)
+	req, err := c.ifreq(name, unix.SIOCGIFINDEX)
 	if err != nil {
-		return 0, fmt.Errorf("finding link %s: %w", name, err)
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.fd < 0 {
-		return 0, fmt.Errorf("finding link %s: %w", name, unix.ENOENT)
-	}
-	if err := unix.IoctlIfreq(c.fd, unix.SIOCGIFINDEX, req); err != nil {
-		return 0, fmt.Errorf("finding link %s: %w", name, err)
+		return 0, err
 	}
 	return int(req.Uint32()), nil
 }
 
-// attributesOf a link as they are set or created with it. Zero values are left out.
+// up looks up whether a link is up.
+func (c *conn) up(name string) (bool, error) {
+	req, err := c.ifreq(name, unix.SIOCGIFFLAGS)
+	if err != nil {
+		return false, err
+	}
+	return req.Uint16()&unix.IFF_UP != 0, nil
+}
+
+// ifreq asks for one thing of a link. The request (netdevice(7)) is one that netlink sockets take since kernel 4.8; it costs a
+// twentieth of an RTM_GETLINK, whose answer has everything about the link.
+func (c *conn) ifreq(name string, what uint) (*unix.Ifreq, error) {
+	req, err := unix.NewIfreq(name)
+	if err != nil {
+		return nil, fmt.Errorf("finding link %s: %w", name, err)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.fd < 0 {
+		return nil, fmt.Errorf("finding link %s: %w", name, unix.ENOENT)
+	}
+	if err := unix.IoctlIfreq(c.fd, what, req); err != nil {
+		return nil, fmt.Errorf("finding link %s: %w", name, err)
+	}
+	return req, nil
+}
+
+// linkAttributes adds what a link is created with. Zero values are left out.
 func linkAttributes(req adder, name, macAddress string, mtu int, group uint32) error {
 	req.AddData(textAttr(unix.IFLA_IFNAME, name))
 	if macAddress != "" {
