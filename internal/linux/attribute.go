@@ -64,11 +64,14 @@ func address(b []byte) netip.Addr {
 
 func textAttr(kind int, s string) *nl.RtAttr { return nl.NewRtAttr(kind, nl.ZeroTerminated(s)) }
 func byteAttr(kind int, on bool) *nl.RtAttr {
-	v := byte(0)
+	return nl.NewRtAttr(kind, []byte{oneIf(on)})
+}
+
+func oneIf(on bool) byte {
 	if on {
-		v = 1
+		return 1
 	}
-	return nl.NewRtAttr(kind, []byte{v})
+	return 0
 }
 
 func shortAttr(kind int, n uint16) *nl.RtAttr {

@@ -48,35 +48,19 @@ func (h *Host) bridgeAdd(o kernel.BridgeAdd) error {
 	if o.Netns != "" {
 		return nil // a namespace of topo's begins so
 	}
-	return h.withSysctls("", func() error { return h.deafen(o.Name) })
+	return h.deafen(o.Name)
 }
 
 // maxMTU is the largest MTU of an Ethernet-like device (ETH_MAX_MTU).
 const maxMTU = 65535
 
 func (h *Host) bridgeSet(o kernel.BridgeSet) error {
-	return h.in(o.Netns, func(c *conn) error {
-		index, err := c.index(o.Name)
-		if err != nil {
-			return err
-		}
-		header := nl.NewIfInfomsg(unix.AF_UNSPEC)
-		header.Index = int32(index)
-		req := nl.NewNetlinkRequest(unix.RTM_NEWLINK, 0)
-		req.AddData(header)
-		req.AddData(bridgeInfo(o))
-		return c.change(req, "RTM_NEWLINK "+o.Name+" bridge")
-	})
+	return h.linkChange(unix.RTM_NEWLINK, unix.AF_UNSPEC, o.Netns, o.Name, "bridge", bridgeInfo(o))
 }
 
 // bridgeInfo is the part of a message that makes a link a bridge, with what is set of it.
 func bridgeInfo(o kernel.BridgeSet) *nl.RtAttr {
-	info := nl.NewRtAttr(unix.IFLA_LINKINFO, nil)
-	info.AddChild(nl.NewRtAttr(nl.IFLA_INFO_KIND, []byte("bridge")))
-	if o == (kernel.BridgeSet{Netns: o.Netns, Name: o.Name}) {
-		return info
-	}
-	data := info.AddRtAttr(nl.IFLA_INFO_DATA, nil)
+	info, data := linkInfo("bridge")
 	duration := func(kind int, v *time.Duration) {
 		if v != nil {
 			data.AddChild(numberAttr(kind, uint32(*v/tick)))
@@ -88,11 +72,7 @@ func bridgeInfo(o kernel.BridgeSet) *nl.RtAttr {
 	duration(nl.IFLA_BR_MAX_AGE, o.MaxAge)
 	duration(nl.IFLA_BR_AGEING_TIME, o.AgeingTime)
 	if o.STP != nil {
-		state := uint32(0)
-		if *o.STP {
-			state = 1
-		}
-		data.AddChild(numberAttr(nl.IFLA_BR_STP_STATE, state))
+		data.AddChild(numberAttr(nl.IFLA_BR_STP_STATE, uint32(oneIf(*o.STP))))
 	}
 	if o.Priority != nil {
 		data.AddChild(shortAttr(nl.IFLA_BR_PRIORITY, uint16(*o.Priority)))
@@ -107,18 +87,7 @@ func bridgeInfo(o kernel.BridgeSet) *nl.RtAttr {
 }
 
 func (h *Host) portSet(o kernel.PortSet) error {
-	return h.in(o.Netns, func(c *conn) error {
-		index, err := c.index(o.Name)
-		if err != nil {
-			return err
-		}
-		header := nl.NewIfInfomsg(unix.AF_BRIDGE)
-		header.Index = int32(index)
-		req := nl.NewNetlinkRequest(unix.RTM_SETLINK, 0)
-		req.AddData(header)
-		req.AddData(portInfo(o))
-		return c.change(req, "RTM_SETLINK "+o.Name+" port")
-	})
+	return h.linkChange(unix.RTM_SETLINK, unix.AF_BRIDGE, o.Netns, o.Name, "port", portInfo(o))
 }
 
 // portInfo is the part of a message that has what is set of a port.

@@ -64,18 +64,7 @@ func (h *Host) addByDraft(o kernel.LinkAdd, kind linkKind) error {
 		}
 		header := upHeader(o.Up)
 		header.Index = int32(index)
-		req := nl.NewNetlinkRequest(unix.RTM_SETLINK, 0)
-		req.AddData(header)
-		req.AddData(textAttr(unix.IFLA_IFNAME, o.Name))
-		req.AddData(alias(o.Alias))
-		if o.Master != "" {
-			master, err := c.master(o.Master)
-			if err != nil {
-				return err
-			}
-			req.AddData(master)
-		}
-		return c.change(req, "RTM_SETLINK "+o.Name+" alias")
+		return c.finish(header, kernel.VethEnd{Name: o.Name, Master: o.Master, Alias: o.Alias})
 	})
 	if err != nil {
 		return errors.Join(err, h.linkDelete(kernel.LinkDelete{Netns: o.Netns, Name: made.Name}))
@@ -97,9 +86,7 @@ func (h *Host) createLink(c *conn, o kernel.LinkAdd, kind linkKind) error {
 	if err := linkAttributes(req, o.Name, o.MAC, o.MTU, o.Group); err != nil {
 		return err
 	}
-	info := nl.NewRtAttr(unix.IFLA_LINKINFO, nil)
-	info.AddChild(nl.NewRtAttr(nl.IFLA_INFO_KIND, []byte(o.Kind)))
-	data := nested{info.AddRtAttr(nl.IFLA_INFO_DATA, nil)}
+	info, data := linkInfo(o.Kind)
 	if o.Parent.Name != "" {
 		index, err := c.index(o.Parent.Name)
 		if err != nil {
@@ -127,23 +114,11 @@ func (h *Host) createLink(c *conn, o kernel.LinkAdd, kind linkKind) error {
 }
 
 func (h *Host) linkParams(o kernel.LinkParams) error {
-	return h.in(o.Netns, func(c *conn) error {
-		index, err := c.index(o.Name)
-		if err != nil {
-			return err
-		}
-		header := nl.NewIfInfomsg(unix.AF_UNSPEC)
-		header.Index = int32(index)
-		req := nl.NewNetlinkRequest(unix.RTM_NEWLINK, 0)
-		req.AddData(header)
-		info := nl.NewRtAttr(unix.IFLA_LINKINFO, nil)
-		info.AddChild(nl.NewRtAttr(nl.IFLA_INFO_KIND, []byte(o.Kind)))
-		if err := putParams(nested{info.AddRtAttr(nl.IFLA_INFO_DATA, nil)}, o.Kind, o.Params); err != nil {
-			return err
-		}
-		req.AddData(info)
-		return c.change(req, "RTM_NEWLINK "+o.Name+" "+o.Kind)
-	})
+	info, data := linkInfo(o.Kind)
+	if err := putParams(data, o.Kind, o.Params); err != nil {
+		return err
+	}
+	return h.linkChange(unix.RTM_NEWLINK, unix.AF_UNSPEC, o.Netns, o.Name, o.Kind, info)
 }
 
 // tunAdd makes a persistent tap or tun device (Documentation/networking/tuntap.rst). It is named and marked while it is still

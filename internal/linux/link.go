@@ -67,6 +67,29 @@ func linkAttributes(req adder, name, macAddress string, mtu int, group uint32) e
 	return nil
 }
 
+// linkInfo is the attribute that says of what kind a link is, with that of what is the kind's own.
+func linkInfo(kind string) (info *nl.RtAttr, data nested) {
+	info = nl.NewRtAttr(unix.IFLA_LINKINFO, nil)
+	info.AddChild(nl.NewRtAttr(nl.IFLA_INFO_KIND, []byte(kind)))
+	return info, nested{info.AddRtAttr(nl.IFLA_INFO_DATA, nil)}
+}
+
+// linkChange sends one attribute of a link, by RTM_NEWLINK, RTM_SETLINK or RTM_DELLINK of a family.
+func (h *Host) linkChange(kind, family int, netns, link, what string, attribute *nl.RtAttr) error {
+	return h.in(netns, func(c *conn) error {
+		index, err := c.index(link)
+		if err != nil {
+			return err
+		}
+		header := nl.NewIfInfomsg(family)
+		header.Index = int32(index)
+		req := nl.NewNetlinkRequest(kind, 0)
+		req.AddData(header)
+		req.AddData(attribute)
+		return c.change(req, "link "+link+" "+what)
+	})
+}
+
 // adder is a message or a nested attribute.
 type adder interface{ AddData(nl.NetlinkRequestData) }
 

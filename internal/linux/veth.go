@@ -60,9 +60,7 @@ func (h *Host) createVeth(c *conn, near, far kernel.VethEnd) error {
 		peer.AddData(numberAttr(unix.IFLA_NET_NS_FD, uint32(fd)))
 	}
 
-	info := nl.NewRtAttr(unix.IFLA_LINKINFO, nil)
-	info.AddChild(nl.NewRtAttr(nl.IFLA_INFO_KIND, []byte("veth")))
-	data := info.AddRtAttr(nl.IFLA_INFO_DATA, nil)
+	info, data := linkInfo("veth")
 	data.AddChild(peer.RtAttr)
 	req.AddData(info)
 	return c.change(req, fmt.Sprintf("RTM_NEWLINK veth %s and %s", near.Name, far.Name))
@@ -73,8 +71,13 @@ func finishEnd(c *conn, e kernel.VethEnd) error {
 	if e.Alias == "" && e.Master == "" && !e.Up {
 		return nil
 	}
+	return c.finish(upHeader(e.Up), e)
+}
+
+// finish does that by one message. A link that the header has the index of is given e's name, too.
+func (c *conn) finish(header *nl.IfInfomsg, e kernel.VethEnd) error {
 	req := nl.NewNetlinkRequest(unix.RTM_SETLINK, 0)
-	req.AddData(upHeader(e.Up))
+	req.AddData(header)
 	req.AddData(textAttr(unix.IFLA_IFNAME, e.Name))
 	if e.Alias != "" {
 		req.AddData(alias(e.Alias))

@@ -31,28 +31,17 @@ func (h *Host) vlanDelete(o kernel.VLANDelete) error {
 }
 
 func (h *Host) vlanChange(kind int, netns, link string, self bool, first, last int, flags uint16) error {
-	return h.in(netns, func(c *conn) error {
-		index, err := c.index(link)
-		if err != nil {
-			return err
-		}
-		header := nl.NewIfInfomsg(unix.AF_BRIDGE)
-		header.Index = int32(index)
-		req := nl.NewNetlinkRequest(kind, 0)
-		req.AddData(header)
-		spec := nl.NewRtAttr(unix.IFLA_AF_SPEC, nil)
-		if self {
-			spec.AddRtAttr(nl.IFLA_BRIDGE_FLAGS, binary.NativeEndian.AppendUint16(nil, nl.BRIDGE_FLAGS_SELF))
-		}
-		if first == last {
-			spec.AddRtAttr(nl.IFLA_BRIDGE_VLAN_INFO, vlanInfo(first, flags))
-		} else {
-			spec.AddRtAttr(nl.IFLA_BRIDGE_VLAN_INFO, vlanInfo(first, flags|nl.BRIDGE_VLAN_INFO_RANGE_BEGIN))
-			spec.AddRtAttr(nl.IFLA_BRIDGE_VLAN_INFO, vlanInfo(last, flags|nl.BRIDGE_VLAN_INFO_RANGE_END))
-		}
-		req.AddData(spec)
-		return c.change(req, "link "+link+" VLANs")
-	})
+	spec := nl.NewRtAttr(unix.IFLA_AF_SPEC, nil)
+	if self {
+		spec.AddRtAttr(nl.IFLA_BRIDGE_FLAGS, binary.NativeEndian.AppendUint16(nil, nl.BRIDGE_FLAGS_SELF))
+	}
+	if first == last {
+		spec.AddRtAttr(nl.IFLA_BRIDGE_VLAN_INFO, vlanInfo(first, flags))
+	} else {
+		spec.AddRtAttr(nl.IFLA_BRIDGE_VLAN_INFO, vlanInfo(first, flags|nl.BRIDGE_VLAN_INFO_RANGE_BEGIN))
+		spec.AddRtAttr(nl.IFLA_BRIDGE_VLAN_INFO, vlanInfo(last, flags|nl.BRIDGE_VLAN_INFO_RANGE_END))
+	}
+	return h.linkChange(kind, unix.AF_BRIDGE, netns, link, "VLANs", spec)
 }
 
 // vlanInfo is a struct bridge_vlan_info.
