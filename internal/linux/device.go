@@ -162,6 +162,9 @@ func (h *Host) tunAdd(o kernel.LinkAdd) error {
 		if o.MTU != 0 {
 			set.MTU = &o.MTU
 		}
+		if o.Alias != "" {
+			set.Alias = &o.Alias
+		}
 		if err := h.linkSet(set); err != nil {
 			return err
 		}

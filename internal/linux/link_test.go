@@ -288,3 +288,19 @@ func TestCreateForever(t *testing.T) {
 			kernel.BridgeAdd{Name: "b" + itoa(i), Group: group})
 	}
 }
+
+// One that had no alias yet, and has no MAC address, was nobody's after a kill: a group says whose it is only of what has a wanted name.
+func TestKilledCreatorOfATunLeavesItsMark(t *testing.T) {
+	t.Parallel()
+	if testhost.Outside(t) {
+		return
+	}
+	h := open(t)
+	add := kernel.LinkAdd{Name: "tun9", Kind: "tun", Group: group, Up: true, Alias: mark("link/host:tun9"), Params: []kernel.Param{{Name: "mode", Value: "tun"}}}
+	if !doKilled(t, 1, add) {
+		t.Fatal("it was not killed")
+	}
+	if l := linkOf(t, snapshot(t, h).Host, "tun9"); l.Alias != add.Alias {
+		t.Errorf("alias %q", l.Alias)
+	}
+}
