@@ -73,11 +73,15 @@ func (h *Host) cardLend(o kernel.CardLend) error {
 
 func (h *Host) lend(o kernel.CardLend, record lentRecord, known bool, netns int) error {
 	card, err := h.hostLink(o.Card)
-	switch {
-	case err != nil:
+	if err != nil {
 		return err
-	case card == nil && known && h.inNamespace(o.Netns, record) != nil:
-		return nil // it is there
+	}
+	if card == nil && known {
+		if there, err := h.inNamespace(record); there != nil || err != nil {
+			return err
+		}
+	}
+	switch {
 	case card == nil:
 		return fmt.Errorf("finding link %s: %w", o.Card, unix.ENODEV)
 	case card.master != 0:
@@ -117,15 +121,18 @@ func (h *Host) cardReturn(o kernel.CardReturn) error {
 	if err != nil || !known || r.Project != o.Project {
 		return err
 	}
-	if card := h.inNamespace(r.Netns, r); card != nil {
-		err := h.in(r.Netns, func(c *conn) error { return h.moveBackCard(c, card, r) })
-		if err != nil {
-			return err
-		}
-	} else if err := h.findStray(r); err != nil {
+	card, err := h.inNamespace(r)
+	switch {
+	case err != nil:
+	case card != nil:
+		err = h.in(r.Netns, func(c *conn) error { return h.moveBackCard(c, card, r) })
+	default:
+		err = h.findStray(r)
+	}
+	if err != nil {
 		return err
 	}
-	card, err := h.hostLink(r.Card)
+	card, err = h.hostLink(r.Card)
 	if err != nil {
 		return err
 	}
@@ -234,19 +241,14 @@ func (h *Host) hostLink(name string) (*link, error) {
 }
 
 // inNamespace is a lent card in its namespace; nil: it is not there, or the namespace is not.
-func (h *Host) inNamespace(netns string, r lentRecord) *link {
-	var found *link
-	err := h.in(netns, func(c *conn) error {
+func (h *Host) inNamespace(r lentRecord) (card *link, err error) {
+	return card, gone(h.in(r.Netns, func(c *conn) error {
 		links, err := readLinks(c)
 		if l := named(links, r.Name); l != nil && l.Kind == r.Kind {
-			found = l
+			card = l
 		}
 		return err
-	})
-	if err != nil {
-		return nil
-	}
-	return found
+	}))
 }
 
 // moveBackCard moves a card from a connection's namespace to the host's, or only renames it. As a member of a bond it had that one's MAC

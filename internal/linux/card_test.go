@@ -122,3 +122,20 @@ func TestCardRefusals(t *testing.T) {
 		t.Errorf("left: %s %+v", links, snapshot(t, h).Lent)
 	}
 }
+
+// A namespace that could not be looked into was taken for one without the card, and what the card had was forgotten.
+func TestCardInANamespaceThatCannotBeRead(t *testing.T) {
+	t.Parallel()
+	if testhost.Outside(t) {
+		return
+	}
+	h := open(t)
+	_, state := card(t)
+	before := state()
+	do(t, h, kernel.NetnsAdd{Name: "web", Alias: mark("netns/web"), Group: group}, lend)
+	testhost.Run(t, "sh", "-ec", "touch /run/keep; mount --bind /run/netns/web /run/keep; umount -l /run/netns/web; rm /run/netns/web; ln -s web /run/netns/web")
+	refused(t, h, unix.ELOOP, giveBack)
+	testhost.Run(t, "sh", "-ec", "rm /run/netns/web; touch /run/netns/web; mount --bind /run/keep /run/netns/web; umount /run/keep; rm /run/keep")
+	do(t, h, giveBack)
+	asBefore(t, "given back", before, state)
+}
