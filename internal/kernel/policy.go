@@ -23,9 +23,6 @@ type PolicyRule struct {
 	More bool
 }
 
-// RuleTypes are the types of policy rules that refuse.
-var RuleTypes = []string{"blackhole", "unreachable", "prohibit"}
-
 type (
 	// PolicyRuleAdd adds a rule, after those with its priority. EEXIST where there is the same.
 	PolicyRuleAdd struct {

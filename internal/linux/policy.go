@@ -28,7 +28,11 @@ func (h *Host) policyRuleAdd(o kernel.PolicyRuleAdd) error {
 		}
 		req := nl.NewNetlinkRequest(unix.RTM_NEWRULE, unix.NLM_F_CREATE)
 		addPolicyRule(req, o.PolicyRule)
-		return c.change(req, fmt.Sprintf("RTM_NEWRULE %s %d", o.Family, o.Priority))
+		option := "CONFIG_IP_MULTIPLE_TABLES"
+		if o.Family == kernel.IPv6 {
+			option = "CONFIG_IPV6_MULTIPLE_TABLES"
+		}
+		return lacking(c.change(req, fmt.Sprintf("RTM_NEWRULE %s %d", o.Family, o.Priority)), "policy rules", option)
 	})
 }
 
@@ -37,8 +41,8 @@ func (h *Host) policyRuleDelete(o kernel.PolicyRuleDelete) error {
 		req := nl.NewNetlinkRequest(unix.RTM_DELRULE, 0)
 		addPolicyRule(req, o.PolicyRule)
 		err := c.change(req, fmt.Sprintf("RTM_DELRULE %s %d", o.Family, o.Priority))
-		if errors.Is(err, unix.EAFNOSUPPORT) {
-			return unix.ENOENT // a kernel without tables has no rules, either
+		if errors.Is(err, unix.EAFNOSUPPORT) || errors.Is(err, unix.EOPNOTSUPP) {
+			return unix.ENOENT // a kernel without tables, of this family or of both, has no rules, either
 		}
 		return err
 	}))
@@ -95,6 +99,9 @@ func readPolicyRules(c *conn) ([]kernel.PolicyRule, error) {
 			return nil
 		})
 	kernel.SortPolicyRules(rules)
+	if errors.Is(err, unix.EOPNOTSUPP) {
+		return nil, nil // built without them
+	}
 	return rules, err
 }
 

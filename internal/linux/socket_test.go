@@ -102,53 +102,57 @@ func TestInterruptedDumpIsRepeated(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
-			if err != nil {
-				t.Fatal(err)
-			}
-			conn := &conn{fd: pair[0], trace: &(&Host{}).trace, send: func(fd int, b []byte) error { return unix.Sendto(fd, b, 0, nil) }}
-			defer conn.close()
 			tries := 0
-			var g errgroup.Group
-			g.Go(func() error {
-				defer unix.Close(pair[1])
-				buf := make([]byte, 4096)
-				for tries < c.wantTries {
-					n, err := unix.Read(pair[1], buf)
-					if err != nil || n < unix.SizeofNlMsghdr {
-						return err
-					}
-					tries++
-					seq := binary.NativeEndian.Uint32(buf[8:])
-					flags := uint16(unix.NLM_F_MULTI)
-					first := flags
-					if tries <= c.torn {
-						first |= unix.NLM_F_DUMP_INTR
-					}
-					answer := append(netlinkMessage(unix.RTM_NEWLINK, first, seq), netlinkMessage(unix.NLMSG_DONE, flags, seq)...)
-					if _, err := unix.Write(pair[1], answer); err != nil {
-						return err
-					}
+			conn := answering(t, func(seq uint32) []byte {
+				tries++
+				first := uint16(unix.NLM_F_MULTI)
+				if tries <= c.torn {
+					first |= unix.NLM_F_DUMP_INTR
 				}
-				return nil
+				return append(netlinkMessage(unix.RTM_NEWLINK, first, seq, 0), netlinkMessage(unix.NLMSG_DONE, unix.NLM_F_MULTI, seq, 0)...)
 			})
 			entries := 0
-			err = conn.dump(unix.RTM_GETLINK, nl.NewIfInfomsg(unix.AF_UNSPEC), func() { entries = 0 }, func([]byte) error { entries++; return nil })
-			if !errors.Is(err, c.want) || err == nil && entries != 1 {
-				t.Errorf("%v with %d entries", err, entries)
-			}
-			if err := g.Wait(); err != nil || tries != c.wantTries {
-				t.Errorf("%d tries, %v", tries, err)
+			err := conn.dump(unix.RTM_GETLINK, nl.NewIfInfomsg(unix.AF_UNSPEC), func() { entries = 0 }, func([]byte) error { entries++; return nil })
+			if !errors.Is(err, c.want) || err == nil && entries != 1 || tries != c.wantTries {
+				t.Errorf("%v with %d entries after %d tries", err, entries, tries)
 			}
 		})
 	}
 }
 
-func netlinkMessage(kind, flags uint16, seq uint32) []byte {
+// A kernel that was built without policy rules (CONFIG_FIB_RULES) could not be read at all.
+func TestKernelWithoutPolicyRules(t *testing.T) {
+	t.Parallel()
+	conn := answering(t, func(seq uint32) []byte { return netlinkMessage(unix.NLMSG_ERROR, 0, seq, unix.EOPNOTSUPP) })
+	if rules, err := readPolicyRules(conn); len(rules) != 0 || err != nil {
+		t.Errorf("%v, %v", rules, err)
+	}
+	conn = answering(t, func(seq uint32) []byte { return netlinkMessage(unix.NLMSG_ERROR, 0, seq, unix.ENOMEM) })
+	if _, err := readPolicyRules(conn); !errors.Is(err, unix.ENOMEM) {
+		t.Errorf("%v", err)
+	}
+}
+
+// answering is a socket to a kernel that answers each request, by its number, as a test has it.
+func answering(t *testing.T, answer func(seq uint32) []byte) *conn {
+	t.Helper()
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &conn{fd: pair[0], trace: &(&Host{}).trace, send: func(_ int, request []byte) error {
+		_, err := unix.Write(pair[1], answer(unsigned(request[8:])))
+		return err
+	}}
+	t.Cleanup(func() { c.close(); unix.Close(pair[1]) })
+	return c
+}
+
+func netlinkMessage(kind, flags uint16, seq uint32, refusal unix.Errno) []byte {
 	b := binary.NativeEndian.AppendUint32(nil, unix.SizeofNlMsghdr+4)
 	b = binary.NativeEndian.AppendUint16(b, kind)
 	b = binary.NativeEndian.AppendUint16(b, flags)
 	b = binary.NativeEndian.AppendUint32(b, seq)
 	b = binary.NativeEndian.AppendUint32(b, 0)
-	return append(b, 0, 0, 0, 0)
+	return binary.NativeEndian.AppendUint32(b, -uint32(refusal))
 }
