@@ -155,10 +155,10 @@ func (n Netem) String() string {
 	var b line
 	b.add("limit", strconv.FormatUint(uint64(n.Limit), 10))
 	if n.Delay != 0 || n.Jitter != 0 {
-		b.add("delay", n.Delay.String())
+		b.add("delay", tcTime(n.Delay))
 	}
 	if n.Jitter != 0 {
-		b.add(n.Jitter.String())
+		b.add(tcTime(n.Jitter))
 		b.chance("", n.DelayCorr)
 		b.opt("distribution", n.Distribution)
 	}
@@ -170,6 +170,14 @@ func (n Netem) String() string {
 	b.chance("reorder", n.Reorder, n.ReorderCorr)
 	b.num("gap", int(n.Gap))
 	return b.String()
+}
+
+// tcTime is a time as tc(8) reads it: one number with one unit, and no letter but ASCII's.
+func tcTime(d time.Duration) string {
+	if d >= time.Minute {
+		return strconv.FormatFloat(d.Seconds(), 'f', -1, 64) + "s"
+	}
+	return strings.Replace(d.String(), "µ", "u", 1)
 }
 
 // String is in tc(8)'s words; "" for none.

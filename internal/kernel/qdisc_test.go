@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 
@@ -25,6 +26,14 @@ func TestChance(t *testing.T) {
 			t.Errorf("%d reads %s, which is %d", c, c, kernel.ChanceOf(p))
 		}
 	})
+}
+
+// tc refuses 100µs and 1m30s.
+func TestTimesAreTcs(t *testing.T) {
+	n := kernel.Netem{Limit: 1000, Delay: 90*time.Second + 500*time.Millisecond, Jitter: 100 * time.Microsecond}
+	if want := "limit 1000 delay 90.5s 100us"; n.String() != want {
+		t.Errorf("%q, not %q", n, want)
+	}
 }
 
 // A burst is shown as it was asked for, to a byte in a thousand.

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 
 	"golang.org/x/sys/unix"
 )
@@ -48,19 +49,19 @@ func lackingOptions(options []string) ([]string, error) {
 	if built == nil || err != nil {
 		return nil, err
 	}
+	installed := sync.OnceValues(func() (string, error) { return readModules(release) })
 	var lacking []string
 	for _, o := range options {
-		switch built[o] {
-		case "y":
-		case "m":
-			there, err := hasModule(release, modules[o])
-			if err != nil {
+		if built[o] == "y" || built[o] == "m" && isLoaded(modules[o]) {
+			continue
+		}
+		list := ""
+		if built[o] == "m" {
+			if list, err = installed(); err != nil {
 				return nil, err
 			}
-			if !there {
-				lacking = append(lacking, o)
-			}
-		default:
+		}
+		if !strings.Contains(list, "/"+modules[o]+".ko") {
 			lacking = append(lacking, o)
 		}
 	}
@@ -98,19 +99,18 @@ func readOptions(release string) (map[string]string, error) {
 	return options, lines.Err()
 }
 
-// hasModule reports whether a module is loaded, or installed where modprobe(8) finds it.
-func hasModule(release, name string) (bool, error) {
-	if _, err := os.Stat("/sys/module/" + name); err == nil {
-		return true, nil
-	}
+func isLoaded(module string) bool {
+	_, err := os.Stat("/sys/module/" + module)
+	return err == nil
+}
+
+// readModules reads the list of the modules that are installed where modprobe(8) finds them; "" where there is none.
+func readModules(release string) (string, error) {
 	for _, folder := range []string{"/lib/modules", "/usr/lib/modules"} {
 		data, err := os.ReadFile(filepath.Join(folder, release, "modules.dep"))
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return false, err
-		}
-		if strings.Contains(string(data), "/"+name+".ko") {
-			return true, nil
+		if !errors.Is(err, fs.ErrNotExist) {
+			return string(data), err
 		}
 	}
-	return false, nil
+	return "", nil
 }

@@ -25,3 +25,12 @@ func TestOptionsAreDocumented(t *testing.T) {
 		}
 	}
 }
+
+// A WireGuard's module was not known, and any kernel that was built with modules was taken to have it.
+func TestOptionsOfKindsHaveModules(t *testing.T) {
+	for name, kind := range linkKinds {
+		if modules[kind.option] == "" {
+			t.Errorf("%s: the module of CONFIG_%s is not known", name, kind.option)
+		}
+	}
+}
