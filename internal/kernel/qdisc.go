@@ -160,7 +160,9 @@ func (n Netem) String() string {
 	if n.Jitter != 0 {
 		b.add(tcTime(n.Jitter))
 		b.chance("", n.DelayCorr)
-		b.opt("distribution", n.Distribution)
+		if n.Distribution != "uniform" { // tc's own, for which it has no file
+			b.opt("distribution", n.Distribution)
+		}
 	}
 	if loss := n.Loss.String(); loss != "" {
 		b.add("loss", loss)

@@ -28,9 +28,9 @@ func TestChance(t *testing.T) {
 	})
 }
 
-// tc refuses 100µs and 1m30s.
-func TestTimesAreTcs(t *testing.T) {
-	n := kernel.Netem{Limit: 1000, Delay: 90*time.Second + 500*time.Millisecond, Jitter: 100 * time.Microsecond}
+// tc refuses 100µs and 1m30s, and has no file of a distribution that is uniform.
+func TestWordsAreTcs(t *testing.T) {
+	n := kernel.Netem{Limit: 1000, Delay: 90*time.Second + 500*time.Millisecond, Jitter: 100 * time.Microsecond, Distribution: "uniform"}
 	if want := "limit 1000 delay 90.5s 100us"; n.String() != want {
 		t.Errorf("%q, not %q", n, want)
 	}

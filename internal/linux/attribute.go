@@ -81,3 +81,15 @@ func shortAttr(kind int, n uint16) *nl.RtAttr {
 func numberAttr(kind int, n uint32) *nl.RtAttr {
 	return nl.NewRtAttr(kind, binary.NativeEndian.AppendUint32(nil, n))
 }
+
+// parts are a header and what follows it, as one.
+type parts []nl.NetlinkRequestData
+
+func (p parts) Len() int { return len(p.Serialize()) }
+func (p parts) Serialize() []byte {
+	var b []byte
+	for _, d := range p {
+		b = append(b, d.Serialize()...)
+	}
+	return b
+}

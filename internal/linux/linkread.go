@@ -40,19 +40,15 @@ func (l link) pending() bool {
 // skipStats leaves counters out of an answer: RTEXT_FILTER_SKIP_STATS, kernel 4.4 and later.
 const skipStats = 1 << 3
 
-// linksHeader asks for links, without statistics.
-type linksHeader struct{ *nl.IfInfomsg }
-
-func (linksHeader) attribute() *nl.RtAttr { return numberAttr(unix.IFLA_EXT_MASK, skipStats) }
-func (l linksHeader) Len() int            { return l.IfInfomsg.Len() + l.attribute().Len() }
-func (l linksHeader) Serialize() []byte {
-	return append(l.IfInfomsg.Serialize(), l.attribute().Serialize()...)
+// linksHeader asks for links, of AF_UNSPEC or AF_BRIDGE, with more or less of what they have: RTEXT_FILTER_….
+func linksHeader(family int, filter uint32) parts {
+	return parts{nl.NewIfInfomsg(family), numberAttr(unix.IFLA_EXT_MASK, filter)}
 }
 
 // readLinks reads all links of a namespace.
 func readLinks(c *conn) ([]link, error) {
 	var links []link
-	err := c.dump(unix.RTM_GETLINK, linksHeader{nl.NewIfInfomsg(unix.AF_UNSPEC)},
+	err := c.dump(unix.RTM_GETLINK, linksHeader(unix.AF_UNSPEC, skipStats),
 		func() { links = links[:0] },
 		func(body []byte) error {
 			if len(body) >= unix.SizeofIfInfomsg {

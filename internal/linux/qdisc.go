@@ -23,12 +23,6 @@ const (
 	rootHandle = 0xffffffff // TC_H_ROOT
 )
 
-// The names and options of the queueing disciplines that topo makes.
-const (
-	netemOption = "CONFIG_NET_SCH_NETEM"
-	tbfOption   = "CONFIG_NET_SCH_TBF"
-)
-
 func (h *Host) netemSet(o kernel.NetemSet) error {
 	return h.in(o.Netns, func(c *conn) error {
 		req, err := newQdisc(c, o.Link, kernel.NetemHandle<<16, rootHandle)
@@ -37,7 +31,7 @@ func (h *Host) netemSet(o kernel.NetemSet) error {
 		}
 		req.AddData(textAttr(nl.TCA_KIND, "netem"))
 		req.AddData(nl.NewRtAttr(nl.TCA_OPTIONS, netemOptions(o.Netem)))
-		return unknownKind(c.change(req, "RTM_NEWQDISC "+o.Link+" netem"), "netem", netemOption)
+		return unknownKind(c.change(req, "RTM_NEWQDISC "+o.Link+" netem"), "netem", "CONFIG_NET_SCH_NETEM")
 	})
 }
 
@@ -58,7 +52,7 @@ func (h *Host) tbfSet(o kernel.TBFSet) error {
 			options.AddRtAttr(nl.TCA_TBF_RATE64, binary.NativeEndian.AppendUint64(nil, o.TBF.Rate))
 		}
 		req.AddData(options)
-		return unknownKind(c.change(req, "RTM_NEWQDISC "+o.Link+" tbf"), "tbf", tbfOption)
+		return unknownKind(c.change(req, "RTM_NEWQDISC "+o.Link+" tbf"), "tbf", "CONFIG_NET_SCH_TBF")
 	})
 }
 
@@ -97,12 +91,12 @@ func newQdisc(c *conn, link string, handle, parent uint32) (*nl.NetlinkRequest, 
 	return req, nil
 }
 
-// unknownKind: a kind that the kernel has not got is ENOENT (tc_modify_qdisc in net/sched/sch_api.c).
+// unknownKind: a kind that the kernel has not got is ENOENT (tc_modify_qdisc in net/sched/sch_api.c), and EOPNOTSUPP where it has none.
 func unknownKind(err error, kind, option string) error {
 	if errors.Is(err, unix.ENOENT) {
 		return &FeatureError{Feature: kind, Option: option, err: err}
 	}
-	return err
+	return lacking(err, kind, option)
 }
 
 // netemOptions are all parameters: what is left out, the kernel leaves as it is.
@@ -156,27 +150,22 @@ func readQdiscs(c *conn, links []link) error {
 	byIndex := map[int]*link{}
 	for i := range links {
 		if l := &links[i]; l.impaired() {
-			l.Qdisc = &kernel.Qdisc{Kind: l.qdisc}
 			byIndex[l.Index] = l
 		}
 	}
 	if len(byIndex) == 0 {
 		return nil
 	}
-	var found []message
-	err := c.dump(unix.RTM_GETQDISC, &nl.TcMsg{Family: unix.AF_UNSPEC},
-		func() { found = found[:0] },
+	return c.dump(unix.RTM_GETQDISC, &nl.TcMsg{Family: unix.AF_UNSPEC},
+		func() {
+			for _, l := range byIndex {
+				l.Qdisc = &kernel.Qdisc{Kind: l.qdisc}
+			}
+		},
 		func(body []byte) error {
-			found = append(found, message{body: append([]byte(nil), body...)})
+			parseQdisc(body, byIndex)
 			return nil
 		})
-	if err != nil {
-		return err
-	}
-	for _, m := range found {
-		parseQdisc(m.body, byIndex)
-	}
-	return nil
 }
 
 // impaired: what topo makes has noqueue by itself, and noop before it is first set up. A tun, an ifb and a macvtap have a queue of

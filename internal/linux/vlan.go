@@ -49,22 +49,13 @@ func vlanInfo(vid int, flags uint16) []byte {
 	return binary.NativeEndian.AppendUint16(binary.NativeEndian.AppendUint16(nil, flags), uint16(vid))
 }
 
-// vlansHeader asks for links of the bridge family with their VLANs.
-type vlansHeader struct{ *nl.IfInfomsg }
-
-func (vlansHeader) attribute() *nl.RtAttr { return numberAttr(unix.IFLA_EXT_MASK, vlansCompressed) }
-func (v vlansHeader) Len() int            { return v.IfInfomsg.Len() + v.attribute().Len() }
-func (v vlansHeader) Serialize() []byte {
-	return append(v.IfInfomsg.Serialize(), v.attribute().Serialize()...)
-}
-
 // readVLANs reads which VLANs bridges and their ports belong to, where a bridge filters them, or all are asked for.
 func readVLANs(c *conn, links []link, all bool) error {
 	if !slices.ContainsFunc(links, func(l link) bool { return l.Bridge != nil && (all || l.Bridge.VLANFiltering) }) {
 		return nil
 	}
 	byIndex := linksByIndex(links)
-	err := c.dump(unix.RTM_GETLINK, vlansHeader{nl.NewIfInfomsg(unix.AF_BRIDGE)},
+	err := c.dump(unix.RTM_GETLINK, linksHeader(unix.AF_BRIDGE, vlansCompressed),
 		func() {
 			for i := range links {
 				links[i].VLANs = nil

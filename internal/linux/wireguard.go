@@ -219,18 +219,6 @@ func parseSocketAddress(b []byte) netip.AddrPort {
 	return netip.AddrPort{}
 }
 
-// wgQuery asks for one device.
-type wgQuery struct {
-	genl
-	index int
-}
-
-func (q wgQuery) attribute() *nl.RtAttr { return numberAttr(wgIndex, uint32(q.index)) }
-func (q wgQuery) Len() int              { return genlHeader + q.attribute().Len() }
-func (q wgQuery) Serialize() []byte {
-	return append(q.genl.Serialize(), q.attribute().Serialize()...)
-}
-
 // readWireGuard reads what the wireguard links of a namespace have. Of one that is gone meanwhile nothing is known.
 func (h *Host) readWireGuard(s *space) error {
 	if !slices.ContainsFunc(s.links, func(l link) bool { return l.Kind == wgFamily }) {
@@ -243,7 +231,7 @@ func (h *Host) readWireGuard(s *space) error {
 				continue
 			}
 			var read kernel.WireGuard
-			err := c.dump(uint16(id), wgQuery{genl{wgGet, wgVersion}, l.Index},
+			err := c.dump(uint16(id), parts{genl{wgGet, wgVersion}, numberAttr(wgIndex, uint32(l.Index))},
 				func() { read = kernel.WireGuard{} },
 				func(body []byte) error { parseWireGuard(after(body, genlHeader), &read); return nil })
 			switch {
