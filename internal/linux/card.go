@@ -34,23 +34,13 @@ func findLent(card string) (r lentRecord, ok bool, err error) {
 
 // readLent reads the records of all cards, as far as others may know.
 func readLent() ([]kernel.LentCard, error) {
-	files, err := filepath.Glob(recordsDir + "/cards/*.json")
-	if err != nil {
-		return nil, err
-	}
+	records, err := readAll[lentRecord](lentFile("*"))
 	var cards []kernel.LentCard
-	for _, file := range files {
-		var r lentRecord
-		var ok bool
-		if err := readJSON(file, &r, &ok); err != nil {
-			return nil, err
-		}
-		if ok {
-			cards = append(cards, kernel.LentCard{Project: r.Project, Card: r.Card, Netns: r.Netns, Name: r.Name, MTU: r.MTU, MAC: r.MAC})
-		}
+	for _, r := range records {
+		cards = append(cards, kernel.LentCard{Project: r.Project, Card: r.Card, Netns: r.Netns, Name: r.Name, MTU: r.MTU, MAC: r.MAC})
 	}
 	slices.SortFunc(cards, func(a, b kernel.LentCard) int { return cmp.Compare(a.Card, b.Card) })
-	return cards, nil
+	return cards, err
 }
 
 // cardLend moves, renames and sets up in one message: a kill leaves the card in the one place or in the other.

@@ -22,7 +22,7 @@ func (h *Host) answers(link string, neighbour netip.Addr, patience time.Duration
 	if err != nil {
 		return false
 	}
-	body := make([]byte, sizeofNdMsg)
+	body := make([]byte, unix.SizeofNdMsg)
 	body[0] = byte(familyNumber(neighbour))
 	body = append(withIndex(body, index), nl.NewRtAttr(unix.NDA_DST, neighbour.WithZone("").AsSlice()).Serialize()...)
 	send := func(kind, flags int, what string) error {
@@ -64,7 +64,7 @@ func (c *conn) neighbourState(body []byte) (state uint16, err error) {
 	req := nl.NewNetlinkRequest(unix.RTM_GETNEIGH, 0)
 	req.AddData(raw(body))
 	err = c.ask(req, func(answer []byte) error {
-		if len(answer) >= sizeofNdMsg {
+		if len(answer) >= unix.SizeofNdMsg {
 			state = binary.NativeEndian.Uint16(answer[8:])
 		}
 		return nil

@@ -47,25 +47,11 @@ func findRecord(project string, k kernel.SysctlKey) (r kernel.SysctlRecord, ok b
 
 // readRecords reads the records of all projects.
 func readRecords() ([]kernel.SysctlRecord, error) {
-	files, err := filepath.Glob(recordsDir + "/sysctl/*/*.json")
-	if err != nil {
-		return nil, err
-	}
-	var records []kernel.SysctlRecord
-	for _, file := range files {
-		var r kernel.SysctlRecord
-		var ok bool
-		if err := readJSON(file, &r, &ok); err != nil {
-			return nil, err
-		}
-		if ok {
-			records = append(records, r)
-		}
-	}
+	records, err := readAll[kernel.SysctlRecord](recordsDir + "/sysctl/*/*.json")
 	slices.SortFunc(records, func(a, b kernel.SysctlRecord) int {
 		return cmp.Or(cmp.Compare(a.Project, b.Project), cmp.Compare(a.Netns, b.Netns), cmp.Compare(a.Key, b.Key))
 	})
-	return records, nil
+	return records, err
 }
 
 // sweepRecords removes what killed writers left in a folder of records and in those below it, and each folder that is empty then.
@@ -90,6 +76,26 @@ func recordedKeys(records []kernel.SysctlRecord) []kernel.SysctlKey {
 		keys[i] = r.SysctlKey
 	}
 	return keys
+}
+
+// readAll reads the records in the files of a pattern (filepath.Glob).
+func readAll[T any](pattern string) ([]T, error) {
+	files, err := filepath.Glob(pattern)
+	if err != nil {
+		return nil, err
+	}
+	var all []T
+	for _, file := range files {
+		var one T
+		var ok bool
+		if err := readJSON(file, &one, &ok); err != nil {
+			return nil, err
+		}
+		if ok { // else removed meanwhile
+			all = append(all, one)
+		}
+	}
+	return all, nil
 }
 
 // readJSON sets ok unless the file is not there.

@@ -3,6 +3,7 @@ package linux
 import (
 	"encoding/binary"
 	"fmt"
+	"iter"
 	"net/netip"
 	"slices"
 
@@ -208,16 +209,12 @@ func parseRoute(body []byte, links map[int]*link) (r kernel.Route, ok bool) {
 	return r, true
 }
 
-// parseWays reads next hops: each a struct rtnexthop with attributes, one after the other (rtnetlink(7)).
+// parseWays reads next hops.
 func parseWays(b []byte, links map[int]*link) []kernel.Way {
 	var ways []kernel.Way
-	for len(b) >= unix.SizeofRtNexthop {
-		size := int(binary.NativeEndian.Uint16(b))
-		if size < unix.SizeofRtNexthop || size > len(b) {
-			break
-		}
-		way := kernel.Way{Link: linkName(links, number(b[4:])), Weight: int(b[3]) + 1, OnLink: b[2]&unix.RTNH_F_ONLINK != 0}
-		for kind, value := range attributes(b[unix.SizeofRtNexthop:size]) {
+	for hop := range nexthops(b) {
+		way := kernel.Way{Link: linkName(links, number(hop[4:])), Weight: int(hop[3]) + 1, OnLink: hop[2]&unix.RTNH_F_ONLINK != 0}
+		for kind, value := range attributes(hop[unix.SizeofRtNexthop:]) {
 			switch kind {
 			case unix.RTA_GATEWAY:
 				way.Via = address(value)
@@ -226,10 +223,22 @@ func parseWays(b []byte, links map[int]*link) []kernel.Way {
 			}
 		}
 		ways = append(ways, way)
-		b = b[min(align(size), len(b)):]
 	}
 	kernel.SortWays(ways)
 	return ways
+}
+
+// nexthops are those of a route that has several: each a struct rtnexthop with attributes, one after the other (rtnetlink(7)).
+func nexthops(b []byte) iter.Seq[[]byte] {
+	return func(yield func([]byte) bool) {
+		for len(b) >= unix.SizeofRtNexthop {
+			size := int(binary.NativeEndian.Uint16(b))
+			if size < unix.SizeofRtNexthop || size > len(b) || !yield(b[:size]) {
+				return
+			}
+			b = b[min(align(size), len(b)):]
+		}
+	}
 }
 
 func linkName(links map[int]*link, index int) string {

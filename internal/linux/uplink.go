@@ -31,7 +31,7 @@ func (h *Host) uplinkTake(o kernel.UplinkTake) error {
 		return fmt.Errorf("%s is a member of %s: %w", o.Card, card.Master, unix.EBUSY)
 	}
 	if !known {
-		record = cardRecord{Project: o.Project, Card: o.Card, Bridge: o.Bridge, Up: card.Up}
+		record = uplinkRecord{cardRecord{Project: o.Project, Card: o.Card, Up: card.Up}, o.Bridge}
 	}
 	now, err := h.conn.readCard(card)
 	if err != nil {
@@ -45,7 +45,7 @@ func (h *Host) uplinkTake(o kernel.UplinkTake) error {
 			return err
 		}
 	}
-	answered := h.gatewaysThatAnswer(record, card, o)
+	answered := h.gatewaysThatAnswer(record.cardRecord, card, o)
 	err = h.moveToBridge(record, card, bridge)
 	for _, op := range o.Port {
 		if err == nil && card.master == 0 {
@@ -100,20 +100,20 @@ func named(links []link, name string) *link {
 }
 
 // moveToBridge makes the card a port, gives the bridge what is written down, and takes that from the card.
-func (h *Host) moveToBridge(r cardRecord, card, bridge *link) error {
+func (h *Host) moveToBridge(r uplinkRecord, card, bridge *link) error {
 	if err := h.setPort(card, bridge.Index, true); err != nil {
 		return err
 	}
 	to := place{bridge.Index, r.Bridge}
-	if err := h.conn.giveAll(r, to); err != nil {
+	if err := h.conn.giveAll(r.cardRecord, to); err != nil {
 		return err
 	}
-	return h.conn.takeAll(r, card.Index)
+	return h.conn.takeAll(r.cardRecord, card.Index)
 }
 
 // moveBack gives the card what is written down, takes that from the bridge, and forgets it. A card that is gone has taken
 // all that it had along.
-func (h *Host) moveBack(r cardRecord) error {
+func (h *Host) moveBack(r uplinkRecord) error {
 	links, err := readLinks(h.conn)
 	if err != nil {
 		return err
@@ -122,7 +122,7 @@ func (h *Host) moveBack(r cardRecord) error {
 	if card == nil {
 		return r.drop()
 	}
-	now := r
+	now := r.cardRecord
 	if bridge != nil {
 		lifetimes, err := h.conn.lifetimes(bridge.Index)
 		if err != nil {
@@ -133,11 +133,11 @@ func (h *Host) moveBack(r cardRecord) error {
 	if !r.Up {
 		now.Routes = nil // a card that is down has none
 	}
-	if card.master != 0 && bridge != nil && card.master == bridge.Index || card.Up != r.Up {
-		master := card.master
-		if bridge != nil && master == bridge.Index {
-			master = 0
-		}
+	master := card.master
+	if bridge != nil && master == bridge.Index {
+		master = 0
+	}
+	if master != card.master || card.Up != r.Up {
 		if err := h.setPort(card, master, r.Up); err != nil {
 			return err
 		}
@@ -146,7 +146,7 @@ func (h *Host) moveBack(r cardRecord) error {
 		return err
 	}
 	if bridge != nil {
-		if err := h.conn.takeAll(r, bridge.Index); err != nil {
+		if err := h.conn.takeAll(r.cardRecord, bridge.Index); err != nil {
 			return err
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
@@ -15,45 +16,41 @@ import (
 	"topo/internal/kernel"
 )
 
-// cardRecord is what a card had before it became a bridge's port. Addresses, routes and neighbours are kept in the kernel's own
-// words, the bodies of its messages, so that what comes back is the same in all that it can say; index 0 stands for the card.
+// cardRecord is what a card had before it became a bridge's port, or a node's. Addresses, routes and neighbours are kept in the
+// kernel's own words, the bodies of its messages, so that what comes back is the same in all that it can say; index 0 stands for the card.
 type cardRecord struct {
-	Project, Card, Bridge         string
+	Project, Card                 string
 	Up                            bool
 	Addresses, Routes, Neighbours [][]byte
 }
 
+// uplinkRecord is what a card had that is a bridge's port.
+type uplinkRecord struct {
+	cardRecord
+	Bridge string
+}
+
 func uplinkFile(card string) string { return filepath.Join(recordsDir, "uplinks", card+".json") }
 
-func findUplink(card string) (r cardRecord, ok bool, err error) {
+func findUplink(card string) (r uplinkRecord, ok bool, err error) {
 	return r, ok, readJSON(uplinkFile(card), &r, &ok)
 }
 
-func (r cardRecord) write() error { return writeJSON(uplinkFile(r.Card), r) }
-func (r cardRecord) drop() error  { return removeWithFolders(uplinkFile(r.Card)) }
+func (r uplinkRecord) write() error { return writeJSON(uplinkFile(r.Card), r) }
+func (r uplinkRecord) drop() error  { return removeWithFolders(uplinkFile(r.Card)) }
 
 // readUplinks reads the records of all cards, as far as others may know.
 func readUplinks() ([]kernel.Uplink, error) {
-	files, err := filepath.Glob(recordsDir + "/uplinks/*.json")
-	if err != nil {
-		return nil, err
-	}
+	records, err := readAll[uplinkRecord](uplinkFile("*"))
 	var uplinks []kernel.Uplink
-	for _, file := range files {
-		var r cardRecord
-		var ok bool
-		if err := readJSON(file, &r, &ok); err != nil {
-			return nil, err
-		}
-		if ok {
-			uplinks = append(uplinks, r.facts())
-		}
+	for _, r := range records {
+		uplinks = append(uplinks, r.facts())
 	}
 	slices.SortFunc(uplinks, func(a, b kernel.Uplink) int { return cmp.Compare(a.Card, b.Card) })
-	return uplinks, nil
+	return uplinks, err
 }
 
-func (r cardRecord) facts() kernel.Uplink {
+func (r uplinkRecord) facts() kernel.Uplink {
 	u := kernel.Uplink{Project: r.Project, Card: r.Card, Bridge: r.Bridge}
 	bridge := map[int]*link{0: {Link: kernel.Link{Name: r.Bridge}}}
 	for _, body := range r.Addresses {
@@ -238,7 +235,7 @@ func cardRoute(body []byte, card int) (route []byte, via bool, err error) {
 			}
 		case unix.RTA_CACHEINFO:
 			if len(value) >= 12 {
-				expires = signed(value[8:]) / clockTicks
+				expires = signed(value[8:]) / int(time.Second/tick)
 			}
 			return nil
 		}
@@ -255,37 +252,18 @@ func cardRoute(body []byte, card int) (route []byte, via bool, err error) {
 // rtaNhID is RTA_NH_ID (rtnetlink.h; kernel 5.3 and later).
 const rtaNhID = 30
 
-// clockTicks are those of a second in what the kernel tells programs (USER_HZ).
-const clockTicks = 100
-
-// nexthops are the ways of a multipath route: struct rtnexthop, each with its attributes.
-func nexthops(b []byte) func(yield func([]byte) bool) {
-	return func(yield func([]byte) bool) {
-		for len(b) >= unix.SizeofRtNexthop {
-			size := int(binary.NativeEndian.Uint16(b))
-			if size < unix.SizeofRtNexthop || size > len(b) || !yield(b[:size]) {
-				return
-			}
-			b = b[min(align(size), len(b)):]
-		}
-	}
-}
-
-// sizeofNdMsg is that of struct ndmsg.
-const sizeofNdMsg = 12
-
 // readCardNeighbours reads those that somebody stated: permanent ones, and, with NTF_PROXY, those that the card answers for.
 func (c *conn) readCardNeighbours(card *link, family, flags uint8, r *cardRecord) error {
-	header := make(raw, sizeofNdMsg)
+	header := make(raw, unix.SizeofNdMsg)
 	header[0], header[10] = family, flags
 	kept := len(r.Neighbours)
 	return c.dump(unix.RTM_GETNEIGH, header, func() { r.Neighbours = r.Neighbours[:kept] }, func(body []byte) error {
-		if len(body) < sizeofNdMsg || number(body[4:]) != card.Index || body[0] != family {
+		if len(body) < unix.SizeofNdMsg || number(body[4:]) != card.Index || body[0] != family {
 			return nil
 		}
 		permanent := binary.NativeEndian.Uint16(body[8:])&unix.NUD_PERMANENT != 0
 		if flags == unix.NTF_PROXY || permanent {
-			r.Neighbours = append(r.Neighbours, withIndex(keep(body, sizeofNdMsg, func(kind uint16, value []byte) []byte {
+			r.Neighbours = append(r.Neighbours, withIndex(keep(body, unix.SizeofNdMsg, func(kind uint16, value []byte) []byte {
 				if kind == unix.NDA_CACHEINFO || kind == unix.NDA_PROBES {
 					return nil
 				}
@@ -319,7 +297,7 @@ func routeKey(b []byte) string {
 func neighbourKey(b []byte) string {
 	key := bytes.Clone(b[:1])
 	key = append(key, b[10])
-	for kind, value := range attributes(b[sizeofNdMsg:]) {
+	for kind, value := range attributes(b[unix.SizeofNdMsg:]) {
 		if kind == unix.NDA_DST {
 			key = append(key, value...)
 		}
