@@ -1,6 +1,7 @@
 package kernel
 
 import (
+	"net"
 	"strconv"
 	"strings"
 )
@@ -35,7 +36,8 @@ type (
 		Netns, Name, Master string
 		Down                bool
 	}
-	// RemoteAdd makes a VXLAN send to a remote address what is for a MAC address; for the zero one, what it has no entry for.
+	// RemoteAdd makes a VXLAN send to a remote address what is for a MAC address; for the zero one, what it has no entry for. That
+	// one, and one of a group, are sent there in addition to where they are sent already; of any other that is forgotten.
 	RemoteAdd struct {
 		Netns, Link string
 		VXLANRemote
@@ -137,7 +139,18 @@ func (o Enslave) String() string {
 	return b.String()
 }
 
-func (o RemoteAdd) String() string    { return o.line("append", o.Netns, o.Link) }
+// Many: the MAC address can have several remote ends, each of which is sent a copy: it is [NoMAC], or one of a group.
+func (r VXLANRemote) Many() bool {
+	mac, err := net.ParseMAC(r.MAC)
+	return r.MAC == NoMAC || err == nil && mac[0]&1 != 0
+}
+
+func (o RemoteAdd) String() string {
+	if o.Many() {
+		return o.line("append", o.Netns, o.Link)
+	}
+	return o.line("replace", o.Netns, o.Link)
+}
 func (o RemoteDelete) String() string { return o.line("delete", o.Netns, o.Link) }
 
 func (r VXLANRemote) line(verb, netns, link string) string {

@@ -31,8 +31,14 @@ func (h *Host) bridgeEntry(kind, flags int, netns, link string, e kernel.FDBEntr
 	return h.fdbChange(kind, flags, netns, link, e.MAC, header, shortAttr(unix.NDA_VLAN, uint16(e.VLAN)))
 }
 
+// remoteAdd replaces what the link learnt of a single MAC address: added to that, the kernel would ignore the remote end
+// (vxlan_fdb_update_existing).
 func (h *Host) remoteAdd(o kernel.RemoteAdd) error {
-	return h.vxlanEntry(unix.RTM_NEWNEIGH, unix.NLM_F_CREATE|unix.NLM_F_APPEND, o.Netns, o.Link, o.VXLANRemote)
+	flags := unix.NLM_F_CREATE | unix.NLM_F_REPLACE
+	if o.Many() {
+		flags = unix.NLM_F_CREATE | unix.NLM_F_APPEND
+	}
+	return h.vxlanEntry(unix.RTM_NEWNEIGH, flags, o.Netns, o.Link, o.VXLANRemote)
 }
 
 func (h *Host) remoteDelete(o kernel.RemoteDelete) error {

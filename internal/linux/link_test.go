@@ -304,3 +304,20 @@ func TestKilledCreatorOfATunLeavesItsMark(t *testing.T) {
 		t.Errorf("alias %q", l.Alias)
 	}
 }
+
+// What a VXLAN had learnt stayed, as if it had been stated.
+func TestRemoteOfALearntAddress(t *testing.T) {
+	t.Parallel()
+	if testhost.Outside(t) {
+		return
+	}
+	h := open(t)
+	const mac = "02:00:00:00:00:07"
+	do(t, h, kernel.LinkAdd{Name: "vx0", Kind: "vxlan", Group: group, Params: []kernel.Param{{Name: "id", Value: "7"}, {Name: "port", Value: "4789"}}})
+	testhost.Run(t, "bridge", "fdb", "add", mac, "dev", "vx0", "dst", "192.0.2.1", "self", "dynamic")
+	want := kernel.VXLANRemote{MAC: mac, Remote: "192.0.2.2"}
+	do(t, h, kernel.RemoteAdd{Link: "vx0", VXLANRemote: want})
+	if got := linkOf(t, snapshot(t, h).Host, "vx0").Remotes; len(got) != 1 || got[0] != want {
+		t.Errorf("remotes %v", got)
+	}
+}
