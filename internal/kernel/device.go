@@ -11,7 +11,8 @@ type Param struct{ Name, Value string }
 
 type (
 	// LinkAdd makes a link of any kind but veth and bridge, which need more. Where it stands on one of another
-	// namespace, it is made there, and moved in the same message.
+	// namespace, it is made there, and moved in the same message. One with an alias has another name, of topo's own, until that is
+	// written; a tun is made to stay only then. A kernel that was built without the kind refuses with EOPNOTSUPP.
 	LinkAdd struct {
 		Netns, Name string
 		Kind        string // "vlan", "macvlan"…: as in ip link add type
@@ -22,7 +23,7 @@ type (
 		Up          bool
 		Alias       string
 		Params      []Param // those that are not the kernel's defaults
-		Master      string  // bridge that it is a port of, in the host's namespace only
+		Master      string  // bridge of its namespace that it is a port of; "" = none
 	}
 	// LinkParams changes parameters of a link's kind, where it stands; others stay, but for those of a gre and an ipip, which
 	// are as in a new one.

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// The lines of ip(8), bridge(8), iptables(8) and sysctl(8) that do what the ops do, for a POSIX shell.
+// The lines of ip(8), bridge(8), tc(8), wg(8), iptables(8) and sysctl(8) that do what the ops do, for a POSIX shell.
 
 func (o NetnsAdd) String() string {
 	return fmt.Sprintf("ip netns add %s && ip netns exec %[1]s sysctl -w net.ipv6.conf.default.accept_ra=0 && ip -n %[1]s link set dev lo up group %d alias %s",

@@ -8,7 +8,7 @@ import (
 
 // An Op is one edit of a host. The set is closed: internal/linux carries out
 // those of the network, internal/container those of processes. An Op prints as
-// the ip(8), bridge(8), iptables(8) or sysctl(8) line that does the same.
+// the ip(8), bridge(8), tc(8), wg(8), iptables(8) or sysctl(8) line that does the same.
 //
 // Each is idempotent in this sense only: deleting what is absent succeeds, making
 // what exists fails with EEXIST.
@@ -52,7 +52,7 @@ type (
 	// VethAdd makes both ends of a veth, each in its namespace at once, in one message.
 	VethAdd struct{ A, B VethEnd }
 	// LinkSet changes attributes of a link, in one message; nil leaves one alone.
-	// Master "" detaches it from its bridge.
+	// Master is a bridge, a bond or a VRF of its namespace; "" detaches it from what it is a port or a member of.
 	LinkSet struct {
 		Netns  string
 		Name   string

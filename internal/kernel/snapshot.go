@@ -137,14 +137,14 @@ type Link struct {
 	Oper  string // operational state, RFC 2863: "up", "down", "lowerlayerdown", "unknown"…
 	Group uint32
 	Alias string
-	// Master is the name of the bridge that the link is a port of.
+	// Master is the name of the bridge that the link is a port of, or of the bond or VRF that it is a member of.
 	Master string
 	// Peer is the other end of a veth, where it is in a namespace that was read.
 	Peer End
 	// Bridge is set for bridges, Port for ports of a bridge.
 	Bridge *BridgeAttrs
 	Port   *PortAttrs
-	// Qdisc is what a veth sends through; nil: nothing, as by itself.
+	// Qdisc is what a veth, or a link that [LinkAdd] makes, sends through; nil: what the kernel gives it by itself.
 	Qdisc *Qdisc
 	// VLANs are those that a bridge's port, or a bridge itself, belongs to, merged; read where a bridge of the namespace filters
 	// them, or Query.VLANs asks for them.
@@ -153,9 +153,9 @@ type Link struct {
 	FDB []FDBEntry
 	// Parent is what a VLAN, MACVLAN, VXLAN… stands on, where that is in a namespace that was read.
 	Parent End
-	// Params are those of a link that [LinkAdd] makes, in the kind's own order; without those that are not set.
+	// Params are those of a link that [LinkAdd] makes, in the kind's own order; without those that [Params] leaves out.
 	Params []Param
-	// Remotes are the static entries of a VXLAN's forwarding database, by MAC address.
+	// Remotes are the static entries of a VXLAN's forwarding database, by MAC address; without that of its remote or group.
 	Remotes []VXLANRemote
 	// AcceptRA says whether router advertisements (RFC 4861) are heard: 0 no, 1 unless IPv6 is forwarded, 2 yes. 0 without IPv6.
 	AcceptRA int

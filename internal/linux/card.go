@@ -143,14 +143,14 @@ func (h *Host) cardReturn(o kernel.CardReturn) error {
 }
 
 // findStray gives a card back its name that the kernel put into the first namespace when its own went away: hardware does not go with
-// a namespace (default_device_exit_net in net/core/dev.c).
+// a namespace (default_device_exit_net in net/core/dev.c). Where its name was taken it is dev and the index that it had there.
 func (h *Host) findStray(r lentRecord) error {
 	links, err := readLinks(h.conn)
 	if err != nil {
 		return err
 	}
 	for i, l := range links {
-		if l.Kind == r.Kind && l.MAC == r.MAC && (l.Name == r.Name || l.Name == fmt.Sprintf("dev%d", l.Index)) && l.Group != r.Group {
+		if l.Kind == r.Kind && l.MAC == r.MAC && (l.Name == r.Name || strings.HasPrefix(l.Name, "dev")) && l.Group != r.Group {
 			return h.moveBackCard(h.conn, &links[i], r)
 		}
 	}

@@ -10,7 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Answers reports whether a neighbour on a link of the host's answers within a time to ARP or neighbour discovery. What the
+// Answers reports whether a neighbour on a link of the host's answers within three seconds to ARP or neighbour discovery. What the
 // kernel knew of it is forgotten, so that an old answer is none. Of a neighbour that somebody stated (permanent) nothing can be told: no.
 func (h *Host) Answers(link string, neighbour netip.Addr) bool {
 	return h.answers(link, neighbour, gatewayTime)

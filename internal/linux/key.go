@@ -55,7 +55,7 @@ func writeDurable(path, content string) error {
 	if err := os.Link(f.Name(), path); err != nil {
 		return err
 	}
-	for ; strings.HasPrefix(dir, dataDir); dir = filepath.Dir(dir) {
+	for top := filepath.Dir(dataDir); strings.HasPrefix(dir, top); dir = filepath.Dir(dir) { // in which it is new at first
 		if err := syncFolder(dir); err != nil {
 			return err
 		}

@@ -98,7 +98,7 @@ type numbers struct {
 	known map[[2]string]int
 }
 
-// leadTo says whether the veth's other end is in the namespace called to.
+// leadTo says whether the veth's other end, or what another link stands on, is in the namespace called to.
 func (n *numbers) leadTo(from string, l *link, to string, same bool) (bool, error) {
 	if same || !l.peerOutside {
 		return same && !l.peerOutside, nil

@@ -74,6 +74,15 @@ func lanBridge(t *testing.T, h *Host) {
 	do(t, h, kernel.BridgeAdd{Name: "lan", MAC: mac, Group: group}, kernel.LinkSet{Name: "lan", Up: ptr(true)})
 }
 
+// cardAndBridge is a machine with a card and a bridge that it can become a port of.
+func cardAndBridge(t *testing.T) (h *Host, before string, state func() string) {
+	t.Helper()
+	h = open(t)
+	_, state = card(t)
+	lanBridge(t, h)
+	return h, state(), state
+}
+
 // asBefore waits for what the kernel does in its own time: the local routes of IPv6 addresses (addrconf_dad_work).
 func asBefore(t *testing.T, what, before string, state func() string) {
 	t.Helper()
@@ -87,6 +96,7 @@ func asBefore(t *testing.T, what, before string, state func() string) {
 
 var (
 	take    = kernel.UplinkTake{Project: project, Card: "em1", Bridge: "lan", Patience: 5 * time.Second}
+	quick   = kernel.UplinkTake{Project: project, Card: "em1", Bridge: "lan"} // asks no gateway
 	release = kernel.UplinkRelease{Project: project, Card: "em1"}
 )
 
@@ -159,12 +169,7 @@ func TestUplinkKilled(t *testing.T) {
 	if testhost.Outside(t) {
 		return
 	}
-	h := open(t)
-	_, state := card(t)
-	lanBridge(t, h)
-	before := state()
-	quick := take
-	quick.Patience = 0
+	h, before, state := cardAndBridge(t)
 	check := func(n int, what string) {
 		t.Helper()
 		asBefore(t, fmt.Sprintf("killed at message %d, %s", n, what), before, state)
@@ -198,10 +203,7 @@ func TestUplinkGateway(t *testing.T) {
 	if testhost.Outside(t) {
 		return
 	}
-	h := open(t)
-	_, state := card(t)
-	lanBridge(t, h)
-	before := state()
+	h, before, state := cardAndBridge(t)
 	gateway := addr("192.0.2.1")
 	if !h.Answers("em1", gateway) {
 		t.Fatal("the gateway does not answer on the card")
@@ -228,12 +230,7 @@ func TestUplinkRefusals(t *testing.T) {
 	if testhost.Outside(t) {
 		return
 	}
-	h := open(t)
-	_, state := card(t)
-	lanBridge(t, h)
-	before := state()
-	quick := take
-	quick.Patience = 0
+	h, before, state := cardAndBridge(t)
 	other := func(change func(*kernel.UplinkTake)) kernel.UplinkTake {
 		o := quick
 		change(&o)
@@ -287,8 +284,6 @@ func TestUplinkLifetimes(t *testing.T) {
 	lanBridge(t, h)
 	testhost.Run(t, "ip", "address", "add", "2001:db8:9::5/64", "dev", "em1", "valid_lft", "3600", "preferred_lft", "1800")
 	testhost.Run(t, "ip", "-6", "route", "add", "2001:db8:a::/64", "via", "2001:db8:2::5", "dev", "em1", "expires", "3600")
-	quick := take
-	quick.Patience = 0
 	do(t, h, quick)
 	testhost.Run(t, "ip", "address", "change", "2001:db8:9::5/64", "dev", "lan", "valid_lft", "7200", "preferred_lft", "300")
 	do(t, h, release)
