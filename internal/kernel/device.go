@@ -140,7 +140,7 @@ func (o Enslave) String() string {
 	return b.String()
 }
 
-// Many: the MAC address can have several remote ends, each of which is sent a copy: it is [NoMAC], or one of a group.
+// Many reports whether the MAC address can have several remote ends, each of which is sent a copy: it is [NoMAC], or one of a group.
 func (r VXLANRemote) Many() bool {
 	mac, err := net.ParseMAC(r.MAC)
 	return r.MAC == NoMAC || err == nil && mac[0]&1 != 0
