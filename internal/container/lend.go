@@ -88,12 +88,12 @@ func (n *node) mountAll(b box) (rootfs string, err error) {
 	}
 	list := slices.DeleteFunc(slices.Clone(b.Mounts), func(m kernel.Mount) bool { return m.Kind == kernel.TmpfsMount })
 	slices.SortStableFunc(list, func(x, y kernel.Mount) int { return cmp.Compare(depth(x.Target), depth(y.Target)) })
-	for target, source := range map[string]string{"/etc/hosts": b.Hosts, "/etc/resolv.conf": b.Resolv} {
-		if source != "" {
-			list = append(list, kernel.Mount{Source: source, Target: target, ReadOnly: true})
+	// As in [box.mounts], what the file states comes after these, and may hide them.
+	kept := []kernel.Mount{{Source: b.Hosts, Target: "/etc/hosts", ReadOnly: true}, {Source: b.Resolv, Target: "/etc/resolv.conf", ReadOnly: true}}
+	for _, m := range append(kept, list...) {
+		if m.Source == "" {
+			continue
 		}
-	}
-	for _, m := range list {
 		if err := mountIn(rootfs, m); err != nil {
 			return "", fmt.Errorf("mounting %s: %w", m.Target, err)
 		}

@@ -115,6 +115,29 @@ func TestFilesOfContainers(t *testing.T) {
 	})
 }
 
+// What the file mounts over the files that topo keeps was hidden by them, or there was no place for these in it.
+func TestFilesOverThoseThatTopoKeeps(t *testing.T) {
+	boxes(t, func(l *lab) {
+		dir := l.TempDir()
+		testhost.Run(l, "sh", "-c", `cd "$0"; echo kept > kept; echo own > own; mkdir etc; echo own > etc/own`, dir)
+		for path, m := range map[string]kernel.Mount{
+			"etc/hosts": {Source: filepath.Join(dir, "own"), Target: "/etc/hosts"},
+			"etc/own":   {Source: filepath.Join(dir, "etc"), Target: "/etc"},
+		} {
+			if got := l.run(kernel.Process{Hosts: filepath.Join(dir, "kept"), Mounts: []kernel.Mount{m}}, "cat /"+path); got != "own\n" {
+				l.Errorf("in the container /%s is %q", path, got)
+			}
+			f, root := l.files()
+			if got, err := root.ReadFile(path); err != nil || string(got) != "own\n" {
+				l.Errorf("when it has ended /%s is %q, %v", path, got, err)
+			}
+			if err := errors.Join(root.Close(), f.Close()); err != nil {
+				l.Error(err)
+			}
+		}
+	})
+}
+
 // While somebody has the files of a container that has ended, nobody else gets to write them.
 func TestFilesAreLent(t *testing.T) {
 	boxes(t, func(l *lab) {
