@@ -242,6 +242,25 @@ func TestManyLayers(t *testing.T) {
 	})
 }
 
+// Its program is mounted; all was well the first time, and the next start failed.
+func TestImageWithoutLayersRunsAgain(t *testing.T) {
+	boxes(t, func(l *lab) {
+		base := l.TempDir()
+		smallRoot(l, base)
+		ref := l.registered(v1.Config{Cmd: []string{"sh", "-c", "echo run"}})
+		l.do(kernel.ImagePull{Reference: ref})
+		p := fromImage(ref)
+		for _, folder := range []string{"/bin", "/lib", "/lib64"} {
+			p.Mounts = append(p.Mounts, kernel.Mount{Source: base + folder, Target: folder, ReadOnly: true})
+		}
+		l.start(p)
+		l.awaitLog("n", "run\n")
+		l.do(kernel.ProcessHalt{Project: l.project, Node: "n"})
+		l.do(kernel.ProcessResume{Project: l.project, Node: "n"})
+		l.awaitLog("n", "run\nrun\n")
+	})
+}
+
 // A container of a supervisor that was killed still has its image's environment, user and stop signal.
 func TestImageIsAdopted(t *testing.T) {
 	boxes(t, func(l *lab) {

@@ -74,7 +74,7 @@ func (v *rootView) mountLayers() error {
 	layers := v.layers
 	if len(layers) == 0 {
 		empty := filepath.Join(v.store, "empty")
-		if err := os.Mkdir(empty, 0o755); err != nil {
+		if err := os.MkdirAll(empty, 0o755); err != nil { // from the last run
 			return err
 		}
 		layers = []string{empty}
