@@ -109,7 +109,6 @@ func (n *node) goOn(ctx context.Context, p kernel.Process, rec record) error {
 // adoptDocker takes over a container that an earlier supervisor started. An engine that is away doesn't matter while the
 // process lives; one that has ended it asks how.
 func (n *node) adoptDocker(rec record) error {
-	n.follow(rec.Runtime)
 	fd, err := rec.open()
 	if err != nil && !errors.Is(err, unix.ESRCH) {
 		return err

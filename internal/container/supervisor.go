@@ -15,6 +15,8 @@ import (
 
 	runc "github.com/containerd/go-runc"
 	"golang.org/x/sys/unix"
+
+	"topo/internal/kernel"
 )
 
 // supervisor looks after the processes of a project: one process, from SupervisorStart to SupervisorStop.
@@ -106,6 +108,7 @@ func (s *supervisor) adopt() error {
 	if err != nil {
 		return err
 	}
+	var engines []string
 	for _, name := range names {
 		p, rec, err := readNode(s.layout, name)
 		if err != nil {
@@ -117,6 +120,13 @@ func (s *supervisor) adopt() error {
 		if err := s.node(name).adopt(p, rec); err != nil {
 			return fmt.Errorf("adopting %s: %w", name, err)
 		}
+		if p.Runtime == kernel.RuntimeDocker && rec.Runtime != "" {
+			engines = append(engines, rec.Runtime)
+		}
+	}
+	// What has ended, too, may be started there, or was while there was no supervisor. All nodes must be known before that is heard.
+	for _, address := range engines {
+		s.follow(address)
 	}
 	return nil
 }
