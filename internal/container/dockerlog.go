@@ -31,6 +31,15 @@ type logPlace struct {
 	read   map[string]int
 }
 
+// passed reports whether an entry that is read again was there before; it is called once for each.
+func (p logPlace) passed(stream string, at time.Time) bool {
+	if p.read[stream] == 0 || !at.Truncate(time.Second).Equal(p.second) {
+		return false
+	}
+	p.read[stream]--
+	return true
+}
+
 func (p *logPlace) pass(stream string, at time.Time) {
 	second := at.Truncate(time.Second)
 	if second.After(p.second) {
@@ -81,10 +90,9 @@ func (d *dockerLog) read(ctx context.Context, follow bool) error {
 	if err != nil {
 		return err
 	}
-	known := maps.Clone(d.place.read)
+	before := logPlace{d.place.second, maps.Clone(d.place.read)}
 	return c.Logs(ctx, d.rec.ContainerID, d.place.second, follow, func(p dockerapi.Printed) {
-		if known[p.Stream] > 0 {
-			known[p.Stream]--
+		if before.passed(p.Stream, p.At) {
 			return
 		}
 		d.place.pass(p.Stream, p.At)

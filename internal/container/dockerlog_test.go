@@ -34,6 +34,10 @@ func TestLogPlace(t *testing.T) {
 	if err != nil || !place.second.Equal(second) || !maps.Equal(place.read, map[string]int{"stdout": 5, "stderr": 1}) {
 		t.Errorf("%+v, %v", place, err)
 	}
+	// What the engine has thrown away meanwhile is not looked for among what came after it.
+	if at := second.Add(time.Millisecond); !place.passed("stderr", at) || place.passed("stderr", at) || place.passed("stdout", second.Add(time.Second)) {
+		t.Error("what is there is not told from what came after it")
+	}
 	if place, err := placeIn(filepath.Join(t.TempDir(), "log")); err != nil || !place.second.IsZero() {
 		t.Errorf("of no log: %+v, %v", place, err)
 	}
