@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/moby/sys/user"
 	"golang.org/x/sys/unix"
 
 	"topo/internal/testhost"
@@ -208,6 +209,30 @@ func TestStreams(t *testing.T) {
 	}
 	if err := Pack(t.Context(), Local(), from+"/d", failing{}, Options{}); !errors.Is(err, fs.ErrClosed) {
 		t.Errorf("nobody takes it: %v", err)
+	}
+}
+
+// Folders that a stream names only in the paths of others were this machine's root's, who is nobody in a user namespace.
+func TestFoldersThatAStreamLeavesOut(t *testing.T) {
+	t.Parallel()
+	if testhost.Outside(t) {
+		return
+	}
+	from := scripted(t, "mkdir -p a/b; echo x > a/b/x")
+	archive, err := exec.Command("tar", "-C", from, "-c", "a/b/x").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ids := []user.IDMap{{ParentID: 1000, Count: 1 << 16}}
+	tree := Tree{Open: os.OpenRoot, IDs: user.IdentityMapping{UIDMaps: ids, GIDMaps: ids}}
+	for _, o := range []Options{{}, {Archive: true}} {
+		to := t.TempDir()
+		if err := Unpack(t.Context(), bytes.NewReader(archive), tree, to, o); err != nil {
+			t.Fatal(err)
+		}
+		if got := run(t, to, "stat -c '%n %u:%g %a' a a/b a/b/x"); got != "a 1000:1000 755\na/b 1000:1000 755\na/b/x 1000:1000 644\n" {
+			t.Errorf("%+v: there is %s", o, got)
+		}
 	}
 }
 

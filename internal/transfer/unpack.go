@@ -51,7 +51,7 @@ func unpack(ctx context.Context, r io.Reader, to Tree, dir *os.Root, o Options) 
 // put makes one entry. What is there in its place goes, but a folder and something else never replace each other.
 func (u *unpacker) put(h *tar.Header, content io.Reader) error {
 	folder := path.Dir(h.Name)
-	if err := u.root.MkdirAll(folder, 0o755); err != nil {
+	if err := u.makeAbove(folder); err != nil {
 		return err
 	}
 	there, err := u.root.Lstat(h.Name)
@@ -78,6 +78,20 @@ func (u *unpacker) put(h *tar.Header, content io.Reader) error {
 		err = errors.Join(err, rerr)
 	}
 	return err
+}
+
+// makeAbove makes a folder, and those above it, that the stream doesn't have, or has later.
+func (u *unpacker) makeAbove(folder string) error {
+	if _, err := u.root.Stat(folder); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err := u.makeAbove(path.Dir(folder)); err != nil {
+		return err
+	}
+	if err := u.root.Mkdir(folder, 0o700); err != nil {
+		return err
+	}
+	return u.dressNamed(&tar.Header{Name: folder, Typeflag: tar.TypeDir, Mode: 0o755, ModTime: time.Now()}, folder, unix.S_IFDIR)
 }
 
 // unmounted fails where something is mounted. In a mount namespace that is not the caller's, rename(2) would take that away.
