@@ -42,10 +42,13 @@ func pack(w io.Writer, from Tree, at place, name string, o Options) error {
 	if err == nil {
 		err = p.add(at.name, name)
 	}
-	if errors.Is(err, fs.ErrNotExist) {
-		err = fmt.Errorf("%s is gone", at.name)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("%s is gone", at.name)
+	case err != nil:
+		return err // that the stream is not whole, which Close would say, is no news then
 	}
-	return errors.Join(err, p.Close())
+	return p.Close()
 }
 
 // add writes one entry of the tree and, of a folder, all below.
@@ -54,10 +57,11 @@ func (p *packer) add(entry, name string) error {
 	if err != nil {
 		return err
 	}
+	if info.Mode().IsRegular() {
+		return p.addFile(entry, name, info)
+	}
 	h := p.header(info, name)
 	switch info.Mode().Type() {
-	case 0:
-		return p.addFile(entry, name, info)
 	case fs.ModeDir:
 		h.Name += "/"
 		if err := p.WriteHeader(h); err != nil {

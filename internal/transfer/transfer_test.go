@@ -236,6 +236,21 @@ func TestFoldersThatAStreamLeavesOut(t *testing.T) {
 	}
 }
 
+// A file that gets shorter says so, and no more.
+func TestOneErrorIsTold(t *testing.T) {
+	t.Parallel()
+	dir := scripted(t, "head -c 1000000 /dev/zero > big")
+	cut := cutting(dir + "/big")
+	if err := Pack(t.Context(), Local(), dir+"/big", &cut, Options{}); err == nil || err.Error() != "big became shorter while it was read" {
+		t.Errorf("error %v", err)
+	}
+}
+
+// cutting empties a file when the beginning of it is written.
+type cutting string
+
+func (c *cutting) Write(p []byte) (int, error) { return len(p), os.Truncate(string(*c), 0) }
+
 type failing struct{}
 
 func (failing) Write([]byte) (int, error) { return 0, fs.ErrClosed }
