@@ -6,7 +6,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/client"
@@ -29,12 +28,10 @@ const (
 
 // State is what an engine says of a container.
 type State struct {
-	ID        string
 	Running   bool
 	PID       int // on the host; 0 when it does not run
 	ExitCode  int
 	OOMKilled bool
-	StartedAt time.Time
 }
 
 // State tells how a container is; there is false when the engine has none.
@@ -46,10 +43,8 @@ func (c *Client) State(ctx context.Context, id string) (s State, there bool, err
 	if err != nil {
 		return State{}, false, err
 	}
-	s.ID = found.Container.ID
 	if now := found.Container.State; now != nil {
-		s.Running, s.PID, s.ExitCode, s.OOMKilled = now.Running, now.Pid, now.ExitCode, now.OOMKilled
-		s.StartedAt, _ = time.Parse(time.RFC3339Nano, now.StartedAt) // "" when it was never started
+		s = State{now.Running, now.Pid, now.ExitCode, now.OOMKilled}
 	}
 	return s, true, nil
 }
@@ -98,20 +93,19 @@ func (c *Client) remove(ctx context.Context, id string) error {
 
 // Containers tells of those names that the engine has containers for whose they are.
 func (c *Client) Containers(ctx context.Context, names []string) ([]kernel.EngineContainer, error) {
+	filters := make(client.Filters).Add("name", names...) // as expressions, which match parts of others, too
+	found, err := c.api.ContainerList(ctx, client.ContainerListOptions{All: true, Filters: filters})
+	if err != nil {
+		return nil, err
+	}
 	var list []kernel.EngineContainer
-	for _, name := range names {
-		found, err := c.api.ContainerInspect(ctx, name, client.ContainerInspectOptions{})
-		if noContainer(err) {
-			continue
+	for _, s := range found.Items {
+		for _, name := range s.Names {
+			if name = strings.TrimPrefix(name, "/"); slices.Contains(names, name) {
+				mark, _ := kernel.ParseMark(s.Labels[markLabel])
+				list = append(list, kernel.EngineContainer{Name: name, Mark: mark})
+			}
 		}
-		if err != nil {
-			return nil, err
-		}
-		e := kernel.EngineContainer{Name: name}
-		if found.Container.Config != nil {
-			e.Mark, _ = kernel.ParseMark(found.Container.Config.Labels[markLabel])
-		}
-		list = append(list, e)
 	}
 	return list, nil
 }
