@@ -38,11 +38,14 @@ func makeStage(l layout) (*stage, error) {
 	return s, errors.Join(attach(project, l.run()), os.Mkdir(s.root, 0o755))
 }
 
-// folder makes an empty one.
-func (s *stage) folder() (string, error) {
+// place makes an empty folder, or an empty file, to mount something on.
+func (s *stage) place(folder bool) (string, error) {
 	s.last++
-	path := filepath.Join(s.dir, strconv.Itoa(s.last))
-	return path, os.Mkdir(path, 0o755)
+	at := filepath.Join(s.dir, strconv.Itoa(s.last))
+	if folder {
+		return at, os.Mkdir(at, 0o755)
+	}
+	return at, os.WriteFile(at, nil, 0o644)
 }
 
 // show mounts a copy of what is at path, see [idMap.tree], and says where.
@@ -56,16 +59,8 @@ func (s *stage) show(m *idMap, path string, flags uint) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if info.IsDir() {
-		at, err := s.folder()
-		if err != nil {
-			return "", err
-		}
-		return at, attach(tree, at)
-	}
-	s.last++
-	at := filepath.Join(s.dir, strconv.Itoa(s.last))
-	if err := os.WriteFile(at, nil, 0o644); err != nil {
+	at, err := s.place(info.IsDir())
+	if err != nil {
 		return "", err
 	}
 	return at, attach(tree, at)
@@ -74,7 +69,7 @@ func (s *stage) show(m *idMap, path string, flags uint) (string, error) {
 // sys mounts the /sys of the calling thread's network namespace, read-only: in a user namespace that doesn't own the network's none
 // can be mounted.
 func (s *stage) sys() (at string, err error) {
-	if at, err = s.folder(); err != nil {
+	if at, err = s.place(true); err != nil {
 		return "", err
 	}
 	if err := unix.Mount("sysfs", at, "sysfs", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, ""); err != nil {
