@@ -48,14 +48,9 @@ func execDocker(ctx context.Context, p kernel.Process, rec record, r ExecRequest
 	defer e.Close()
 	send := func(sig unix.Signal) { signalDocker(ctx, e, sig) }
 	if r.TTY {
-		resizeDocker(ctx, e, r.Stdin)
-		send = func(sig unix.Signal) {
-			if sig == unix.SIGWINCH {
-				resizeDocker(ctx, e, r.Stdin)
-				return
-			}
-			signalDocker(ctx, e, sig)
-		}
+		resize := func() { resizeDocker(ctx, e, r.Stdin) }
+		resize()
+		send = resizing(resize, send)
 	}
 	defer forward(r.Signals, send)()
 	return awaitDocker(ctx, e, r)

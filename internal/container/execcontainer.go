@@ -61,7 +61,8 @@ func execContainer(ctx context.Context, l layout, p kernel.Process, rec record, 
 		}
 		send := sendTo(pid)
 		if r.TTY {
-			send = resizing(r.Stdin, pidFile, send)
+			// There is nobody to tell that it can't be done; the next change may do better.
+			send = resizing(func() { _ = resize(r.Stdin, pidFile) }, send)
 		}
 		defer forward(r.Signals, send)()
 		select {
@@ -158,19 +159,19 @@ func isNull(f *os.File) bool {
 	return err == nil && st.Mode&unix.S_IFMT == unix.S_IFCHR && st.Rdev == unix.Mkdev(1, 3)
 }
 
-// resizing is send, but SIGWINCH gives the program's terminal the size of the caller's: crun 1.8.1 passes the signal on,
-// and leaves the size as it is. The kernel then tells the program.
-func resizing(stdin io.Reader, pidFile string, send func(unix.Signal)) func(unix.Signal) {
+// resizing is send, but at SIGWINCH it has the program's terminal resized.
+func resizing(resize func(), send func(unix.Signal)) func(unix.Signal) {
 	return func(sig unix.Signal) {
-		if sig != unix.SIGWINCH {
-			send(sig)
+		if sig == unix.SIGWINCH {
+			resize()
 			return
 		}
-		// There is nobody to tell that it can't be done; the next change may do better.
-		_ = resize(stdin, pidFile)
+		send(sig)
 	}
 }
 
+// resize gives a program's terminal the size of the caller's: crun 1.8.1 passes SIGWINCH on, and leaves the size as it is. The
+// kernel then tells the program.
 func resize(stdin io.Reader, pidFile string) error {
 	tty, ok := stdin.(*os.File)
 	if !ok {
