@@ -169,7 +169,7 @@ func (l *launcher) prepare(p kernel.Process, from origin, id string) (b box, rel
 	if err := l.own(p, b.onHost(b.uid)); err != nil {
 		return b, release, err
 	}
-	if err := (volumeStore{l.runDir, l.dataDir}).mountVolumes(&b, bundle, rootfs); err != nil {
+	if err := l.volumes().mountVolumes(&b, bundle, rootfs); err != nil {
 		return b, release, err
 	}
 	if err := furnish(root, &b); err != nil {

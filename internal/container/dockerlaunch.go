@@ -145,7 +145,7 @@ func (n *node) dockerMounts(ctx context.Context, c *dockerapi.Client, p kernel.P
 	if err != nil {
 		return nil, err
 	}
-	store, files := volumeStore{n.runDir, n.dataDir}, n.layout.run("nodes", n.name, "image-files")
+	store, files := n.volumes(), n.layout.run("nodes", n.name, "image-files")
 	defer func() { _ = os.RemoveAll(files) }()
 	for i := range list {
 		m := &list[i]

@@ -138,7 +138,7 @@ func (n *node) launch(ctx context.Context, p kernel.Process, before record) erro
 	if err != nil {
 		return err
 	}
-	if err := (volumeStore{n.runDir, n.dataDir}).claim(p, noted.Added); err != nil {
+	if err := n.volumes().claim(p, noted.Added); err != nil {
 		return err
 	}
 	save := func(r record) error {

@@ -31,7 +31,8 @@ import (
 //		.gone/           one that is being removed
 type volumeStore struct{ runDir, dataDir string }
 
-func (e *Engine) volumes() volumeStore { return volumeStore{e.config.RunDir, e.config.DataDir} }
+func (e *Engine) volumes() volumeStore { return e.layout("").volumes() }
+func (l layout) volumes() volumeStore  { return volumeStore{l.runDir, l.dataDir} }
 
 func (s volumeStore) path(elem ...string) string {
 	return filepath.Join(append([]string{s.dataDir, "volumes"}, elem...)...)
