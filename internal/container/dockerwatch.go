@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"topo/internal/container/dockerapi"
 	"topo/internal/kernel"
 )
 
@@ -74,15 +75,11 @@ func (n *node) attach(ctx context.Context) error {
 			}
 		}
 	}
-	return n.goOn(ctx, p, rec)
+	return n.goOn(ctx, c, p, rec)
 }
 
 // goOn watches a container that runs, started by somebody else.
-func (n *node) goOn(ctx context.Context, p kernel.Process, rec record) error {
-	c, err := n.dockers.at(ctx, rec.Runtime)
-	if err != nil {
-		return err
-	}
+func (n *node) goOn(ctx context.Context, c *dockerapi.Client, p kernel.Process, rec record) error {
 	p = rec.Image.Over(p)
 	fresh := record{
 		Runtime: rec.Runtime, ContainerID: rec.ContainerID, Image: rec.Image,
@@ -100,7 +97,7 @@ func (n *node) goOn(ctx context.Context, p kernel.Process, rec record) error {
 		return err
 	}
 	if err := n.update(func(r *record) { *r = fresh }); err != nil {
-		return err
+		return errors.Join(err, out.close())
 	}
 	n.watch(out, ended, func() error { return nil })
 	return nil

@@ -152,8 +152,7 @@ func (n *node) launch(ctx context.Context, p kernel.Process, before record) erro
 	}
 	started, out, err := launch(ctx, p, from, save)
 	if err == nil {
-		started.Status, started.StartedAt = kernel.Running, time.Now().UTC()
-		started.Restarts, started.Backoff, started.Added = before.Restarts, before.Backoff, noted.Added
+		started.StartedAt = time.Now().UTC()
 		if p.Health != nil {
 			started.Health = kernel.Starting
 		}
@@ -161,6 +160,9 @@ func (n *node) launch(ctx context.Context, p kernel.Process, before record) erro
 	}
 	if err == nil && started.run != nil {
 		err = started.run(ctx)
+	}
+	if err == nil {
+		err = n.update(func(r *record) { r.Status, r.Starter = kernel.Running, identity{} })
 	}
 	if err != nil {
 		_, rec, _ := n.state()
@@ -170,9 +172,6 @@ func (n *node) launch(ctx context.Context, p kernel.Process, before record) erro
 			err = errors.Join(err, out.close())
 		}
 		return errors.Join(err, halt(context.WithoutCancel(ctx), n.layout, p, rec))
-	}
-	if err := n.update(func(r *record) { *r = started.record }); err != nil {
-		return err
 	}
 	ended := started.ended
 	if ended == nil {
