@@ -111,12 +111,17 @@ func call(ctx context.Context, l layout, r request) error {
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()
-	case errors.Is(err, io.EOF), errors.Is(err, unix.EPIPE), errors.Is(err, unix.ECONNRESET):
+	case hungUp(err):
 		return errNoSupervisor
 	case err != nil:
 		return fmt.Errorf("asking the supervisor: %w", err)
 	}
 	return answer.err()
+}
+
+// hungUp reports whether an error says that the other end has ended.
+func hungUp(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, unix.EPIPE) || errors.Is(err, unix.ECONNRESET)
 }
 
 // throughFD names a file in a folder by an open handle on the folder: a path of any length fits into a

@@ -145,14 +145,18 @@ func borrow(ctx context.Context, l layout, node string) (*NodeFiles, error) {
 
 // receive sends a request whose answer has a file with it.
 func receive(conn *net.UnixConn, r request) (*os.File, error) {
-	if err := json.NewEncoder(conn).Encode(r); err != nil {
-		return nil, err
-	}
 	// A socket gives what one message had, with the file of that.
 	data, rights := make([]byte, 64<<10), make([]byte, unix.CmsgSpace(4))
-	n, nr, _, _, err := conn.ReadMsgUnix(data, rights)
-	if err != nil || n == 0 {
-		return nil, errors.Join(errNoSupervisor, err)
+	n, nr := 0, 0
+	err := json.NewEncoder(conn).Encode(r)
+	if err == nil {
+		n, nr, _, _, err = conn.ReadMsgUnix(data, rights)
+	}
+	switch {
+	case hungUp(err), err == nil && n == 0:
+		return nil, errNoSupervisor
+	case err != nil:
+		return nil, fmt.Errorf("asking the supervisor: %w", err)
 	}
 	var answer response
 	if err := json.Unmarshal(data[:n], &answer); err != nil {
