@@ -25,8 +25,7 @@ const (
 // Reexec runs a hidden command when this process was started as one: the supervisor
 // (argv[0] "topo-supervisor"), the init of a container (argv[1] "topo-init"), what holds a user namespace
 // open (argv[0] "topo-idmap"), or the sandbox of a container that an engine runs (argv[1] "topo-sandbox"). It must be called
-// first in main;
-// when handled, the process ends with code.
+// first in main; when handled, the process ends with code.
 func Reexec() (handled bool, code int) {
 	switch {
 	case os.Args[0] == supervisorName && len(os.Args) == 6:
