@@ -71,6 +71,34 @@ func (s *session) types(l *lab, line string) {
 	}
 }
 
+// ends waits for the process's end, which is told as this code.
+func (s *session) ends(l *lab, code int) {
+	l.Helper()
+	if <-s.ended; s.code != code || s.err != nil {
+		l.Errorf("ended: %d, %v", s.code, s.err)
+	}
+}
+
+// attachTwo attaches two to a process that says what it has got, and when it is signalled; the second stays.
+func (l *lab) attachTwo() *session {
+	l.Helper()
+	one := l.attach()
+	one.types(l, "one")
+	one.shows(l, "got one\n")
+	two := l.attach()
+	two.types(l, "two")
+	one.shows(l, "got one\ngot two\n")
+	two.shows(l, "got two\n")
+	two.signals <- unix.SIGUSR1
+	one.shows(l, "signalled\n")
+	one.keys.Close()
+	one.detach()
+	if <-one.ended; !errors.Is(one.err, context.Canceled) {
+		l.Errorf("detached: %d, %v", one.code, one.err)
+	}
+	return two
+}
+
 // What is typed arrives, whoever is attached, and whatever becomes of the supervisor; the end is the process's own.
 func TestAttach(t *testing.T) {
 	everywhere(t, func(l *lab, p kernel.Process) {
@@ -81,20 +109,7 @@ func TestAttach(t *testing.T) {
 			p.StdinOpen, p.UsernsMode, p.User = true, mode, "nobody"
 			p.Argv = []string{"sh", "-c", "trap 'echo signalled' USR1; echo before; while :; do read line || continue; echo got $line; [ $line = again ] && exec sh -c 'read x < /dev/stdin; echo anew $x; exit 7'; done"}
 			l.start(p)
-			one := l.attach()
-			one.types(l, "one")
-			one.shows(l, "got one\n")
-			two := l.attach()
-			two.types(l, "two")
-			one.shows(l, "got one\ngot two\n")
-			two.shows(l, "got two\n")
-			one.signals <- unix.SIGUSR1
-			one.shows(l, "signalled\n")
-			one.keys.Close()
-			one.detach()
-			if <-one.ended; !errors.Is(one.err, context.Canceled) {
-				l.Errorf("detached: %d, %v", one.code, one.err)
-			}
+			two := l.attachTwo()
 			l.killSupervisor()
 			l.do(kernel.SupervisorStart{Project: l.project})
 			two.types(l, "again")
@@ -121,9 +136,7 @@ func TestAttachWithoutInput(t *testing.T) {
 		l.awaitLog("n", "ready\n")
 		s := l.attach()
 		s.signals <- unix.SIGUSR1
-		if <-s.ended; s.code != 9 || s.err != nil {
-			l.Errorf("ended: %d, %v", s.code, s.err)
-		}
+		s.ends(l, 9)
 		s = l.attach()
 		if <-s.ended; s.err == nil || !strings.Contains(s.err.Error(), "n is exited") {
 			l.Errorf("error %v", s.err)

@@ -1,7 +1,6 @@
 package container
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -265,18 +264,7 @@ func TestDockerAttach(t *testing.T) {
 		p.StdinOpen = true
 		p.Argv = []string{"sh", "-c", "trap 'echo signalled' USR1; while :; do read line || continue; echo got $line; [ $line = end ] && exit 7; done"}
 		l.start(p)
-		one, two := l.attach(), l.attach()
-		one.types(l, "one")
-		one.shows(l, "got one\n")
-		two.types(l, "two")
-		one.shows(l, "got one\ngot two\n")
-		two.signals <- unix.SIGUSR1
-		one.shows(l, "signalled\n")
-		one.keys.Close()
-		one.detach()
-		if <-one.ended; !errors.Is(one.err, context.Canceled) {
-			l.Errorf("detached: %d, %v", one.code, one.err)
-		}
+		two := l.attachTwo()
 		f, root := l.files()
 		err := errors.Join(root.WriteFile("mnt/file", []byte("of the host"), 0o644), root.Close(), f.Close())
 		if _, out, _ := l.exec(ExecRequest{Node: "n", Argv: []string{"cat", "/mnt/file"}}); out != "of the host" || err != nil {
@@ -287,19 +275,15 @@ func TestDockerAttach(t *testing.T) {
 		two.types(l, "three")
 		two.shows(l, "got three\n")
 		two.types(l, "end")
-		if <-two.ended; two.code != 7 || two.err != nil {
-			l.Errorf("ended: %d, %v", two.code, two.err)
-		}
+		two.ends(l, 7)
 		if _, err := l.Files(l.Context(), l.project, "n"); err == nil || !strings.Contains(err.Error(), "docker cp "+kernel.EngineName(l.project, "n")+":PATH") {
 			l.Errorf("files of one that has ended: %v", err)
 		}
 		// The next run has an input of its own.
 		l.do(kernel.ProcessResume{Project: l.project, Node: "n"})
-		one = l.attach()
-		one.types(l, "end")
-		if <-one.ended; one.code != 7 || one.err != nil {
-			l.Errorf("ended once more: %d, %v", one.code, one.err)
-		}
+		again := l.attach()
+		again.types(l, "end")
+		again.ends(l, 7)
 	})
 }
 

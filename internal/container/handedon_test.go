@@ -74,14 +74,8 @@ func TestVolumesOfAnImageAreHandedOn(t *testing.T) {
 		if err := l.Do(l.Context(), kernel.VolumeDelete{Name: name, Project: l.project}); !errors.Is(err, unix.EBUSY) {
 			l.Errorf("removing what two others have: %v", err)
 		}
-		supervisor, _, err := l.Observe(l.Context(), l.project)
-		if err != nil {
-			l.Fatal(err)
-		}
 		l.do(kernel.ProcessHalt{Project: l.project, Node: "reader"})
-		if err := unix.Kill(supervisor.PID, unix.SIGKILL); err != nil {
-			l.Fatal(err)
-		}
+		l.killSupervisor()
 		l.do(kernel.ProcessResume{Project: l.project, Node: "reader"})
 		if _, out, _ := l.exec(ExecRequest{Node: "reader", Argv: []string{"sh", "-c", show}}); out != "owner\nmore\nheir\n7:8\n" {
 			l.Errorf("in another run, reader has %q", out)

@@ -1,7 +1,6 @@
 package container
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -282,14 +281,7 @@ func TestPrivateIDsAreWatched(t *testing.T) {
 		})
 		l.do(kernel.ProcessWait{Project: l.project, Node: "n", Condition: kernel.ServiceHealthy})
 		first, pid := l.firstID("n"), l.state("n").PID
-		supervisor, err := findSupervisor(l.layout(l.project)).open()
-		if err != nil {
-			l.Fatal(err)
-		}
-		if err := errors.Join(supervisor.signal(unix.SIGKILL), supervisor.wait(l.Context())); err != nil {
-			l.Fatal(err)
-		}
-		supervisor.close()
+		l.killSupervisor()
 		l.do(kernel.SupervisorStart{Project: l.project})
 		if code, out, stderr := l.exec(ExecRequest{User: "root", Argv: []string{"sh", "-c", "id -u; kill -KILL -1; kill -KILL 1"}}); code == 0 && out != "0\n" {
 			l.Errorf("exec: %d %q %s", code, out, stderr)
@@ -297,12 +289,7 @@ func TestPrivateIDsAreWatched(t *testing.T) {
 		if err := unix.Kill(pid, unix.SIGKILL); err != nil {
 			l.Fatal(err)
 		}
-		testhost.Poll(l, 10*time.Second, func() error {
-			if s := l.state("n"); s.PID == 0 || s.PID == pid {
-				return fmt.Errorf("it was not started again: %+v", s)
-			}
-			return nil
-		})
+		l.await("started again", func(s kernel.ProcessState) bool { return s.PID != 0 && s.PID != pid })
 		if now := l.firstID("n"); now != first {
 			l.Errorf("started again, it has %d instead of %d", now, first)
 		}
