@@ -51,8 +51,8 @@
 // mount in it would keep another node's namespace alive.
 //
 // The environment is PATH as it was where the supervisor was started, HOME, USER and LOGNAME by the user, and
-// what the file states; nothing else of the caller's, so that the same file gives the same process. TERM is set
-// by exec on a terminal. The program leads a session; when it ends, all that it started is killed, as in a
+// what the file states; nothing else of the caller's, so that the same file gives the same process. The umask is 022.
+// TERM is set by exec on a terminal. The program leads a session; when it ends, all that it started is killed, as in a
 // container: everything in its mount namespace, whatever session it made.
 //
 // # Containers
@@ -65,9 +65,9 @@
 // The root is a private copy-on-write view of the host's: an overlay over /, and one over each file system
 // mounted below it (a single mounted file, and whatever can't be overlaid, is read-only). What the container
 // writes is in DATA/projects/PROJECT/nodes/NODE/root, or in memory where that can't take an overlay's
-// writes, and goes with it; in memory, it goes with each run. Writes never reach the host, but for volumes. /run is empty and the container's own, so
-// that no socket of the host's services is there; so are /proc, /sys and /dev; topo's folders are masked. /tmp,
-// /home and all else are as on the host. /etc/hosts and /etc/resolv.conf are read-only: topo keeps them.
+// writes, and goes with it; in memory, it goes with each run. Writes never reach the host, but for volumes. /run is empty
+// and the container's own, so that no socket of the host's services is there; so are /proc, /sys and /dev; topo's folders
+// are masked. /tmp, /home and all else are as on the host. /etc/hosts and /etc/resolv.conf are read-only: topo keeps them.
 //
 // With a rootfs the same is done over that folder, and with an image over its layers (package image); nothing of the host is in
 // it then, and its /run is its own. What the file leaves to the image is filled in at the start (kernel.ImageConfig.Over), and

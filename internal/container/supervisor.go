@@ -30,6 +30,7 @@ type supervisor struct {
 // superviseMain is the supervisor's main function. It writes "ok" to ready when it can be asked; a line with
 // the error otherwise.
 func superviseMain(l layout, c Config, ready io.WriteCloser) int {
+	unix.Umask(0o022) // the programs' own, too, whatever that of topo's user is: the same file gives the same process
 	err := supervise(l, c, ready)
 	if err != nil {
 		log.Print(err)

@@ -122,3 +122,20 @@ func TestControlSocket(t *testing.T) {
 		}
 	})
 }
+
+// With a umask of 077, what was made in containers' roots was for root alone, and so was what programs of `namespaces:` made.
+func TestUmaskOfWhoRunsTopo(t *testing.T) {
+	everywhere(t, func(l *lab, p kernel.Process) {
+		l.do(kernel.SupervisorStop{Project: l.project})
+		defer unix.Umask(unix.Umask(0o077))
+		l.do(kernel.SupervisorStart{Project: l.project})
+		p.Argv = []string{"sh", "-c", "umask; stat -c %a ."}
+		if p.Container {
+			p.Dir = "/made/for/this"
+		}
+		l.start(p)
+		if got := l.logged("n"); got != "0022\n755\n" {
+			l.Errorf("printed %q; %+v", got, l.state("n"))
+		}
+	})
+}
