@@ -56,7 +56,7 @@ func TestUnfitPlatforms(t *testing.T) {
 	}
 }
 
-// Whatever platform a file may name, its programs are known.
+// A head goes as far as the number of the architecture, which has that one's order of bytes.
 func TestHeadsOfPrograms(t *testing.T) {
 	t.Parallel()
 	for arch, p := range programs {
