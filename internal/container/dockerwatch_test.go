@@ -1,7 +1,10 @@
 package container
 
 import (
+	"cmp"
 	"os"
+	"slices"
+	"strings"
 	"testing"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -39,5 +42,28 @@ func TestDockerStartedAfterASupervisorsDeath(t *testing.T) {
 		l.await("heard of", is(kernel.Running))
 		end()
 		l.awaitLog("n", "run\nrun\nrun\n")
+	})
+}
+
+// Whose containers are is told by their whole names: one whose name is only like them is nobody's business.
+func TestDockerContainers(t *testing.T) {
+	engines(t, v1.Config{Env: []string{"PATH=/bin"}}, "mkdir -p mnt", func(l *lab, engine string, p kernel.Process) {
+		p.Argv = []string{"sleep", "1000"}
+		l.start(p)
+		own, sandbox := kernel.EngineName(l.project, "n"), kernel.EngineSandboxName(l.project, "n")
+		testhost.Run(l, "sh", "-c", engine+"create --name "+own+"x "+p.Image+" true && "+engine+"create --name foreign "+p.Image+" true")
+		defer testhost.Run(l, "sh", "-c", engine+"rm "+own+"x foreign")
+		found, err := l.Containers(l.Context(), []string{own, sandbox, "foreign", "absent"})
+		if err != nil {
+			l.Fatal(err)
+		}
+		slices.SortFunc(found, func(a, b kernel.EngineContainer) int { return cmp.Compare(a.Name, b.Name) })
+		var got []string
+		for _, c := range found {
+			got = append(got, c.Name+" "+c.Mark.Project)
+		}
+		if want := []string{"foreign ", own + " " + l.project, sandbox + " " + l.project}; !slices.Equal(got, want) {
+			l.Errorf("there are %s, want %s", strings.Join(got, ", "), strings.Join(want, ", "))
+		}
 	})
 }
