@@ -21,6 +21,20 @@ namespaces:
   d: {bridges: {flat: {host_interface: d0}}}
 `
 
+// An entry was deleted beside, not before, what takes its port out of the entry's VLAN: that the port is to have its first VLANs of its
+// own is a creation.
+func TestEntryGoesBeforeItsPortLeavesTheVLAN(t *testing.T) {
+	l := on(t, strings.Replace(staticYAML, "{host_interface: b0}", `{host_interface: b0, port: {fdb: ["02:00:00:00:00:0b"]}}`, 1))
+	l.load(strings.Replace(staticYAML, "{host_interface: b0}", "{host_interface: b0, vlan: 20}", 1))
+	p := l.plan()
+	if diff := cmp.Diff([]string{"- fdb/b:eth0/02:00:00:00:00:0b/1 not in the file", "+ vlan/b:eth0 pvid 20 untagged 20 missing"}, lines(p)); diff != "" {
+		t.Fatal(diff)
+	}
+	if diff := cmp.Diff([]int{0}, p.Steps[1].After); diff != "" {
+		t.Errorf("the second step waits for (-want +got):\n%s", diff)
+	}
+}
+
 // The plan has what an edit of static entries, or somebody else's, makes necessary, and no other; up takes them all.
 func TestFDBPlans(t *testing.T) {
 	const a, c = "02:00:00:00:00:0a", "02:00:00:00:00:0c"

@@ -33,7 +33,7 @@ type half struct {
 
 // order turns changes into a plan. docs/ordering.md draws the rules:
 //
-//   - what is needed is made before what needs it, and removed or changed after what no longer needs it is removed;
+//   - what is needed is made before what needs it, and is removed, changed or made again after what needed it is removed;
 //   - of a replacement, the removal comes before the creation;
 //   - what takes up a name (an interface's, a subnet's on an interface) is removed before its successor is made;
 //   - removals come first among what is free, so that they make room;
@@ -138,13 +138,9 @@ func link(halves []*half) {
 	}
 	for _, h := range halves {
 		if h.remove {
-			// Dependents go first.
+			// Dependents go first, also where what they need stays: an entry in a VLAN goes before its port leaves that VLAN.
 			for _, need := range h.change.Have.Needs() {
-				if n := removes[need]; n != nil && n != h {
-					n.after[h] = true
-				}
-				// An entry in a VLAN goes before the port leaves that VLAN.
-				if n := makes[need]; n != nil && n.change.Action == Update {
+				if n := cmp.Or(removes[need], makes[need]); n != nil && n != h {
 					n.after[h] = true
 				}
 			}
