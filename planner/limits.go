@@ -41,7 +41,7 @@ func limits(o Options) error {
 	var errs spec.Errors
 	ports := portsOf(o.Topology, o.Snapshot)
 	for _, b := range o.Topology.Bridges {
-		if n := ports[b.Name]; n > maxPorts {
+		if n := ports[b.Name]; b.External && n > maxPorts { // of the others the file says it all
 			errs = append(errs, &spec.Error{Pos: b.Pos, Msg: fmt.Sprintf("bridge %s has %d ports, and Linux numbers a bridge's ports in ten bits: it takes %d", b.Name, n, maxPorts)})
 		}
 	}
@@ -52,7 +52,7 @@ func limits(o Options) error {
 	return nil
 }
 
-// portsOf counts the ports of each bridge: those of the file, and on an external bridge what others have plugged in.
+// portsOf counts the ports of bridges that are external, by the file and by what others have plugged in.
 func portsOf(t *spec.Topology, s kernel.Snapshot) map[string]int {
 	ports := map[string]int{}
 	own := map[string]bool{} // by interface
@@ -70,11 +70,18 @@ func portsOf(t *spec.Topology, s kernel.Snapshot) map[string]int {
 			}
 		}
 	}
+	for _, i := range t.Interfaces {
+		if i.Bridge != "" { // its VXLAN
+			ports[i.Bridge]++
+			own[i.Name] = true
+		}
+	}
 	for _, b := range t.Bridges {
-		ports[b.Name] += len(b.Uplinks)
 		for _, l := range s.Host.Links {
-			m, _ := kernel.ParseMark(l.Alias)
-			if b.External && l.Master == b.Interface && !own[l.Name] && m.Project != t.Name {
+			if !b.External || l.Master != b.Interface || own[l.Name] {
+				continue
+			}
+			if m, _ := kernel.ParseMark(l.Alias); m.Project != t.Name {
 				ports[b.Name]++
 			}
 		}
