@@ -31,8 +31,8 @@ func narrow(changes map[ID]*Change, o Options) {
 		if n.Shares != "" {
 			add(n.Shares)
 		}
-		for _, a := range n.Attachments {
-			if b := bridges[a.Bridge]; b.Node != "" {
+		for _, b := range bridgesOf(o.Topology, n) {
+			if b := bridges[b]; b.Node != "" {
 				add(b.Node)
 			}
 		}
@@ -47,23 +47,74 @@ func narrow(changes map[ID]*Change, o Options) {
 			return !isNode && spec.IsReplica(node, name)
 		})
 	}
+	others := func(name string, c *Change) bool {
+		if _, ok := known[name]; ok {
+			return !keep[name]
+		}
+		if b, ok := bridges[name]; ok && calledAsBridge(c) {
+			return b.Node != "" && !keep[b.Node]
+		}
+		return c.Want == nil && !beyond(name)
+	}
+	absent := map[ID]bool{} // what would have been made
+	leave := func(c *Change) {
+		delete(changes, c.ID)
+		if c.Action == Create || c.Action == Replace {
+			absent[c.ID] = true
+			if v, ok := c.Want.(veth); ok {
+				absent[parseID(v.peer)] = true
+			}
+		}
+	}
 	for id, c := range changes {
 		switch id.Kind {
 		case "bridge", "up", "vlan":
 			if b := bridges[id.Name]; b.Node != "" && !keep[b.Node] {
-				delete(changes, id)
+				leave(c)
 			}
 		}
 		if i, ok := c.Want.(image); ok && !slices.ContainsFunc(i.nodes, func(n string) bool { return keep[n] }) {
-			delete(changes, id)
+			leave(c)
 		}
-		nodes := nodesOf(c)
-		for _, n := range nodes {
-			if _, ok := known[n]; !ok && c.Want == nil && !beyond(n) || ok && !keep[n] {
-				delete(changes, id)
+		if slices.ContainsFunc(nodesOf(c), func(n string) bool { return others(n, c) }) {
+			leave(c)
+		}
+	}
+	// Of a cable to a node that is left out there are no addresses either.
+	for left := -1; left != len(absent); {
+		left = len(absent)
+		for _, c := range changes {
+			if in(c.Want, func(id ID) bool { return absent[id] }) {
+				leave(c)
 			}
 		}
 	}
+}
+
+// bridgesOf are the bridges that a node is plugged into, as an attachment or by a cable.
+func bridgesOf(t *spec.Topology, n spec.Node) []string {
+	var out []string
+	for _, a := range n.Attachments {
+		out = append(out, a.Bridge)
+	}
+	for _, l := range t.Links {
+		for i, e := range l.Ends {
+			if far := l.Ends[1-i]; e.Node == n.Name && !e.Bridge && far.Bridge {
+				out = append(out, far.Node)
+			}
+		}
+	}
+	return out
+}
+
+// calledAsBridge: the port of a cable between two bridges is called as its own bridge, not as a node, and so is what is on it.
+func calledAsBridge(c *Change) bool {
+	for _, r := range []Resource{c.Have, c.Want} {
+		if v, ok := r.(veth); ok && v.id.Kind == "port" && parseID(v.peer).Kind == "port" {
+			return true
+		}
+	}
+	return c.ID.Kind == "vlan" || c.ID.Kind == "fdb"
 }
 
 // keepOrphans takes the removals of nodes and bridges that the file no longer has out of the plan.
@@ -75,6 +126,9 @@ func keepOrphans(changes map[ID]*Change, t *spec.Topology) {
 		}
 		for _, b := range t.Bridges {
 			known["bridge/"+b.Name] = true
+			if b.External {
+				known["bridge/"+b.Interface] = true // as it is called where the host has it
+			}
 		}
 	}
 	for id, c := range changes {
@@ -83,11 +137,15 @@ func keepOrphans(changes map[ID]*Change, t *spec.Topology) {
 		}
 		orphan := false
 		for _, n := range nodesOf(c) {
-			orphan = orphan || !known[n]
+			orphan = orphan || !known[n] && !(calledAsBridge(c) && known["bridge/"+n])
 		}
 		switch r := c.Have.(type) {
 		case uplink:
-			orphan = !known[r.on.String()]
+			if orphan = !known[r.on.String()]; orphan {
+				delete(changes, r.link)
+			}
+		case device:
+			orphan = orphan || r.own.Master != "" && !known[r.bridge.String()]
 		case bridge, up:
 			orphan = !known["bridge/"+id.Name]
 		case vlan:
@@ -120,7 +178,7 @@ func nameInactive(changes map[ID]*Change, t *spec.Topology) {
 	}
 }
 
-// nodesOf lists the nodes that a change belongs to; a link has two.
+// nodesOf lists the nodes that a change belongs to; a link has two, and of a cable between bridges it is these.
 func nodesOf(c *Change) []string {
 	var out []string
 	node := func(id ID) {
@@ -143,7 +201,7 @@ func nodesOf(c *Change) []string {
 	}
 	for _, r := range []Resource{c.Have, c.Want} {
 		if v, ok := r.(veth); ok {
-			if far := parseID(v.peer); far.Kind == "link" {
+			if far := parseID(v.peer); far.Kind == "link" || v.id.Kind == "port" {
 				node(far)
 			}
 		}
