@@ -55,7 +55,7 @@ func desireAddresses(w *Want) []Resource {
 			out = append(out, nodeAddress(netns[i.Node], i.Node, i.Name, p))
 		}
 	}
-	return onMembers(out, desireMembers(w))
+	return onMembers(out, w.of(memberKind))
 }
 
 // onMembers tells addresses which memberships they are lost with.

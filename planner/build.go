@@ -29,7 +29,7 @@ type Applied map[string]string
 // Remember is what to keep as [Applied] after a successful up.
 func Remember(o Options) Applied {
 	m := Applied{}
-	for _, r := range desired(o) {
+	for _, r := range wantOf(o).all() {
 		m[r.ID().String()] = fingerprint(r)
 	}
 	return m
@@ -39,14 +39,14 @@ func wantOf(o Options) *Want {
 	return &Want{Topology: o.Topology, Project: o.Project, Host: o.Snapshot}
 }
 
-func desired(o Options) []Resource {
-	if o.Topology == nil {
+// all lists what is wanted of every kind.
+func (w *Want) all() []Resource {
+	if w.Topology == nil {
 		return nil
 	}
-	w := wantOf(o)
 	var out []Resource
 	for _, k := range kinds {
-		out = append(out, k.Desire(w)...)
+		out = append(out, w.of(k)...)
 	}
 	return out
 }
@@ -69,7 +69,8 @@ func Build(o Options) (*Plan, error) {
 	if err := keyless(o); err != nil {
 		return nil, err
 	}
-	want := desired(o)
+	w := wantOf(o)
+	want := w.all()
 	h := newHave(o.Snapshot, o.Project, want)
 	h.unwanted = o.Volumes
 	var have []Resource
@@ -84,7 +85,7 @@ func Build(o Options) (*Plan, error) {
 		keepOrphans(changes, o.Topology)
 	}
 	nameInactive(changes, o.Topology)
-	if c := conflicts(wantOf(o), h, changes); len(c) > 0 {
+	if c := conflicts(w, h, changes); len(c) > 0 {
 		return nil, c
 	}
 	if err := missing(o, changes); err != nil {

@@ -36,7 +36,10 @@ func desireCard(b *deviceBuilder, i spec.Interface) card {
 	if r.own.MTU == 0 {
 		r.own.MTU = had.MTU
 	}
-	b.links[r.id] = kernel.LinkAdd{MTU: r.own.MTU, MAC: had.MAC}
+	if bond, ok := b.bonds[r.id]; ok {
+		r.own.MTU = bond.MTU
+	}
+	b.known[r.id] = kernel.LinkAdd{MTU: r.own.MTU, MAC: had.MAC}
 	return r
 }
 

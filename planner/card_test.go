@@ -98,6 +98,25 @@ func TestCardsChange(t *testing.T) {
 	}
 }
 
+// The plan of a card that is a member of a bond was a panic. All members, and what stands on them, have the bond's MTU.
+func TestCardInABondIsNoPanic(t *testing.T) {
+	l := on(t, `
+name: p
+namespaces: {fw: {interfaces: {wan: {type: physical, parent: "host:eth0"}, d0: {type: dummy}, d0.7: {type: vlan, parent: d0, id: 7}, b0: {type: bond, members: [wan, d0], mtu: 1400}}}}
+`)
+	mtu := map[string]int{}
+	for _, n := range l.options().Snapshot.Netns {
+		for _, x := range n.Links {
+			mtu[x.Name] = x.MTU
+		}
+	}
+	for _, name := range []string{"wan", "d0", "d0.7", "b0"} {
+		if mtu[name] != 1400 {
+			t.Errorf("%s has MTU %d, not the bond's", name, mtu[name])
+		}
+	}
+}
+
 // Killed at any edit, before it or in the middle, and the namespace gone besides: down gets back to the beginning.
 func TestCardCrash(t *testing.T) {
 	before := fake.New().String()

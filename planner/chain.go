@@ -151,7 +151,7 @@ func (r chains) op(args string) kernel.Op {
 func neededTables(w *Want) []table {
 	need := map[table]bool{}
 	for _, kind := range ruleKinds {
-		for _, r := range kind.Desire(w) {
+		for _, r := range w.of(kind) {
 			need[r.(ruleset).table] = true
 		}
 	}

@@ -1,6 +1,7 @@
 package planner
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 
@@ -34,53 +35,60 @@ const greKey = 4
 
 const defaultMTU = 1500
 
-func desireDevices(w *Want, veths []Resource) []Resource {
-	b := deviceBuilder{Want: w, netns: netnsByNode(w.Topology), links: map[ID]kernel.LinkAdd{}, bridges: bridgesByName(w.Topology)}
-	for _, r := range veths {
-		v := r.(veth)
-		b.links[v.id] = kernel.LinkAdd{MTU: v.own.MTU, MAC: v.own.MAC}
-		if v.own.Netns == "" {
-			b.hostIDs = append(b.hostIDs, hostID{v.own.Name, v.id})
-		}
+// desireLinks lists all links that are wanted but for bridges: the ends of veths, devices and cards.
+func desireLinks(w *Want) []Resource {
+	b := deviceBuilder{
+		Want: w, netns: netnsByNode(w.Topology), bridges: bridgesByName(w.Topology),
+		ids: map[string]ID{}, known: map[ID]kernel.LinkAdd{}, bonds: map[ID]kernel.LinkAdd{},
 	}
 	for _, br := range w.Topology.Bridges {
 		if !br.External {
 			id := ID{"bridge", br.Name}
-			if br.Node == "" {
-				b.hostIDs = append(b.hostIDs, hostID{br.Interface, id})
-			}
-			b.links[id] = kernel.LinkAdd{MTU: br.MTU, MAC: br.MAC}
+			b.ids[cmp.Or(br.Node, spec.Host)+":"+br.Interface] = id
+			b.known[id] = kernel.LinkAdd{MTU: br.MTU, MAC: br.MAC}
 		}
 	}
-	// What stands on another follows it in its MTU and MAC address.
+	interfaces := slices.Concat(interfacesHere(w), uplinkVLANs(w))
+	at := map[string]int{}
+	for n, i := range interfaces {
+		at[i.Node+":"+i.Name] = n
+		if i.Kind == "bond" { // it stands on nothing
+			bond := b.device(i).own
+			for _, m := range i.Members {
+				b.bonds[ID{"link", m.Node + ":" + m.Name}] = bond
+			}
+		}
+	}
 	var out []Resource
-	todo := slices.Concat(interfacesHere(w), uplinkVLANs(w))
-	for len(todo) > 0 {
-		var later []spec.Interface
-		for _, i := range todo {
-			if i.Parent != nil && slices.ContainsFunc(todo, func(x spec.Interface) bool { return x.Node == i.Parent.Node && x.Name == i.Parent.Name }) {
-				later = append(later, i)
-				continue
+	for _, v := range desireVeths(w, b.bonds) {
+		out = append(out, v)
+		b.known[v.id] = kernel.LinkAdd{MTU: v.own.MTU, MAC: v.own.MAC}
+		if v.own.Netns == "" {
+			b.ids[spec.Host+":"+v.own.Name] = v.id
+		}
+	}
+	// What stands on another comes after it, and follows it in its MTU and MAC address. None stands on itself: spec refuses that.
+	made := make([]bool, len(interfaces))
+	var visit func(n int)
+	visit = func(n int) {
+		if made[n] {
+			return
+		}
+		made[n] = true
+		i := interfaces[n]
+		if i.Parent != nil {
+			if parent, ok := at[i.Parent.Node+":"+i.Parent.Name]; ok {
+				visit(parent)
 			}
-			if i.Kind == physical {
-				out = append(out, desireCard(&b, i))
-				continue
-			}
+		}
+		if i.Kind == physical {
+			out = append(out, desireCard(&b, i))
+		} else {
 			out = append(out, b.device(i))
 		}
-		if len(later) == len(todo) {
-			break // a circle; spec refuses it
-		}
-		todo = later
 	}
-	// A bond's members have its MAC address and its MTU.
-	for i, bond := range bondOf(w.Topology) {
-		at := slices.IndexFunc(out, func(r Resource) bool { return r.ID() == i })
-		if master, ok := b.links[bond]; ok && at >= 0 {
-			d := out[at].(device)
-			d.own.MAC, d.own.MTU = master.MAC, master.MTU
-			out[at] = d
-		}
+	for n := range interfaces {
+		visit(n)
 	}
 	return out
 }
@@ -111,15 +119,10 @@ func interfacesHere(w *Want) []spec.Interface {
 type deviceBuilder struct {
 	*Want
 	netns   map[string]string
-	links   map[ID]kernel.LinkAdd // those that are wanted, as far as others depend on them
-	hostIDs []hostID
 	bridges map[string]spec.Bridge
-}
-
-// hostID is a wanted interface of the host's.
-type hostID struct {
-	name string
-	id   ID
+	ids     map[string]ID         // by NODE:INTERFACE, of those that are not called so
+	known   map[ID]kernel.LinkAdd // those that are wanted, as far as others depend on them
+	bonds   map[ID]kernel.LinkAdd // by their members, which have their MAC addresses and MTUs
 }
 
 func (b *deviceBuilder) device(i spec.Interface) device {
@@ -143,7 +146,7 @@ func (b *deviceBuilder) device(i spec.Interface) device {
 		id := b.linkID(*p)
 		d.on = id.String()
 		d.in = append(d.in, id)
-		if found, ok := b.links[id]; ok {
+		if found, ok := b.known[id]; ok {
 			base = found
 		} else if p.Node == spec.Host {
 			base = b.onHost(p.Name)
@@ -159,35 +162,25 @@ func (b *deviceBuilder) device(i spec.Interface) device {
 	default:
 		d.own.MAC = deriveMAC(b.Host.HostID, b.Project, d.id.String())
 	}
-	b.links[d.id] = d.own
-	if i.Node == spec.Host {
-		b.hostIDs = append(b.hostIDs, hostID{i.Name, d.id})
+	if bond, ok := b.bonds[d.id]; ok {
+		d.own.MAC, d.own.MTU = bond.MAC, bond.MTU
 	}
+	b.known[d.id] = d.own
 	return d
 }
 
 // linkID is the resource of an interface; of the host's own there is none, and nothing is known by that ID.
 func (b *deviceBuilder) linkID(n spec.InterfaceName) ID {
-	if n.Node == spec.Host {
-		for _, h := range b.hostIDs {
-			if h.name == n.Name {
-				return h.id
-			}
-		}
+	name := n.Node + ":" + n.Name
+	if id, ok := b.ids[name]; ok {
+		return id
 	}
-	for _, br := range b.bridges {
-		if br.Node == n.Node && br.Interface == n.Name && n.Node != spec.Host {
-			return ID{"bridge", br.Name}
-		}
-	}
-	return ID{"link", n.Node + ":" + n.Name}
+	return ID{"link", name}
 }
 
 func (b *deviceBuilder) onHost(name string) kernel.LinkAdd {
-	for _, l := range b.Host.Host.Links {
-		if l.Name == name {
-			return kernel.LinkAdd{MTU: l.MTU, MAC: l.MAC}
-		}
+	if l, ok := hostLink(b.Host, name); ok {
+		return kernel.LinkAdd{MTU: l.MTU, MAC: l.MAC}
 	}
 	return kernel.LinkAdd{MTU: defaultMTU}
 }
@@ -228,7 +221,7 @@ func outer6(i spec.Interface) bool {
 		}
 	}
 	for _, p := range i.Params {
-		if (p.Name == "local" || p.Name == "remote" || p.Name == "group") && slices.Contains([]byte(p.Value), ':') {
+		if (p.Name == "local" || p.Name == "remote" || p.Name == "group") && strings.Contains(p.Value, ":") {
 			return true
 		}
 	}

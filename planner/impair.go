@@ -47,7 +47,7 @@ func desireImpair(w *Want) []Resource {
 	}
 	if len(w.Topology.Interfaces) > 0 {
 		mtu := map[ID]int{}
-		for _, r := range desireDevices(w, desireVeths(w)) {
+		for _, r := range w.of(linkKind) {
 			if d, ok := r.(device); ok { // a card is not impaired
 				mtu[d.id] = d.own.MTU
 			}

@@ -56,6 +56,36 @@ type Want struct {
 	Topology *spec.Topology
 	Project  string
 	Host     kernel.Snapshot
+
+	desired map[string][]Resource // by kind
+	links   []Resource
+}
+
+// of lists what is wanted of a kind. Kinds that are derived from others share what these made.
+func (w *Want) of(k Kind) []Resource {
+	if w.desired == nil {
+		w.desired = map[string][]Resource{}
+	}
+	rs, made := w.desired[k.Name]
+	if !made {
+		rs = k.Desire(w)
+		w.desired[k.Name] = rs
+	}
+	return rs
+}
+
+// linksOf lists the links that are wanted of a kind of resource, "link" or "port".
+func (w *Want) linksOf(kind string) []Resource {
+	if w.links == nil {
+		w.links = desireLinks(w)
+	}
+	var out []Resource
+	for _, r := range w.links {
+		if r.ID().Kind == kind {
+			out = append(out, r)
+		}
+	}
+	return out
 }
 
 // Have is what the observed state is derived from.

@@ -113,7 +113,7 @@ func warnings(o Options) []string {
 	if o.Topology == nil {
 		return nil
 	}
-	return append(uplinkWarnings(wantOf(o)), neighbourWarnings(o)...)
+	return append(uplinkWarnings(o.Topology), neighbourWarnings(o)...)
 }
 
 // neighbourWarnings: all namespaces share one neighbour table: a node and its gateway know each

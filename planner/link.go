@@ -10,11 +10,8 @@ import (
 
 // link: the ends of veths that are in nodes, and those in the host's namespace that are no bridge's port.
 var linkKind = Kind{
-	Name: "link",
-	Desire: func(w *Want) []Resource {
-		veths := desireVeths(w)
-		return append(ofKind("link", veths), desireDevices(w, veths)...)
-	},
+	Name:    "link",
+	Desire:  func(w *Want) []Resource { return w.linksOf("link") },
 	Observe: func(h *Have) []Resource { return append(observeLinks(h, "link"), observeCards(h)...) },
 }
 
@@ -31,19 +28,18 @@ func macName(name string, a spec.Attachment) ID {
 	return ID{"link", name}
 }
 
-func ofKind(kind string, rs []Resource) []Resource {
-	var out []Resource
-	for _, r := range rs {
-		if r.ID().Kind == kind {
-			out = append(out, r)
+// desireVeths lists both ends of every veth: attachments of nodes to bridges, and links. Members of bonds are given their MAC addresses
+// and MTUs.
+func desireVeths(w *Want, bonds map[ID]kernel.LinkAdd) []veth {
+	var out []veth
+	join := func(a, b veth) {
+		for _, v := range []*veth{&a, &b} {
+			if bond, ok := bonds[v.id]; ok {
+				v.own.MAC, v.own.MTU = bond.MAC, bond.MTU
+			}
 		}
+		out = append(out, pair(a, b)...)
 	}
-	return out
-}
-
-// desireVeths lists both ends of every veth: attachments of nodes to bridges, and links.
-func desireVeths(w *Want) []Resource {
-	var out []Resource
 	t := w.Topology
 	group := kernel.Group(w.Project)
 	bridges := bridgesByName(t)
@@ -73,7 +69,7 @@ func desireVeths(w *Want) []Resource {
 				port:  portAttrs(w.Host, b, len(n.Ports) > 0, a.Port),
 				needs: append([]ID{{"bridge", b.Name}}, netnsOf(b.Node)...),
 			}
-			out = append(out, pair(node, port)...)
+			join(node, port)
 		}
 	}
 	for _, l := range t.Links {
@@ -97,34 +93,9 @@ func desireVeths(w *Want) []Resource {
 				ends[i] = veth{id: id, own: end, needs: []ID{{"netns", e.Node}}}
 			}
 		}
-		out = append(out, pair(ends[0], ends[1])...)
+		join(ends[0], ends[1])
 	}
-	return likeBonds(w, out)
-}
-
-// likeBonds gives the members of bonds their MAC addresses and MTUs.
-func likeBonds(w *Want, veths []Resource) []Resource {
-	bonds := bondOf(w.Topology)
-	if len(bonds) == 0 {
-		return veths
-	}
-	masters := map[ID]kernel.LinkAdd{}
-	for _, r := range desireDevices(w, veths) {
-		if d, ok := r.(device); ok {
-			masters[d.id] = d.own
-		}
-	}
-	for i, r := range veths {
-		v := r.(veth)
-		if master, ok := masters[bonds[v.id]]; ok {
-			v.own.MAC, v.own.MTU = master.MAC, master.MTU
-		}
-		if master, ok := masters[bonds[parseID(v.peer)]]; ok {
-			v.other.MAC, v.other.MTU = master.MAC, master.MTU
-		}
-		veths[i] = v
-	}
-	return veths
+	return out
 }
 
 // portID is the resource of a link's end that is a bridge's port: it is called as what is plugged in.

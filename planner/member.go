@@ -2,7 +2,6 @@ package planner
 
 import (
 	"topo/internal/kernel"
-	"topo/spec"
 )
 
 // member is an interface's place in a bond or a VRF.
@@ -69,20 +68,6 @@ func (r member) Delete() []kernel.Op {
 }
 
 func (r member) Update(Resource) ([]kernel.Op, bool) { return nil, false }
-
-// bondOf are the bonds that interfaces are wanted to be members of: they have its MAC address and its MTU.
-func bondOf(t *spec.Topology) map[ID]ID {
-	out := map[ID]ID{}
-	for _, i := range t.Interfaces {
-		if i.Kind != "bond" {
-			continue
-		}
-		for _, m := range i.Members {
-			out[ID{"link", m.Node + ":" + m.Name}] = ID{"link", i.Node + ":" + i.Name}
-		}
-	}
-	return out
-}
 
 // memberOf are the memberships of VRFs, by link: whoever joins or leaves one loses its routes and IPv6 addresses.
 func memberOf(rs []Resource) map[ID]ID {

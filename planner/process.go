@@ -35,7 +35,7 @@ func desireProcesses(w *Want) []Resource {
 	}
 	byNode := map[string][]ID{}
 	for _, k := range []Kind{linkKind, impairKind, addressKind, routeKind, policyRuleKind, advertisementKind, sysctlKind, fileKind} {
-		for _, r := range k.Desire(w) {
+		for _, r := range w.of(k) {
 			node, _, _ := strings.Cut(r.ID().Name, ":")
 			byNode[node] = append(byNode[node], r.ID())
 		}

@@ -31,7 +31,7 @@ func desireRoutes(w *Want) []Resource {
 	var out []Resource
 	t := w.Topology
 	bridges := bridgesByName(t)
-	vrfs := memberOf(desireMembers(w))
+	vrfs := memberOf(w.of(memberKind))
 	for _, n := range t.Nodes {
 		if n.Network != spec.NetworkOwn {
 			continue

@@ -17,7 +17,7 @@ var upKind = Kind{Name: "up", Desire: desireUp, Observe: observeUp}
 
 func desireUp(w *Want) []Resource {
 	ports := map[place][]ID{}
-	for _, r := range ofKind("port", desireVeths(w)) {
+	for _, r := range w.of(portKind) {
 		v := r.(veth)
 		at := place{v.own.Netns, v.own.Master}
 		ports[at] = append(ports[at], v.id, v.carrier, ID{"vlan", v.id.Name})

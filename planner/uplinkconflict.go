@@ -120,9 +120,9 @@ func tooBig(b spec.Bridge, card kernel.Link) (holder string, ways []string) {
 }
 
 // uplinkWarnings: two cards on one LAN and one bridge are a loop, and a loop takes the LAN down.
-func uplinkWarnings(w *Want) []string {
+func uplinkWarnings(t *spec.Topology) []string {
 	var out []string
-	for _, b := range w.Topology.Bridges {
+	for _, b := range t.Bridges {
 		if len(b.Uplinks) > 1 && !b.STP {
 			out = append(out, fmt.Sprintf("bridge %s has %d uplinks and no stp: on one and the same LAN they are a loop", b.Name, len(b.Uplinks)))
 		}

@@ -23,7 +23,7 @@ type veth struct {
 }
 
 // pair makes the two resources of a veth.
-func pair(a, b veth) []Resource {
+func pair(a, b veth) []veth {
 	carrier := a.id
 	if a.id.Kind == "port" && b.id.Kind == "link" {
 		carrier = b.id
@@ -34,7 +34,7 @@ func pair(a, b veth) []Resource {
 	a.other, b.other = b.own, a.own
 	a.peer, b.peer = b.id.String(), a.id.String()
 	a.needs, b.needs = needs, needs
-	return []Resource{a, b}
+	return []veth{a, b}
 }
 
 func (r veth) ID() ID      { return r.id }
