@@ -108,6 +108,7 @@ type Have struct {
 	volumes  map[string]ID     // name on the machine → resource, of the project's own
 	lent     map[string]string // card → node that it is wanted in
 	unwanted bool              // volumes that are not wanted are removed
+	ours     []iface           // see interfaces
 }
 
 // Others is what other projects have on the host, as far as it matters to this one: the tables that hold
@@ -243,7 +244,15 @@ type iface struct {
 
 // interfaces lists the project's bridges, ports and links. Inside its own namespaces all that bears a wanted name is topo's to
 // repair; what a program of the node made for itself (another group, another name) is not.
+// They are found once: no kind may change the list.
 func (h *Have) interfaces() []iface {
+	if h.ours == nil {
+		h.ours = h.findInterfaces()
+	}
+	return h.ours
+}
+
+func (h *Have) findInterfaces() []iface {
 	var out []iface
 	for _, l := range h.Snapshot.Host.Links {
 		if h.own(l) {

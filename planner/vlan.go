@@ -1,6 +1,7 @@
 package planner
 
 import (
+	"slices"
 	"strings"
 
 	"topo/internal/kernel"
@@ -32,8 +33,8 @@ func desireVLANs(w *Want) []Resource {
 			return
 		}
 		r.vlans, r.initial, r.netns = vlansOf(*v), initialPVID, b.Netns
-		for _, l := range w.Host.Host.Links {
-			if l.Name == b.Interface && l.Bridge != nil && b.External {
+		if b.External {
+			if l, ok := hostLink(w.Host, b.Interface); ok && l.Bridge != nil {
 				r.initial = l.Bridge.DefaultPVID
 			}
 		}
@@ -78,7 +79,7 @@ func vlansOf(v spec.VLANs) []kernel.VLAN {
 }
 
 func isDefault(vlans []kernel.VLAN, pvid int) bool {
-	return len(changedVLANs(kernel.DefaultVLANs(pvid), vlans)) == 0 && len(changedVLANs(vlans, kernel.DefaultVLANs(pvid))) == 0
+	return slices.Equal(kernel.MergeVLANs(slices.Clone(vlans)), kernel.DefaultVLANs(pvid))
 }
 
 // statesVLANs reports whether a file says which VLANs a port belongs to.

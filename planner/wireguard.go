@@ -67,7 +67,7 @@ func observeWireGuards(h *Have) []Resource {
 
 // wireGuards are the project's links of that kind.
 func (h *Have) wireGuards() []iface {
-	return slices.DeleteFunc(h.interfaces(), func(l iface) bool { return l.WireGuard == nil })
+	return slices.DeleteFunc(slices.Clone(h.interfaces()), func(l iface) bool { return l.WireGuard == nil })
 }
 
 func (r wireGuard) ID() ID      { return ID{"wireguard", r.owner + ":" + r.iface} }
