@@ -85,7 +85,7 @@ func nameConflicts(w *Want, h *Have, changes map[ID]*Change) Conflicts {
 			if r.own.Netns == "" {
 				out = append(out, linkConflict(h, r.own.Name, r.id.String())...)
 			}
-			if !ofUplink(w, r) {
+			if u, ok := h.want[ID{"uplink", r.own.Name}].(uplink); !ok || u.link != r.id { // of an uplink's VLAN that is told there
 				out = append(out, parentConflict(h, r)...)
 			}
 		case file:

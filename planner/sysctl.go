@@ -27,12 +27,15 @@ var sysctlKind = Kind{Name: "sysctl", Desire: desireSysctls, Observe: observeSys
 func desireSysctls(w *Want) []Resource {
 	var out []Resource
 	for _, n := range w.Topology.Nodes {
+		interfaces := map[string]ID{}
+		if len(n.Sysctls) > 0 {
+			interfaces = interfacesOf(w.Topology, n)
+		}
 		for _, s := range n.Sysctls {
 			r := sysctl{
 				owner: n.Name, key: kernel.SysctlKey{Netns: n.Netns, Key: s.Key}, value: s.Value,
 				project: w.Project, record: true, needs: []ID{{"netns", n.Name}},
 			}
-			interfaces := interfacesOf(w.Topology, n)
 			for _, iface := range slices.Sorted(maps.Keys(interfaces)) {
 				link := interfaces[iface]
 				if strings.Contains("/"+strings.ReplaceAll(s.Key, ".", "/")+"/", "/"+iface+"/") {

@@ -78,11 +78,6 @@ func cardConflict(w *Want, h *Have, b spec.Bridge, u spec.Uplink) (holder string
 	return tooBig(b, l)
 }
 
-// ofUplink: the interface is a VLAN that topo makes for an uplink.
-func ofUplink(w *Want, d device) bool {
-	return d.own.Netns == "" && slices.ContainsFunc(uplinkVLANs(w), func(i spec.Interface) bool { return i.Name == d.own.Name })
-}
-
 // ownUplink: the card is a port of the bridge that topo made it one of.
 func (h *Have) ownUplink(card, master string) bool {
 	return slices.ContainsFunc(h.Snapshot.Uplinks, func(x kernel.Uplink) bool { return x.Project == h.Project && x.Card == card && x.Bridge == master })
