@@ -96,15 +96,17 @@ func contractRouteForms(h *host) {
 			r.Ways = []kernel.Way{ways[0], {Via: family.far, Link: "gone", Weight: 1}}
 		}))
 	}
-	// Of two routes to one place, that without a metric goes.
+	// Of two routes to one place, that without a metric goes, whichever was there first.
 	for _, dst := range []string{"10.9.0.0/16", "fd09::/64"} {
-		h.do(
-			kernel.RouteReplace{Netns: "a", Dst: prefix(dst), Type: "blackhole", Table: kernel.TableMain},
-			kernel.RouteReplace{Netns: "a", Dst: prefix(dst), Link: "eth0", Metric: 50, Table: kernel.TableMain},
-			kernel.RouteDelete{Netns: "a", Dst: prefix(dst), Table: kernel.TableMain},
-		)
-		r, _ := h.routeOf(dst)
-		equal(h, "metric of what is left", r.Metric, 50)
+		none := kernel.RouteReplace{Netns: "a", Dst: prefix(dst), Type: "blackhole", Table: kernel.TableMain}
+		fifty := kernel.RouteReplace{Netns: "a", Dst: prefix(dst), Link: "eth0", Metric: 50, Table: kernel.TableMain}
+		for _, both := range [][]kernel.Op{{none, fifty}, {fifty, none}} {
+			h.do(both...)
+			h.do(kernel.RouteDelete{Netns: "a", Dst: prefix(dst), Table: kernel.TableMain})
+			r, _ := h.routeOf(dst)
+			equal(h, "metric of what is left", r.Metric, 50)
+			h.do(kernel.RouteDelete{Netns: "a", Dst: prefix(dst), Metric: 50, Table: kernel.TableMain})
+		}
 	}
 }
 

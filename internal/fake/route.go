@@ -1,6 +1,7 @@
 package fake
 
 import (
+	"cmp"
 	"net/netip"
 	"slices"
 	"syscall"
@@ -60,9 +61,7 @@ func (m *Machine) replaceRoute(netns string, r kernel.Route) error {
 	if err != nil {
 		return err
 	}
-	if r.Table == 0 {
-		r.Table = kernel.TableMain
-	}
+	r.Table = cmp.Or(r.Table, kernel.TableMain)
 	if r.Metric == 0 && r.Dst.Addr().Is6() {
 		r.Metric = metricIPv6
 	}
@@ -245,7 +244,7 @@ func (s *space) gateway(via netip.Addr, out *link) (*link, error) {
 	return best.link, nil
 }
 
-// deleteRoute removes the first that matches. An IPv4 route matches metric 0 whatever its own is, as in the kernel.
+// deleteRoute removes the one of the lowest metric that matches. An IPv4 route matches metric 0 whatever its own is, as in the kernel.
 func (m *Machine) deleteRoute(o kernel.RouteDelete) error {
 	s, err := m.find(o.Netns)
 	if err != nil {
@@ -254,11 +253,14 @@ func (m *Machine) deleteRoute(o kernel.RouteDelete) error {
 	if o.Metric == 0 && o.Dst.Addr().Is6() {
 		o.Metric = metricIPv6
 	}
-	at := slices.IndexFunc(s.routes, func(r *route) bool {
-		return r.Dst == o.Dst && (o.Table == 0 && r.Table == kernel.TableMain || r.Table == o.Table) &&
-			(o.Metric == 0 || r.Metric == o.Metric) && (!o.Via.IsValid() || r.Via == o.Via) &&
-			(o.Link == "" || r.link != nil && r.link.name == o.Link)
-	})
+	at := -1
+	for i, r := range s.routes {
+		if r.Dst == o.Dst && r.Table == cmp.Or(o.Table, kernel.TableMain) && (o.Metric == 0 || r.Metric == o.Metric) &&
+			(!o.Via.IsValid() || r.Via == o.Via) && (o.Link == "" || r.link != nil && r.link.name == o.Link) &&
+			(at < 0 || r.Metric < s.routes[at].Metric) {
+			at = i
+		}
+	}
 	if at < 0 {
 		return errAbsent
 	}
