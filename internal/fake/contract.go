@@ -113,6 +113,26 @@ func (h *host) read(keys ...kernel.SysctlKey) kernel.Snapshot {
 	return s
 }
 
+// builtWithout reports whether the machine was built without an option.
+func (h *host) builtWithout(option string) bool {
+	h.Helper()
+	s, err := h.machine.Snapshot(h.Context(), kernel.Query{Options: []string{option}})
+	if err != nil {
+		h.Fatal(err)
+	}
+	return slices.Contains(s.Lacking, option)
+}
+
+// lacks reports whether the machine's kernel was built without an option, and if so that what needs it is refused.
+func (h *host) lacks(option string, op kernel.Op) bool {
+	h.Helper()
+	if !h.builtWithout(option) {
+		return false
+	}
+	h.refuse(syscall.EOPNOTSUPP, op)
+	return true
+}
+
 func (h *host) settle() {
 	h.Helper()
 	ctx, cancel := context.WithTimeout(h.Context(), 20*time.Second)

@@ -7,16 +7,6 @@ import (
 	"topo/internal/kernel"
 )
 
-// lacks reports whether the machine's kernel was built without an option, and if so that what needs it is refused.
-func (h *host) lacks(option string, op kernel.Op) bool {
-	h.Helper()
-	if !h.builtWithout(option) {
-		return false
-	}
-	h.refuse(syscall.EOPNOTSUPP, op)
-	return true
-}
-
 func contractKinds(h *host) {
 	h.addNetns("a")
 	h.do(kernel.VethAdd{

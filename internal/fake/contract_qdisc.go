@@ -1,7 +1,6 @@
 package fake
 
 import (
-	"slices"
 	"syscall"
 	"time"
 
@@ -33,12 +32,7 @@ func contractNetem(h *host) {
 	h.do(kernel.VethAdd{A: kernel.VethEnd{Netns: "a", Name: "eth0", Group: contractGroupNumber, Up: true}, B: kernel.VethEnd{Name: "near", Up: true}})
 	n := kernel.Netem{Delay: 20 * time.Millisecond, Limit: 21000}
 	set := kernel.NetemSet{Netns: "a", Link: "eth0", Netem: n}
-	s, err := h.machine.Snapshot(h.Context(), kernel.Query{Options: []string{"NET_SCH_NETEM"}})
-	if err != nil {
-		h.Fatal(err)
-	}
-	if slices.Contains(s.Lacking, "NET_SCH_NETEM") {
-		h.refuse(syscall.EOPNOTSUPP, set)
+	if h.lacks("NET_SCH_NETEM", set) {
 		return
 	}
 	h.do(set)
