@@ -41,6 +41,7 @@ func Contract(t *testing.T, open func(*testing.T) executor.Machine) {
 		{"rate of a link", contractTBF},
 		{"delay and loss of a link", contractNetem},
 		{"links of other kinds", contractKinds},
+		{"a second link that does the same", contractTwins},
 		{"what stands on another link", contractParents},
 		{"members of bonds and VRFs", contractMembers},
 		{"remote ends of a VXLAN", contractRemotes},

@@ -106,6 +106,45 @@ func contractKinds(h *host) {
 	}
 }
 
+// contractTwins: of some kinds a namespace has no second link that does the same, whatever its name and whichever namespace it is moved to.
+func contractTwins(h *host) {
+	h.addNetns("a", "b")
+	h.do(kernel.VethAdd{A: kernel.VethEnd{Netns: "a", Name: "eth0", Group: contractGroupNumber, Up: true}, B: kernel.VethEnd{Name: "near", Up: true}})
+	ends := []kernel.Param{{Name: "local", Value: "10.0.0.1"}, {Name: "remote", Value: "10.0.0.2"}, {Name: "ttl", Value: "64"}}
+	for _, c := range []struct {
+		option, kind string
+		params       []kernel.Param
+		other        kernel.Param // makes it another one
+		refuse       syscall.Errno
+	}{
+		{"VLAN_8021Q", "vlan", []kernel.Param{{Name: "protocol", Value: "802.1Q"}, {Name: "id", Value: "5"}}, kernel.Param{Name: "id", Value: "6"}, syscall.EEXIST},
+		{"VXLAN", "vxlan", []kernel.Param{{Name: "id", Value: "5"}, {Name: "port", Value: "4789"}}, kernel.Param{Name: "port", Value: "4790"}, syscall.EEXIST},
+		{"GENEVE", "geneve", []kernel.Param{{Name: "id", Value: "5"}, {Name: "remote", Value: "10.0.0.2"}, {Name: "port", Value: "6081"}}, kernel.Param{Name: "id", Value: "6"}, syscall.EBUSY},
+		{"NET_IPGRE", "gre", ends, kernel.Param{Name: "key", Value: "7"}, syscall.EEXIST},
+		{"NET_IPIP", "ipip", ends, kernel.Param{Name: "remote", Value: "10.0.0.3"}, syscall.EEXIST},
+	} {
+		add := kernel.LinkAdd{Netns: "a", Name: "one", Kind: c.kind, Group: contractGroupNumber, Params: c.params}
+		if c.kind == "vlan" || c.kind == "vxlan" {
+			add.Parent = kernel.End{Netns: "a", Name: "eth0"}
+		}
+		if h.lacks(c.option, add) {
+			continue
+		}
+		h.do(add)
+		second := add
+		second.Name = "two"
+		h.refuse(c.refuse, second)
+		h.noLink("a", "two")
+		if add.Parent.Name != "" {
+			second.Netns = "b"
+			h.refuse(c.refuse, second)
+			h.noLink("b", "two")
+		}
+		second.Params = append(slices.DeleteFunc(slices.Clone(c.params), func(p kernel.Param) bool { return p.Name == c.other.Name }), c.other)
+		h.do(second, kernel.LinkDelete{Netns: second.Netns, Name: "two"}, kernel.LinkDelete{Netns: "a", Name: "one"})
+	}
+}
+
 func contractParents(h *host) {
 	h.addNetns("a")
 	h.do(kernel.VethAdd{

@@ -11,6 +11,7 @@ import (
 // device is what a link of another kind than veth and bridge has besides.
 type device struct {
 	parent  *link
+	birth   *space // where it was made: its parent's
 	params  []kernel.Param
 	remotes []kernel.VXLANRemote
 
@@ -43,18 +44,24 @@ func (m *Machine) addLink(o kernel.LinkAdd) error {
 		}
 		mtu = cmp.Or(o.MTU, parent.mtu)
 	}
+	l := &link{
+		space: s, name: o.Name, kind: o.Kind, mac: o.MAC, mtu: mtu, group: o.Group, alias: o.Alias,
+		device: device{parent: parent, birth: s, params: kernel.Params(o.Kind, o.Params...)},
+	}
+	if parent != nil {
+		l.birth = parent.space
+	}
+	if err := m.checkTwin(l); err != nil {
+		return err
+	}
 	var master *link
 	if o.Master != "" {
 		if master = s.link(o.Master); master == nil {
 			return syscall.ENODEV
 		}
-		if master.bridge == nil {
-			return syscall.EOPNOTSUPP
+		if err := checkMaster(l, master); err != nil {
+			return err
 		}
-	}
-	l := &link{
-		space: s, name: o.Name, kind: o.Kind, mac: o.MAC, mtu: mtu, group: o.Group, alias: o.Alias,
-		device: device{parent: parent, params: kernel.Params(o.Kind, o.Params...)},
 	}
 	if o.Kind == "wireguard" {
 		l.wireGuard = new(kernel.WireGuard)
@@ -71,6 +78,35 @@ func (m *Machine) addLink(o kernel.LinkAdd) error {
 	}
 	if o.Up {
 		m.setUp(l)
+	}
+	return nil
+}
+
+// unique are the parameters of which a namespace can have one link alone (of a vlan, a parent), and what the kernel says of a second.
+var unique = map[string]struct {
+	params []string
+	refuse syscall.Errno
+}{
+	"vlan":   {[]string{"protocol", "id"}, syscall.EEXIST},
+	"vxlan":  {[]string{"id", "port"}, syscall.EEXIST},
+	"geneve": {[]string{"id", "remote", "port"}, syscall.EBUSY},
+	"gre":    {[]string{"local", "remote", "key"}, syscall.EEXIST},
+	"ipip":   {[]string{"local", "remote"}, syscall.EEXIST},
+}
+
+// checkTwin refuses a link where there is one that does the same.
+func (m *Machine) checkTwin(l *link) error {
+	once, ok := unique[l.kind]
+	if !ok {
+		return nil
+	}
+	for _, s := range m.spaces() {
+		for _, x := range s.links {
+			if x.kind == l.kind && x.birth == l.birth && (l.kind != "vlan" || x.parent == l.parent) &&
+				!slices.ContainsFunc(once.params, func(name string) bool { return paramOf(x.params, name) != paramOf(l.params, name) }) {
+				return once.refuse
+			}
+		}
 	}
 	return nil
 }
