@@ -368,6 +368,7 @@ func (d *drawing) change() {
 		d.setOwn(&f.Nodes[at("node", len(f.Nodes))])
 	case 14:
 		if n := &f.Nodes[at("node", len(f.Nodes))]; len(n.Own) > 0 {
+			n.Turn = d.n("turn", 0, maxOwn-1)
 			d.resetOwn(&n.Own[at("own", len(n.Own))])
 		}
 	case 12:

@@ -59,7 +59,8 @@ type Node struct {
 	Memory   int // MiB; 0: no limit
 	ReadOnly bool
 
-	Own []Own
+	Own  []Own
+	Turn int // which of them has which number, of what is numbered
 }
 
 // Volume is an entry of volumes of a container. Its number, different for every one of a node, gives the target.

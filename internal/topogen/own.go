@@ -21,8 +21,11 @@ type Own struct {
 	Member string
 	V4     bool
 	MTU    int // 0: not stated
-	Extra  int // of a vxlan, its number; of a wireguard, its mark
+	Extra  int // of a wireguard, its mark
 }
+
+// maxOwn is how many a node has at most.
+const maxOwn = 3
 
 func (o Own) name() string { return fmt.Sprintf("o%d", o.Number) }
 
@@ -48,7 +51,7 @@ func (o Own) yaml(n Node) string {
 		for _, x := range o.Others {
 			others = append(others, fmt.Sprintf("192.0.2.%d", 100+x))
 		}
-		add(true, "id: %d, remotes: [%s]", 10*o.Number+o.Extra, strings.Join(others, ", "))
+		add(true, "id: %d, remotes: [%s]", 1+(o.Number+n.Turn)%maxOwn, strings.Join(others, ", "))
 	case "vrf":
 		add(true, "table: %d", 1000+o.Number)
 		add(o.Member != "", "members: [%s]", o.Member)
@@ -64,7 +67,8 @@ func (o Own) yaml(n Node) string {
 // setOwn draws a node's own interfaces.
 func (d *drawing) setOwn(n *Node) {
 	n.Own = nil
-	for range d.n("own interfaces", 0, 3) {
+	n.Turn = d.n("turn", 0, maxOwn-1)
+	for range d.n("own interfaces", 0, maxOwn) {
 		n.Own = append(n.Own, d.own(n))
 	}
 }
