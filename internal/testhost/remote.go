@@ -1,9 +1,11 @@
 package testhost
 
 import (
+	"errors"
 	"net/netip"
 	"os/exec"
 	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -47,9 +49,11 @@ func Remote(t testing.TB, name, hostAddr, remoteAddr string) *RemoteMachine {
 		end.run(add...)
 		end.run("ip", "link", "set", end.link, "up")
 	}
-	Poll(t, 5*time.Second, func() error {
-		_, err := Try(t, "ip", "link", "show", "dev", name, "up")
-		return err
+	Poll(t, 10*time.Second, func() error { // the kernel takes up to a second to see that a cable is in (linkwatch)
+		if out := Run(t, "ip", "-o", "link", "show", "dev", name); !strings.Contains(out, " state UP ") {
+			return errors.New(out)
+		}
+		return nil
 	})
 	return r
 }
