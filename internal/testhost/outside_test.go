@@ -129,6 +129,7 @@ func TestMachineTextShowsEachChange(t *testing.T) {
 	Run(t, "ip", "link", "add", "b0", "type", "bridge")
 	Run(t, "ip", "netns", "add", "there")
 	before := Machine(t)
+	pid := filepath.Join(t.TempDir(), "pid") // in /tmp, which is the real machine's
 	for _, c := range []struct{ name, do, undo string }{
 		{"link", "ip link add v type veth peer name w", "ip link del v"},
 		{"address", "ip addr add 10.0.0.1/24 dev b0", "ip addr del 10.0.0.1/24 dev b0"},
@@ -142,7 +143,7 @@ func TestMachineTextShowsEachChange(t *testing.T) {
 		{"inside", "ip -n there link add b1 type bridge", "ip -n there link del b1"},
 		{"file", "mkdir -p /etc/netns/n && echo a >/etc/netns/n/hosts", "rm -r /etc/netns"},
 		{"mount", "mkdir /run/m && mount -t tmpfs x /run/m", "umount /run/m && rmdir /run/m"},
-		{"process", "sleep 1000 >/dev/null 2>&1 & echo $! >/tmp/.$PPID", "kill $(cat /tmp/.$PPID); rm /tmp/.$PPID"},
+		{"process", "sleep 1000 >/dev/null 2>&1 & echo $! >" + pid, "kill $(cat " + pid + ")"},
 	} {
 		Run(t, "sh", "-c", c.do)
 		if Machine(t) == before {
