@@ -69,7 +69,7 @@ func Engine(t testing.TB, engine string, registries ...string) (command string) 
 			_, _ = exec.Command("find", "/sys/fs/cgroup", "-depth", "-name", parent, "-exec", "rmdir", "{}", ";").CombinedOutput()
 		}
 	})
-	const patience = 20 * time.Second
+	const patience = time.Minute // dockerd, on a busy machine
 	Poll(t, patience, func() error {
 		return exec.Command("curl", "--silent", "--fail", "--unix-socket", socket, "http://d/_ping").Run()
 	})
