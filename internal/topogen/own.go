@@ -34,34 +34,29 @@ var publicKeys = []string{
 	"aGVsbG8gaGVsbG8gaGVsbG8gaGVsbG8gaGVsbG8gaGU=", "c2VlIHlvdSBzZWUgeW91IHNlZSB5b3Ugc2VlIHlvdSE=", "d2hvIGFyZSB5b3Ugd2hvIGFyZSB5b3Ugd2hvIGFyZSE=",
 }
 
-func (o Own) yaml(n Node) string {
-	k := []string{"type: " + o.Kind}
-	add := func(on bool, format string, a ...any) {
-		if on {
-			k = append(k, fmt.Sprintf(format, a...))
-		}
-	}
-	add(o.Parent != "", "parent: %s", o.Parent)
-	add(o.Private, "mode: private")
-	add(o.V4, "address: 10.60.%d.%d/24", o.Number, n.Host)
-	add(o.MTU != 0, "mtu: %d", o.MTU)
+func (o Own) keys(n Node) keys {
+	k := keys{"type: " + o.Kind}
+	k.add(o.Parent != "", "parent: %s", o.Parent)
+	k.add(o.Private, "mode: private")
+	k.add(o.V4, "address: 10.60.%d.%d/24", o.Number, n.Host)
+	k.add(o.MTU != 0, "mtu: %d", o.MTU)
 	var others []string
 	switch o.Kind {
 	case "vxlan":
 		for _, x := range o.Others {
 			others = append(others, fmt.Sprintf("192.0.2.%d", 100+x))
 		}
-		add(true, "id: %d, remotes: [%s]", 1+(o.Number+n.Turn)%maxOwn, strings.Join(others, ", "))
+		k.add(true, "id: %d, remotes: [%s]", 1+(o.Number+n.Turn)%maxOwn, strings.Join(others, ", "))
 	case "vrf":
-		add(true, "table: %d", 1000+o.Number)
-		add(o.Member != "", "members: [%s]", o.Member)
+		k.add(true, "table: %d", 1000+o.Number)
+		k.add(o.Member != "", "members: [%s]", o.Member)
 	case "wireguard":
 		for _, x := range o.Others {
 			others = append(others, fmt.Sprintf("{public_key: %q, allowed_ips: 10.70.%d.0/24, persistent_keepalive: %d}", publicKeys[x], x, o.Extra))
 		}
-		add(true, "fwmark: %d, peers: [%s]", o.Extra, strings.Join(others, ", "))
+		k.add(true, "fwmark: %d, peers: [%s]", o.Extra, strings.Join(others, ", "))
 	}
-	return fmt.Sprintf("%s: {%s}", o.name(), strings.Join(k, ", "))
+	return k
 }
 
 // setOwn draws a node's own interfaces.

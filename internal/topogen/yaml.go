@@ -16,7 +16,7 @@ func (f *File) YAML() []byte {
 		w("bridges:")
 	}
 	for _, br := range f.Bridges {
-		w("  %s: {%s}", br.Name, strings.Join(br.keys(), ", "))
+		w("  %s: %s", br.Name, br.keys().flow())
 	}
 	for _, container := range []bool{false, true} {
 		first := true
@@ -45,51 +45,57 @@ func (f *File) YAML() []byte {
 		w("links:")
 	}
 	for _, l := range f.Links {
-		mtu := ""
-		if l.MTU != 0 {
-			mtu = fmt.Sprintf(", mtu: %d", l.MTU)
-		}
-		w("  - {endpoints: [%s, %s]%s}", l.end(0), l.end(1), mtu)
+		k := keys{fmt.Sprintf("endpoints: [%s, %s]", l.end(0).flow(), l.end(1).flow())}
+		k.add(l.MTU != 0, "mtu: %d", l.MTU)
+		w("  - %s", k.flow())
 	}
 	return []byte(b.String())
 }
 
-func (br Bridge) keys() []string {
-	var k []string
-	add := func(on bool, format string, a ...any) {
-		if on {
-			k = append(k, fmt.Sprintf(format, a...))
-		}
+// keys are lines of a mapping.
+type keys []string
+
+// add adds a key where it is stated.
+func (k *keys) add(stated bool, format string, a ...any) {
+	if stated {
+		*k = append(*k, fmt.Sprintf(format, a...))
 	}
+}
+
+// flow is the mapping in one line.
+func (k keys) flow() string { return "{" + strings.Join(k, ", ") + "}" }
+
+func (br Bridge) keys() keys {
+	var k keys
 	if !br.Allocated {
 		switch subnets := br.subnets(); len(subnets) {
 		case 0:
-			add(true, "subnet: none")
+			k.add(true, "subnet: none")
 		case 1:
-			add(true, "subnet: %q", subnets[0])
+			k.add(true, "subnet: %q", subnets[0])
 		default:
-			add(true, "subnet: [%q, %q]", subnets[0], subnets[1])
+			k.add(true, "subnet: [%q, %q]", subnets[0], subnets[1])
 		}
 	}
-	add(br.NoGateway, "gateway: none")
+	k.add(br.NoGateway, "gateway: none")
 	if br.Uplink != "" {
-		add(true, "uplinks: [%s]", br.Uplink)
+		k.add(true, "uplinks: [%s]", br.Uplink)
 		// By default such a bridge has none.
-		add(br.V4 && !br.NoGateway && !br.V6, "gateway: %s", br.gateway(false))
-		add(br.V6 && !br.NoGateway && !br.V4, "gateway: %q", br.gateway(true))
-		add(br.V4 && br.V6 && !br.NoGateway, "gateway: [%s, %q]", br.gateway(false), br.gateway(true))
+		k.add(br.V4 && !br.NoGateway && !br.V6, "gateway: %s", br.gateway(false))
+		k.add(br.V6 && !br.NoGateway && !br.V4, "gateway: %q", br.gateway(true))
+		k.add(br.V4 && br.V6 && !br.NoGateway, "gateway: [%s, %q]", br.gateway(false), br.gateway(true))
 	}
-	add(br.Internal, "internal: true")
-	add(br.NoICC, "icc: false")
-	add(br.NoNames, "names: false")
-	add(br.NoMasquerade, "masquerade: false")
-	add(br.STP, "stp: true, forward_delay: 2s")
-	add(br.MTU != 0, "mtu: %d", br.MTU)
-	add(br.Filtering, "vlan_filtering: true")
-	add(br.VLAN != "", "vlan: %s", br.VLAN)
-	add(br.Keys != "", "%s", br.Keys)
-	add(br.Node != "", "node: %s", br.Node)
-	add(br.MAC != 0, "mac: \"02:bb:00:00:00:%02x\"", br.MAC)
+	k.add(br.Internal, "internal: true")
+	k.add(br.NoICC, "icc: false")
+	k.add(br.NoNames, "names: false")
+	k.add(br.NoMasquerade, "masquerade: false")
+	k.add(br.STP, "stp: true, forward_delay: 2s")
+	k.add(br.MTU != 0, "mtu: %d", br.MTU)
+	k.add(br.Filtering, "vlan_filtering: true")
+	k.add(br.VLAN != "", "vlan: %s", br.VLAN)
+	k.add(br.Keys != "", "%s", br.Keys)
+	k.add(br.Node != "", "node: %s", br.Node)
+	k.add(br.MAC != 0, "mac: \"02:bb:00:00:00:%02x\"", br.MAC)
 	return k
 }
 
@@ -121,57 +127,17 @@ func (f *File) bridge(name string) Bridge {
 	return Bridge{}
 }
 
-func (f *File) nodeKeys(n Node) []string {
-	var k []string
-	add := func(on bool, format string, a ...any) {
-		if on {
-			k = append(k, fmt.Sprintf(format, a...))
-		}
-	}
-	add(len(n.Attached) > 0, "bridges:")
+func (f *File) nodeKeys(n Node) keys {
+	var k keys
+	k.add(len(n.Attached) > 0, "bridges:")
 	for _, at := range n.Attached {
-		var keys []string
-		br := f.bridge(at.Bridge)
-		if at.Stated && !br.Allocated {
-			var addresses []string
-			for _, s := range br.subnets() {
-				addresses = append(addresses, fmt.Sprintf("%q", n.address(br, netip.MustParsePrefix(s).Addr().Is6())))
-			}
-			if len(addresses) > 0 {
-				keys = append(keys, fmt.Sprintf("address: [%s]", strings.Join(addresses, ", ")))
-			}
-		}
-		if at.MTU != 0 {
-			keys = append(keys, fmt.Sprintf("mtu: %d", at.MTU))
-		}
-		if at.MAC != 0 {
-			keys = append(keys, fmt.Sprintf("mac: \"02:aa:00:00:%02x:%02x\"", n.Host, at.MAC))
-		}
-		if at.Alias != "" {
-			keys = append(keys, fmt.Sprintf("aliases: [%s]", at.Alias))
-		}
-		if at.Interface != "" {
-			keys = append(keys, fmt.Sprintf("interface: %s", at.Interface))
-		}
-		if at.AcceptRA {
-			keys = append(keys, "accept_ra: true")
-		}
-		if at.Impair != "" {
-			keys = append(keys, fmt.Sprintf("impair: {%s}", at.Impair))
-		}
-		if at.VLAN != "" {
-			keys = append(keys, "vlan: "+at.VLAN)
-		}
-		if at.Port != "" {
-			keys = append(keys, fmt.Sprintf("port: {%s}", strings.ReplaceAll(at.Port, "NN", fmt.Sprintf("%02x", n.Host))))
-		}
-		add(true, "  %s: {%s}", at.Bridge, strings.Join(keys, ", "))
+		k.add(true, "  %s: %s", at.Bridge, f.attachmentKeys(n, at).flow())
 	}
-	add(len(n.Own) > 0, "interfaces:")
+	k.add(len(n.Own) > 0, "interfaces:")
 	for _, o := range n.Own {
-		add(true, "  %s", o.yaml(n))
+		k.add(true, "  %s: %s", o.name(), o.keys(n).flow())
 	}
-	add(!n.linked(f) && len(n.Attached) == 0 && n.Container, "network_mode: none")
+	k.add(!n.linked(f) && len(n.Attached) == 0 && n.Container, "network_mode: none")
 	if len(n.Ports) > 0 {
 		var ports []string
 		for _, p := range n.Ports {
@@ -181,65 +147,82 @@ func (f *File) nodeKeys(n Node) []string {
 			}
 			ports = append(ports, fmt.Sprintf("\"%s%d:%d/%s\"", host, p.Host, p.Node, p.Protocol))
 		}
-		add(true, "ports: [%s]", strings.Join(ports, ", "))
+		k.add(true, "ports: [%s]", strings.Join(ports, ", "))
 	}
-	if len(n.Routes) > 0 {
-		add(true, "routes:")
-		for _, r := range n.Routes {
-			to := fmt.Sprintf("10.99.%d.0/24", r.Net)
-			if r.V6 {
-				to = fmt.Sprintf("fd00:99:%d::/64", r.Net)
-			}
-			extra := ""
-			if r.Metric != 0 {
-				extra += fmt.Sprintf(", metric: %d", r.Metric)
-			}
-			if r.Table != 0 {
-				extra += fmt.Sprintf(", table: %d", r.Table)
-			}
-			add(true, "  - {to: %q, %s%s}", to, f.way(n, r), extra)
-		}
+	k.add(len(n.Routes) > 0, "routes:")
+	for _, r := range n.Routes {
+		k.add(true, "  - %s", f.routeKeys(n, r).flow())
 	}
-	add(n.Forwards, "forwarding: true")
+	k.add(n.Forwards, "forwarding: true")
 	if len(n.Attached) > 0 {
-		add(len(n.Rules) > 0, "rules:")
+		k.add(len(n.Rules) > 0, "rules:")
 		for i, rule := range n.Rules {
-			add(true, "  - {priority: %d, %s}", 100+i, rule)
+			k.add(true, "  - {priority: %d, %s}", 100+i, rule)
 		}
 	}
-	if len(n.Sysctls) > 0 {
-		add(true, "sysctls:")
-		for _, key := range sysctlKeys {
-			if v, ok := n.Sysctls[key]; ok {
-				add(true, "  %s: %q", key, v)
+	k.add(len(n.Sysctls) > 0, "sysctls:")
+	for _, key := range sysctlKeys {
+		if v, ok := n.Sysctls[key]; ok {
+			k.add(true, "  %s: %q", key, v)
+		}
+	}
+	k.add(n.Extra != "", "extra_hosts: [\"%s:192.0.2.77\"]", n.Extra)
+	k.add(n.Command, "command: [sleep, infinity]")
+	k.add(n.Command && n.Env != "", "environment: {GREETING: %s}", n.Env)
+	k.add(n.Command && n.Restart != "", "restart: %s", n.Restart)
+	k.add(n.Command && n.Health, "healthcheck: {test: [CMD, \"true\"], interval: 1s}")
+	k.add(len(n.Volumes) > 0, "volumes:")
+	for _, v := range n.Volumes {
+		k.add(true, "  - %s", v.keys().flow())
+	}
+	k.add(n.Memory > 0, "mem_limit: %dm", n.Memory)
+	k.add(n.ReadOnly, "read_only: true")
+	k.add(len(n.DependsOn) > 0, "depends_on:")
+	for _, d := range n.DependsOn {
+		condition := "service_started"
+		for _, other := range f.Nodes {
+			if other.Name == d && other.Health {
+				condition = "service_healthy"
 			}
 		}
+		k.add(true, "  %s: {condition: %s}", d, condition)
 	}
-	add(n.Extra != "", "extra_hosts: [\"%s:192.0.2.77\"]", n.Extra)
-	add(n.Command, "command: [sleep, infinity]")
-	add(n.Command && n.Env != "", "environment: {GREETING: %s}", n.Env)
-	add(n.Command && n.Restart != "", "restart: %s", n.Restart)
-	add(n.Command && n.Health, "healthcheck: {test: [CMD, \"true\"], interval: 1s}")
-	if len(n.Volumes) > 0 {
-		add(true, "volumes:")
-		for _, v := range n.Volumes {
-			add(true, "  - %s", v.yaml())
+	return k
+}
+
+func (f *File) attachmentKeys(n Node, at Attachment) keys {
+	var k keys
+	br := f.bridge(at.Bridge)
+	if subnets := br.subnets(); at.Stated && !br.Allocated && len(subnets) > 0 {
+		var addresses []string
+		for _, s := range subnets {
+			addresses = append(addresses, fmt.Sprintf("%q", n.address(br, netip.MustParsePrefix(s).Addr().Is6())))
 		}
+		k.add(true, "address: [%s]", strings.Join(addresses, ", "))
 	}
-	add(n.Memory > 0, "mem_limit: %dm", n.Memory)
-	add(n.ReadOnly, "read_only: true")
-	if len(n.DependsOn) > 0 {
-		add(true, "depends_on:")
-		for _, d := range n.DependsOn {
-			condition := "service_started"
-			for _, other := range f.Nodes {
-				if other.Name == d && other.Health {
-					condition = "service_healthy"
-				}
-			}
-			add(true, "  %s: {condition: %s}", d, condition)
-		}
-	}
+	k.add(at.MTU != 0, "mtu: %d", at.MTU)
+	k.add(at.MAC != 0, "mac: \"02:aa:00:00:%02x:%02x\"", n.Host, at.MAC)
+	k.add(at.Alias != "", "aliases: [%s]", at.Alias)
+	k.add(at.Interface != "", "interface: %s", at.Interface)
+	k.add(at.AcceptRA, "accept_ra: true")
+	k.add(at.Impair != "", "impair: {%s}", at.Impair)
+	k.add(at.VLAN != "", "vlan: %s", at.VLAN)
+	k.add(at.Port != "", "port: {%s}", portKeys(at.Port, n.Host))
+	return k
+}
+
+// portKeys are the keys of a bridge's port; number is different for each port.
+func portKeys(text string, number int) string {
+	return strings.ReplaceAll(text, "NN", fmt.Sprintf("%02x", number))
+}
+
+func (f *File) routeKeys(n Node, r Route) keys {
+	var k keys
+	k.add(!r.V6, "to: \"10.99.%d.0/24\"", r.Net)
+	k.add(r.V6, "to: \"fd00:99:%d::/64\"", r.Net)
+	k.add(true, "%s", f.way(n, r))
+	k.add(r.Metric != 0, "metric: %d", r.Metric)
+	k.add(r.Table != 0, "table: %d", r.Table)
 	return k
 }
 
@@ -302,52 +285,31 @@ func (f *File) volumes() []string {
 	return slices.Compact(names)
 }
 
-func (v Volume) yaml() string {
-	kind := "volume"
-	if v.Tmpfs {
-		kind = "tmpfs"
-	}
-	keys := []string{"type: " + kind, fmt.Sprintf("target: /v%d", v.Number)}
-	if v.Name != "" {
-		keys = append(keys, "source: "+v.Name)
-	}
-	if v.ReadOnly {
-		keys = append(keys, "read_only: true")
-	}
-	return "{" + strings.Join(keys, ", ") + "}"
+func (v Volume) keys() keys {
+	var k keys
+	k.add(v.Tmpfs, "type: tmpfs")
+	k.add(!v.Tmpfs, "type: volume")
+	k.add(true, "target: /v%d", v.Number)
+	k.add(v.Name != "", "source: %s", v.Name)
+	k.add(v.ReadOnly, "read_only: true")
+	return k
 }
 
 func (n Node) linked(f *File) bool {
 	return slices.ContainsFunc(f.Bridges, func(b Bridge) bool { return b.Node == n.Name }) || slices.ContainsFunc(f.Links, func(l Link) bool { return l.Ends[0].Node == n.Name || l.Ends[1].Node == n.Name })
 }
 
-func (l Link) end(i int) string {
+func (l Link) end(i int) keys {
 	e := l.Ends[i]
-	k := []string{"node: " + e.Node, fmt.Sprintf("interface: lk%d%c", l.Number, 'a'+i)}
-	var addresses []string
-	if e.V4 && !e.Bridge {
-		addresses = append(addresses, fmt.Sprintf("\"10.30.%d.%d/30\"", l.Number, i+1))
-	}
-	if e.V6 && !e.Bridge {
-		addresses = append(addresses, fmt.Sprintf("\"fd00:30:%d::%d/64\"", l.Number, i+1))
-	}
-	if len(addresses) > 0 {
-		k = append(k, fmt.Sprintf("address: [%s]", strings.Join(addresses, ", ")))
-	}
-	if e.Down {
-		k = append(k, "up: false")
-	}
-	if e.MAC != 0 {
-		k = append(k, fmt.Sprintf("mac: \"02:cc:00:00:%02x:%02x\"", l.Number, e.MAC*2+i))
-	}
-	if e.Impair != "" {
-		k = append(k, fmt.Sprintf("impair: {%s}", e.Impair))
-	}
-	if e.VLAN != "" {
-		k = append(k, "vlan: "+e.VLAN)
-	}
-	if e.Port != "" {
-		k = append(k, fmt.Sprintf("port: {%s}", strings.ReplaceAll(e.Port, "NN", fmt.Sprintf("%02x", 0x80+l.Number))))
-	}
-	return "{" + strings.Join(k, ", ") + "}"
+	k := keys{"node: " + e.Node, fmt.Sprintf("interface: lk%d%c", l.Number, 'a'+i)}
+	four, six := fmt.Sprintf("\"10.30.%d.%d/30\"", l.Number, i+1), fmt.Sprintf("\"fd00:30:%d::%d/64\"", l.Number, i+1)
+	k.add(e.V4 && !e.V6 && !e.Bridge, "address: [%s]", four)
+	k.add(e.V6 && !e.V4 && !e.Bridge, "address: [%s]", six)
+	k.add(e.V4 && e.V6 && !e.Bridge, "address: [%s, %s]", four, six)
+	k.add(e.Down, "up: false")
+	k.add(e.MAC != 0, "mac: \"02:cc:00:00:%02x:%02x\"", l.Number, e.MAC*2+i)
+	k.add(e.Impair != "", "impair: {%s}", e.Impair)
+	k.add(e.VLAN != "", "vlan: %s", e.VLAN)
+	k.add(e.Port != "", "port: {%s}", portKeys(e.Port, 0x80+l.Number))
+	return k
 }
