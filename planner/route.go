@@ -17,7 +17,8 @@ type route struct {
 	op   kernel.RouteReplace
 	// links are those that it leads out by; none of a route that leads nowhere.
 	links []ID
-	// covers are, for each way, the addresses that make its next hop reachable: the kernel drops the route with the last.
+	// covers are, for each way, the addresses that make its next hop reachable, or of one that needs none, all of IPv4 on its link: the
+	// kernel drops the route with the last.
 	covers [][]ID
 	// source is the address that it has the node's packets come from; the zero ID for none.
 	source ID
@@ -193,11 +194,20 @@ func newRoute(node string, op kernel.RouteReplace, addrs []address, vrfs map[ID]
 		if member := vrfs[link]; member != (ID{}) {
 			r.members = append(r.members, member)
 		}
-		var covers []ID
+		var covers, four []ID
 		for _, a := range addrs {
-			if a.iface == w.Link && w.Via.IsValid() && a.prefix.Masked().Contains(w.Via) {
+			if a.iface != w.Link {
+				continue
+			}
+			if w.Via.IsValid() && a.prefix.Masked().Contains(w.Via) {
 				covers = append(covers, a.ID())
 			}
+			if a.prefix.Addr().Is4() {
+				four = append(four, a.ID())
+			}
+		}
+		if covers == nil && op.Dst.Addr().Is4() && op.Ways == nil {
+			covers = four
 		}
 		if covers != nil {
 			r.covers = append(r.covers, covers)

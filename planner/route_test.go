@@ -175,6 +175,38 @@ links:
 	}
 }
 
+// With the last IPv4 address of a link go the routes by it, those that need none to reach a next hop, too (fib_disable_ip).
+func TestRouteOnLinkIsLostWithTheLastAddress(t *testing.T) {
+	const text = `
+name: p
+namespaces:
+  r:
+    routes:
+      - {to: 10.9.0.0/16, via: 192.0.2.9, interface: a, onlink: true}
+      - {to: "fd09::/64", via: "2001:db8::9", interface: a, onlink: true}
+  s: {}
+links:
+  - endpoints: [{node: r, interface: a, address: [10.1.0.1/24, "fd01::1/64"]}, {node: s, interface: a}]
+`
+	l := on(t, text)
+	l.load(strings.NewReplacer("10.1.0.1", "10.2.0.1", "fd01::1", "fd02::1").Replace(text))
+	want := []string{
+		"- address/r:a/10.1.0.1/24 not in the file",
+		"- address/r:a/fd01::1/64 not in the file",
+		"+ address/r:a/10.2.0.1/24 missing",
+		"+ address/r:a/fd02::1/64 missing",
+		"+ route/r:10.9.0.0/16 via 192.0.2.9 onlink address/r:a/10.1.0.1/24 is replaced",
+	}
+	got := slices.DeleteFunc(lines(l.plan()), func(line string) bool { return strings.Contains(line, "hosts/") })
+	if diff := cmp.Diff(slices.Sorted(slices.Values(want)), slices.Sorted(slices.Values(got))); diff != "" {
+		t.Errorf("plan (-want +got):\n%s", diff)
+	}
+	l.up()
+	if again := lines(l.plan()); len(again) > 0 {
+		t.Errorf("then there is %q", again)
+	}
+}
+
 // A link goes with all that leads out by it, and an IPv6 route that would keep its other ways is removed by itself.
 func TestRoutesGoWithTheirLinks(t *testing.T) {
 	l := on(t, routedYAML)
