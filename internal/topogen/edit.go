@@ -220,21 +220,21 @@ func (e *editor) impair(netns, owner string, l kernel.Link) {
 	}
 }
 
-// filters reports whether the machine's bridges can filter VLANs: one of them does.
-func (e *editor) filters() bool {
-	return slices.ContainsFunc(e.here.Links, func(l kernel.Link) bool { return l.Bridge != nil && l.Bridge.VLANFiltering })
+// filters reports whether a link is a bridge that filters VLANs, or a port of one.
+func (e *editor) filters(l kernel.Link) bool {
+	return slices.ContainsFunc(e.here.Links, func(b kernel.Link) bool {
+		return b.Bridge != nil && b.Bridge.VLANFiltering && (b.Name == l.Name || b.Name == l.Master)
+	})
 }
 
 // fdb edits what is told of a port: where VLANs are filtered, in the VLAN of a new port.
 func (e *editor) fdb(netns, id string, l kernel.Link) {
 	vlan := 0
-	for _, b := range e.here.Links {
-		if l.Master == b.Name && b.Bridge != nil && b.Bridge.VLANFiltering {
-			if len(l.VLANs) == 0 {
-				return
-			}
-			vlan = l.VLANs[0].First
+	if e.filters(l) {
+		if len(l.VLANs) == 0 {
+			return
 		}
+		vlan = l.VLANs[0].First
 	}
 	name := "fdb/" + strings.TrimPrefix(id, "port/") + "/"
 	entry := kernel.FDBEntry{MAC: "02:ee:00:00:00:01", VLAN: vlan}
@@ -252,13 +252,7 @@ func (e *editor) fdb(netns, id string, l kernel.Link) {
 
 // vlans edits what a bridge, or a port of one, belongs to, where the bridge filters VLANs.
 func (e *editor) vlans(netns, id string, l kernel.Link) {
-	filtering := l.Bridge
-	for _, b := range e.here.Links {
-		if l.Master == b.Name {
-			filtering = b.Bridge
-		}
-	}
-	if filtering == nil || !filtering.VLANFiltering {
+	if !e.filters(l) {
 		return
 	}
 	_, name, _ := strings.Cut(id, "/")
@@ -298,7 +292,7 @@ func (e *editor) link(netns, id string, l kernel.Link) {
 	case l.Port == nil: // of a bond or a VRF: routes may go with it
 		e.add("master of "+id, "member/"+strings.TrimPrefix(id, "link/"), false, off)
 	default: // of a bridge: VLANs and static entries go with it
-		plain := len(l.FDB) == 0 && (l.VLANs == nil || slices.Equal(l.VLANs, kernel.DefaultVLANs(1)))
+		plain := len(l.FDB) == 0 && (!e.filters(l) || slices.Equal(l.VLANs, kernel.DefaultVLANs(1)))
 		e.add("master of "+id, id, plain, off)
 	}
 	if l.Port != nil {
@@ -312,7 +306,7 @@ func (e *editor) link(netns, id string, l kernel.Link) {
 	e.vlans(netns, id, l)
 	e.device(netns, id, l)
 	if l.Bridge != nil {
-		if e.filters() {
+		if slices.ContainsFunc(e.here.Links, e.filters) { // then the machine's bridges can
 			e.add("VLAN filtering of "+id, id, true, kernel.BridgeSet{Netns: netns, Name: l.Name, VLANFiltering: ref(!l.Bridge.VLANFiltering)})
 		}
 		e.add("STP of "+id, id, true, kernel.BridgeSet{Netns: netns, Name: l.Name, STP: ref(!l.Bridge.STP)})
