@@ -252,12 +252,8 @@ func (m *Machine) setLink(o kernel.LinkSet) error {
 	if (o.MAC != nil || o.MTU != nil) && l.port != nil {
 		follow(l.master)
 	}
-	if o.Group != nil {
-		l.group = *o.Group
-	}
-	if o.Alias != nil {
-		l.alias = *o.Alias
-	}
+	set(&l.group, o.Group)
+	set(&l.alias, o.Alias)
 	if o.Master != nil && master != l.master {
 		m.detach(l)
 		if master != nil {

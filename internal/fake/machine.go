@@ -37,7 +37,7 @@ type Machine struct {
 	lent        map[string]*lent    // by card
 	silent      map[netip.Addr]bool // gateways that answer on cards only
 
-	serial int // of link indices, process IDs and MAC addresses
+	serial int // of link indices, process IDs and times: with several workers, not the same in every run
 	faults faults
 }
 

@@ -50,7 +50,7 @@ func (m *Machine) KillSupervisor(project string) {
 	delete(m.supervisors, project)
 }
 
-// clock gives times that are all different, and the same in every run.
+// clock gives times that are all different.
 func (m *Machine) clock() time.Time {
 	m.serial++
 	return time.Unix(int64(m.serial), 0).UTC()

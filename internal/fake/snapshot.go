@@ -26,9 +26,9 @@ func (m *Machine) Snapshot(_ context.Context, q kernel.Query) (kernel.Snapshot, 
 	}
 	s := kernel.Snapshot{HostID: "fake", Hostname: "machine", Sysctls: map[kernel.SysctlKey]string{}, Neighbours: 1024, Images: m.findImages(q.Images)}
 	read := map[*space]bool{m.host: true}
-	for name, x := range m.named {
+	for _, x := range m.named {
 		if mark, ok := kernel.ParseMark(x.links[0].alias); ok && mark.Project == q.Project {
-			read[m.named[name]] = true
+			read[x] = true
 		}
 	}
 	s.Host = m.host.facts(read, q.VLANs)

@@ -81,12 +81,8 @@ func (m *Machine) setWireGuard(o kernel.WireGuardSet) error {
 		}
 		l.wireGuard.PublicKey = key.Public()
 	}
-	if o.ListenPort != nil {
-		l.wireGuard.ListenPort = *o.ListenPort
-	}
-	if o.FwMark != nil {
-		l.wireGuard.FwMark = *o.FwMark
-	}
+	set(&l.wireGuard.ListenPort, o.ListenPort)
+	set(&l.wireGuard.FwMark, o.FwMark)
 	return nil
 }
 
