@@ -62,6 +62,7 @@ func TestChangeEndsAsIfMadeAnew(t *testing.T) {
 		anew, anewMachine := newLab(t)
 		wantB := anew.wanted(anew.up(b))
 		l, m := newLab(t)
+		l.workers = rapid.IntRange(1, 4).Draw(t, "workers")
 		before := m.String()
 		wantA := l.wanted(l.up(a))
 		m.Restart()

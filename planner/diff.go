@@ -1,6 +1,7 @@
 package planner
 
 import (
+	"maps"
 	"slices"
 )
 
@@ -212,34 +213,32 @@ func (d *differ) remakeCarrier(w Resource, replace func(id, cause ID, action Act
 }
 
 // fold takes out of the plan what others do along: creations that are carried, removals of what goes with
-// what it is in.
+// what it is in. Each is judged by what all were before any was folded, or the plan would depend on the order.
 func (d *differ) fold() {
 	remade := func(id ID) bool { c := d.changes[id]; return c != nil && (c.Action == Create || c.Action == Replace) }
 	removed := func(id ID) bool { c := d.changes[id]; return c != nil && (c.Action == Delete || c.Action == Replace) }
-	var drop []ID
+	folded := maps.Clone(d.changes)
 	for id, c := range d.changes {
-		if c.Want != nil {
-			switch {
-			case !carries(c.Want, remade):
-			case c.Have != nil && !samePeer(c.Have, c.Want):
-				// It was another pair's end, which must go.
-				c.Action = Replace
-			default:
-				// Its own removal is part of the carrier's, too.
-				c.Action, c.Have = Create, nil
-				if len(c.Want.Create()) == 0 {
-					drop = append(drop, id)
-				}
+		next := *c
+		switch {
+		case c.Want == nil:
+			if carries(c.Have, removed) || pairRemoved(c.Have, d.changes) || in(c.Have, removed) || withAll(c.Have, d.changes) || len(c.Have.Delete()) == 0 {
+				delete(folded, id)
 			}
-			continue
-		}
-		if carries(c.Have, removed) || pairRemoved(c.Have, d.changes) || in(c.Have, removed) || withAll(c.Have, d.changes) || len(c.Have.Delete()) == 0 {
-			drop = append(drop, id)
+		case !carries(c.Want, remade):
+		case c.Have != nil && !samePeer(c.Have, c.Want):
+			// It was another pair's end, which must go.
+			next.Action = Replace
+			folded[id] = &next
+		case len(c.Want.Create()) == 0:
+			delete(folded, id)
+		default:
+			// Its own removal is part of the carrier's, too.
+			next.Action, next.Have = Create, nil
+			folded[id] = &next
 		}
 	}
-	for _, id := range drop {
-		delete(d.changes, id)
-	}
+	d.changes = folded
 }
 
 func carries(r Resource, by func(ID) bool) bool {

@@ -162,3 +162,30 @@ func TestKernelWithoutNetem(t *testing.T) {
 		t.Errorf("got\n%s\nwant\n%s", err, want)
 	}
 }
+
+// The impairment of a port goes with its bridge, which is made anew elsewhere; the plan once had it, or not, by the order of a map.
+func TestImpairmentOfAPortWhoseBridgeMoves(t *testing.T) {
+	const text = `
+name: p
+bridges:
+  sw: {subnet: none}
+namespaces:
+  a:
+  b:
+links:
+  - endpoints: [{node: a, interface: x}, {node: sw, interface: port, impair: {rate: 10mbit}}]
+`
+	l := on(t, text)
+	l.load(strings.Replace(text, "subnet: none", "subnet: none, node: b", 1))
+	for range 20 {
+		for _, line := range lines(l.plan()) {
+			if strings.HasPrefix(line, "- ") {
+				t.Fatalf("what goes by itself is in the plan: %s", line)
+			}
+		}
+	}
+	l.up()
+	if ops := l.m.Absent(); len(ops) > 0 {
+		t.Errorf("deleted what was not there: %v", ops)
+	}
+}
