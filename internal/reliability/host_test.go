@@ -51,9 +51,6 @@ func TestMain(m *testing.M) {
 	}())
 }
 
-// full: the kernel has everything, as that of scripts/run-in-vm does.
-var full = os.Getenv("TOPO_TEST_FULL_KERNEL") != ""
-
 // host is a test's machine, with what the topologies in testdata expect of it.
 type host struct {
 	*testing.T
@@ -65,8 +62,10 @@ type host struct {
 // newHost prepares the machine for a topology of testdata.
 func newHost(t *testing.T, topology string) *host {
 	t.Helper()
-	if topology == "kernel" && !full {
-		t.Skip("needs a kernel with everything (scripts/run-in-vm)")
+	if topology == "kernel" {
+		testhost.Netem(t)
+		testhost.VLANFiltering(t)
+		testhost.Kernel(t, "CONFIG_WIREGUARD", "sh", "-c", "ip link add topo-probe type wireguard && ip link delete topo-probe")
 	}
 	for _, card := range []string{"em1", "em2"} {
 		testhost.Run(t, "ip", "link", "add", card, "type", "veth", "peer", "name", "wire-"+card)
