@@ -88,7 +88,7 @@ func (w *changing) run(ctx context.Context, m *machine) (*planner.Plan, error) {
 		return nil, err
 	}
 	w.query.Images = asked
-	release, err := linux.LockHost(ctx, -1)
+	release, err := m.host.LockHost(ctx, -1)
 	if err != nil {
 		return nil, err
 	}

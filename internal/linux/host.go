@@ -26,6 +26,7 @@ type Host struct {
 	uplinks  sync.Mutex // serialises what becomes of cards
 	folders  sync.Mutex // serialises making and removing folders
 	netnsDir func() error
+	lock     atomic.Pointer[os.File] // on what all projects share, while it is held
 
 	dying deletions
 }

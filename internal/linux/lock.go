@@ -39,19 +39,32 @@ func (e *LockedError) Error() string {
 //
 // It is a flock(2): it ends with its holder, however that ends, and a file that is left means nothing.
 func LockProject(ctx context.Context, name string, wait time.Duration) (unlock func() error, err error) {
-	return lock(ctx, name, name+".lock", wait)
+	f, err := lock(ctx, name, wait)
+	if err != nil {
+		return nil, err
+	}
+	return func() error { return unlockFile(f) }, nil
 }
 
-// LockHost takes the lock on what all projects share, as LockProject does.
-func LockHost(ctx context.Context, wait time.Duration) (unlock func() error, err error) {
-	return lock(ctx, hostLock, hostLock+".lock", wait)
+// LockHost takes the lock on what all projects share, as LockProject does. The programs that edit iptables have it, too, until they
+// end: one whose topo was killed would else change the rules behind the back of the next.
+func (h *Host) LockHost(ctx context.Context, wait time.Duration) (unlock func() error, err error) {
+	f, err := lock(ctx, hostLock, wait)
+	if err != nil {
+		return nil, err
+	}
+	h.lock.Store(f)
+	return func() error {
+		h.lock.Store(nil)
+		return unlockFile(f)
+	}, nil
 }
 
 // lockPause is between two tries. A flock can't be waited for and given up at a moment of our own.
 const lockPause = 20 * time.Millisecond
 
-func lock(ctx context.Context, name, file string, wait time.Duration) (func() error, error) {
-	path := filepath.Join(locksDir, file)
+func lock(ctx context.Context, name string, wait time.Duration) (*os.File, error) {
+	path := filepath.Join(locksDir, name+".lock")
 	end := time.Now().Add(wait)
 	for {
 		f, err := tryLock(path)
@@ -62,7 +75,7 @@ func lock(ctx context.Context, name, file string, wait time.Duration) (func() er
 			if err := sayHolder(f); err != nil {
 				return nil, errors.Join(fmt.Errorf("locking %s: %w", name, err), f.Close())
 			}
-			return func() error { return unlock(f, path) }, nil
+			return f, nil
 		}
 		if wait >= 0 && !time.Now().Before(end) {
 			return nil, holder(name, path)
@@ -110,10 +123,10 @@ func tryLock(path string) (*os.File, error) {
 	}
 }
 
-// unlock removes the file while the lock is held: a process that waits with the old file open then
+// unlockFile removes the file while the lock is held: a process that waits with the old file open then
 // finds that it is not the one of that name.
-func unlock(f *os.File, path string) error {
-	return errors.Join(removeWithFolders(path), f.Close())
+func unlockFile(f *os.File) error {
+	return errors.Join(removeWithFolders(f.Name()), f.Close())
 }
 
 // holding is what a lock file says about who has the lock.

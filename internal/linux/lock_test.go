@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -13,6 +14,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"topo/internal/kernel"
 	"topo/internal/testhost"
 )
 
@@ -36,7 +38,7 @@ func TestLock(t *testing.T) {
 	if _, err := LockProject(ctx, project, -1); !errors.Is(err, context.Canceled) {
 		t.Errorf("error %v", err)
 	}
-	host, err := LockHost(t.Context(), 0)
+	host, err := open(t).LockHost(t.Context(), 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -46,6 +48,56 @@ func TestLock(t *testing.T) {
 		}
 	}
 	unchanged(t, before)
+}
+
+// A topo was killed while its iptables-restore was at work. The next one read the rules, the program took them away, and up ended
+// with "differs from what was asked for".
+func TestARestoreThatOutlivesItsTopoHoldsTheLock(t *testing.T) {
+	if testhost.Outside(t) {
+		return
+	}
+	programs := t.TempDir()
+	for name, script := range map[string]string{
+		"iptables":         "echo iptables v1.8.9",
+		"iptables-restore": "echo > /run/begun; read wait < /run/on",
+	} {
+		if err := os.WriteFile(filepath.Join(programs, name), []byte("#!/bin/sh\n"+script+"\n"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Setenv("PATH", programs+":"+os.Getenv("PATH"))
+	testhost.Run(t, "mkfifo", "/run/on")
+	h := open(t)
+	if _, err := h.LockHost(t.Context(), 0); err != nil {
+		t.Fatal(err)
+	}
+	restored := make(chan error, 1)
+	go func() {
+		restored <- h.Do(t.Context(), []kernel.Op{kernel.Iptables{Family: kernel.IPv4, Table: "filter", Args: "-N TOPO-USER"}})
+	}()
+	testhost.Poll(t, 10*time.Second, func() error { _, err := os.Stat("/run/begun"); return err })
+	// The topo ends, as far as the lock goes: a killed one doesn't remove the file.
+	if err := h.lock.Load().Close(); err != nil {
+		t.Fatal(err)
+	}
+	next := open(t)
+	var locked *LockedError
+	if _, err := next.LockHost(t.Context(), 0); !errors.As(err, &locked) {
+		t.Errorf("the next topo has the lock: %v", err)
+	}
+	if err := os.WriteFile("/run/on", []byte("go on\n"), 0); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-restored; err != nil {
+		t.Error(err)
+	}
+	release, err := next.LockHost(t.Context(), 10*time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := release(); err != nil {
+		t.Error(err)
+	}
 }
 
 // A file without a holder means nothing, and the lock of one who died is free.

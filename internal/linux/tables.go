@@ -250,6 +250,9 @@ func (h *Host) runRestore(ctx context.Context, t *tables, batch []kernel.Iptable
 	input.WriteString("COMMIT\n")
 	cmd := exec.CommandContext(ctx, program, flags...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = &input, &output, &output
+	if lock := h.lock.Load(); lock != nil {
+		cmd.ExtraFiles = []*os.File{lock}
+	}
 	err = cmd.Run()
 	if err == nil {
 		return 0, nil

@@ -240,8 +240,8 @@ func change(verb, path string) string {
 	return verb + " " + varying.ReplaceAllString(path, "…")
 }
 
-// varying is what differs between two runs: process IDs, random names, the number of a thread.
-var varying = regexp.MustCompile(`\.topo-\d+-\d+|(?:^/proc|/task|/fd)/\d+|[-.]\d{5,}`)
+// varying is what differs between two runs: process IDs, random names, the numbers of threads and descriptors.
+var varying = regexp.MustCompile(`\.topo-\d+-\d+|(?:^/proc|/task|/fd)/\d+|[-.]\d{5,}|-[0-9a-f]{8}\b`)
 
 // word is the text before the first zero byte.
 func word(b []byte) string {
