@@ -88,6 +88,9 @@ func (w *changing) run(ctx context.Context, m *machine) (*planner.Plan, error) {
 		return nil, err
 	}
 	w.query.Images = asked
+	if err := m.engine.Quiesce(ctx, w.project); err != nil {
+		return nil, fmt.Errorf("waiting for what a topo before this one asked for: %w", err)
+	}
 	release, err := m.host.LockHost(ctx, -1)
 	if err != nil {
 		return nil, err

@@ -44,6 +44,7 @@ const (
 	opSignal   = "signal"   // Node, Signal
 	opAdjust   = "adjust"   // Process
 	opLend     = "lend"     // Node
+	opQuiesce  = "quiesce"  // answers when what was asked before is done
 	opShutdown = "shutdown" // stop all that is left, and end
 )
 

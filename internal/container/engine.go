@@ -120,6 +120,16 @@ func (e *Engine) ask(ctx context.Context, l layout, r request) error {
 	return call(ctx, l, r)
 }
 
+// Quiesce waits until a project's supervisor has done what it was asked to: a topo may have asked and been killed. The caller has
+// the project's lock, so nobody asks for more.
+func (e *Engine) Quiesce(ctx context.Context, project string) error {
+	err := call(ctx, e.layout(project), request{Op: opQuiesce})
+	if errors.Is(err, errNoSupervisor) {
+		return nil // it may have been asked to end
+	}
+	return err
+}
+
 // startProcess has the supervisor start a process; if an engine is to run it, the one that this command's user has.
 func (e *Engine) startProcess(ctx context.Context, p kernel.Process) error {
 	docker, err := e.dockerAddress(p)

@@ -25,6 +25,7 @@ type supervisor struct {
 	mu    sync.Mutex
 	nodes map[string]*node
 	calls sync.WaitGroup
+	edits sync.RWMutex // held for reading by each request that changes something
 }
 
 // superviseMain is the supervisor's main function. It writes "ok" to ready when it can be asked; a line with
@@ -202,12 +203,22 @@ func (s *supervisor) serve(listener *net.UnixListener) error {
 func (s *supervisor) answer(ctx context.Context, conn *net.UnixConn, r request) error {
 	finish := context.WithoutCancel(ctx)
 	switch r.Op {
+	case opWait:
+		return s.node(r.Node).wait(ctx, r.Condition, r.Optional)
+	case opLend:
+		return s.node(r.Node).lend(ctx, conn)
+	case opQuiesce:
+		s.edits.Lock()
+		defer s.edits.Unlock()
+		return nil
+	}
+	s.edits.RLock()
+	defer s.edits.RUnlock()
+	switch r.Op {
 	case opStart:
 		return s.node(r.Process.Node).start(finish, *r.Process, r.Docker)
 	case opStop:
 		return s.node(r.Node).stop(finish)
-	case opWait:
-		return s.node(r.Node).wait(ctx, r.Condition, r.Optional)
 	case opLimit:
 		return s.node(r.Node).limit(*r.Limits)
 	case opHalt:
@@ -218,8 +229,6 @@ func (s *supervisor) answer(ctx context.Context, conn *net.UnixConn, r request) 
 		return s.node(r.Node).signal(ctx, r.Signal)
 	case opAdjust:
 		return s.node(r.Process.Node).adjust(*r.Process)
-	case opLend:
-		return s.node(r.Node).lend(ctx, conn)
 	case opShutdown:
 		return s.shutdown(finish)
 	}

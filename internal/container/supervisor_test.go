@@ -1,11 +1,13 @@
 package container
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -138,4 +140,49 @@ func TestUmaskOfWhoRunsTopo(t *testing.T) {
 			l.Errorf("printed %q; %+v", got, l.state("n"))
 		}
 	})
+}
+
+// A topo was killed while the supervisor stopped a process for it. The next one found the process there, and then it was gone:
+// "no process was started".
+func TestQuiesceWaitsForWhatADeadTopoAskedFor(t *testing.T) {
+	t.Parallel()
+	if testhost.Outside(t) {
+		return
+	}
+	inLab(t, Config{}, func(l *lab) {
+		// It lets its end be waited for, and says when it has begun to end.
+		script := `trap 'echo > ending; while [ ! -e end ]; do sleep 0.01; done; exit' TERM; echo > begun; while :; do sleep 0.01; done`
+		dir := l.TempDir()
+		l.start(kernel.Process{Argv: []string{"sh", "-c", script}, Dir: dir, StopGrace: time.Minute})
+		there := func(name string) func() error {
+			return func() error { _, err := os.Stat(dir + "/" + name); return err }
+		}
+		testhost.Poll(l, 20*time.Second, there("begun"))
+		ctx, kill := context.WithCancel(l.Context())
+		defer kill()
+		stopped := make(chan error, 1)
+		go func() { stopped <- l.Do(ctx, kernel.ProcessStop{Project: l.project, Node: "n"}) }()
+		testhost.Poll(l, 20*time.Second, there("ending"))
+		kill()
+		if err := <-stopped; !errors.Is(err, context.Canceled) {
+			l.Fatalf("the stop ended with %v", err)
+		}
+		short, cancel := context.WithTimeout(l.Context(), 50*time.Millisecond)
+		defer cancel()
+		if err := l.Quiesce(short, l.project); !errors.Is(err, context.DeadlineExceeded) {
+			l.Errorf("while the process ends: %v", err)
+		}
+		if err := os.WriteFile(dir+"/end", nil, 0o600); err != nil {
+			l.Fatal(err)
+		}
+		if err := l.Quiesce(l.Context(), l.project); err != nil {
+			l.Error(err)
+		}
+		if _, states, err := l.Observe(l.Context(), l.project); len(states) != 0 || err != nil {
+			l.Errorf("then there are %+v, %v", states, err)
+		}
+	})
+	if err := New(Config{RunDir: t.TempDir()}).Quiesce(t.Context(), "none"); err != nil {
+		t.Errorf("without a supervisor: %v", err)
+	}
 }

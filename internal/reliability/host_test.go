@@ -71,6 +71,12 @@ func newHost(t *testing.T, topology string) *host {
 		testhost.Run(t, "ip", "link", "add", card, "type", "veth", "peer", "name", "wire-"+card)
 		testhost.Run(t, "ip", "link", "set", "wire-"+card, "up")
 		testhost.Run(t, "ip", "link", "set", card, "up")
+		testhost.Poll(t, 10*time.Second, func() error { // the kernel sees a carrier in its own time
+			if !strings.Contains(testhost.Run(t, "ip", "link", "show", card), "state UP") {
+				return fmt.Errorf("%s has no carrier", card)
+			}
+			return nil
+		})
 	}
 	testhost.Run(t, "ip", "address", "add", "192.0.2.1/24", "dev", "em1")
 	testhost.Run(t, "ip", "route", "add", "203.0.113.0/24", "via", "192.0.2.254")
