@@ -90,7 +90,7 @@ func (h *host) machine() []string { h.Helper(); return testhost.Steady(testhost.
 
 // chance is what differs between two machines on which the same was brought up: MAC addresses of ports, which the kernel makes up,
 // numbers of namespaces and processes, and what the kernel says of a link in its own time.
-var chance = regexp.MustCompile(`link/ether \S+( .* bridge_slave )|link-netnsid \d+|net:\[\d+\]|NO-CARRIER,|,LOWER_UP| state (UP|DOWN|UNKNOWN)|^ *\d+ `)
+var chance = regexp.MustCompile(`link/ether \S+( .* bridge_slave )|link-netnsid \d+|net:\[\d+\]|NO-CARRIER,|,LOWER_UP| linkdown| state (UP|DOWN|UNKNOWN)|^ *\d+ `)
 
 // standing is a machine without what chance gives it, and without topo's own files: they have times and process IDs.
 func standing(machine []string) []string {
