@@ -103,10 +103,10 @@ func everyCrash(t *testing.T, topologies ...string) {
 				t.Fatalf("down leaves (-before +after):\n%s", diff)
 			}
 			c.points = len(ofUp) + len(ofDown)
-			for _, p := range h.sample(ofUp, 6) {
+			for _, p := range h.sample(ofUp, 4) {
 				h.crash(&c, p, "up", standing)
 			}
-			for _, p := range h.sample(ofDown, 3) {
+			for _, p := range h.sample(ofDown, 2) {
 				h.crash(&c, p, "down", standing)
 			}
 			t.Logf("figure: every crash, %s: %d points, %d runs, %d stuck, %d with residue (%d points not met again)",
