@@ -52,7 +52,7 @@ func Canonical(spec string) string {
 	write(p.base)
 	write(p.protocol)
 	for _, m := range p.matches {
-		words = append(words, "-m", m.name)
+		words = append(words, "-m", quoteRule(m.name))
 		write(m.options)
 	}
 	write(p.target)

@@ -42,6 +42,7 @@ func FuzzNetlink(f *testing.F) {
 		body := append(b, make([]byte, max(0, longest-len(b)))...)
 		links := map[int]*link{}
 		l := parseLink(body)
+		l.Qdisc = &kernel.Qdisc{} // only links that have one are asked for it
 		links[l.Index] = &l
 		parseAddr(body, links)
 		parseRoute(body, links)
