@@ -161,6 +161,7 @@ func TestEveryFieldIsCompared(t *testing.T) {
 		"chains":     {chains{table: tb, jumps: []kernel.Rule{rule}}},
 		"ruleset":    {ruleset{table: tb, rules: []kernel.Rule{rule}}},
 		"stray":      {stray{rule}},
+		"orphan":     {orphan{}},
 		"supervisor": {supervisor{}},
 		"image":      {image{}},
 		"volume":     {volume{}},

@@ -46,6 +46,7 @@ var kinds = []Kind{
 	hairpinKind,
 	publishKind,
 	strayKind,
+	orphanKind,
 	volumeKind,
 	supervisorKind,
 	processKind,
@@ -109,6 +110,7 @@ type Have struct {
 	lent     map[string]string // card → node that it is wanted in
 	unwanted bool              // volumes that are not wanted are removed
 	ours     []iface           // see interfaces
+	known    []string          // projects that are on the machine, for the plan of what none needs
 }
 
 // Others is what other projects have on the host, as far as it matters to this one: the tables that hold
@@ -120,10 +122,10 @@ type table struct {
 	name   string
 }
 
-func othersOf(s kernel.Snapshot, project string) Others {
+func othersOf(s kernel.Snapshot, gone func(kernel.Chain) bool) Others {
 	o := Others{}
 	for _, c := range s.Chains {
-		if owner, ok := chainOwner(c.Name); ok && owner != chainHash(project) {
+		if _, ok := chainOwner(c.Name); ok && !gone(c) {
 			o[table{c.Family, c.Table}] = true
 		}
 	}
@@ -134,14 +136,16 @@ func othersOf(s kernel.Snapshot, project string) Others {
 // bridge with a gateway has rules that isolate it.
 func (o Others) forward(f kernel.Family) bool { return o[table{f, "filter"}] }
 
-func newHave(s kernel.Snapshot, project string, want []Resource) *Have {
+func newHave(o Options, want []Resource) *Have {
+	s, project := o.Snapshot, o.Project
 	h := &Have{
-		Project: project, Snapshot: s, Others: othersOf(s, project),
+		Project: project, Snapshot: s, known: o.Known, unwanted: o.Volumes,
 		host: map[string]kernel.Link{}, nodes: map[string]string{}, names: map[string]ID{},
 		links: map[string]bool{}, lent: map[string]string{}, sysctls: map[kernel.SysctlKey]ID{}, wanted: map[ID]bool{}, want: byID(want),
 		bridges: map[place]bridge{}, ports: map[ID]string{}, inside: map[place]ID{}, spaces: map[string]map[string]kernel.Link{},
 		volumes: volumeIDs(s, project, want),
 	}
+	h.Others = othersOf(s, func(c kernel.Chain) bool { return o.gone(c) || project == kernel.HostProject && h.orphaned(c) })
 	for _, l := range s.Host.Links {
 		h.host[l.Name] = l
 	}

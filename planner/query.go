@@ -14,6 +14,7 @@ func Query(t *spec.Topology, project string) kernel.Query {
 		q.Sysctls = append(q.Sysctls, key)
 	}
 	if t == nil {
+		q.Lost = true
 		return q
 	}
 	for _, b := range t.Bridges {

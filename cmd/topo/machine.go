@@ -61,6 +61,11 @@ func (m *machine) Snapshot(ctx context.Context, q kernel.Query) (kernel.Snapshot
 	if err != nil {
 		return kernel.Snapshot{}, fmt.Errorf("reading the processes of %s: %w", q.Project, err)
 	}
+	if q.Lost {
+		if err := m.engine.Lost(q.Project, &s.Supervisor, &s.Processes); err != nil {
+			return kernel.Snapshot{}, fmt.Errorf("looking for processes of %s that have no record: %w", q.Project, err)
+		}
+	}
 	s.Confinement, err = container.Confinement(s.Supervisor)
 	if err != nil {
 		return kernel.Snapshot{}, fmt.Errorf("reading what containers can be held to: %w", err)

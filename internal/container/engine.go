@@ -150,9 +150,12 @@ func (e *Engine) stop(ctx context.Context, l layout, node string) error {
 		return err
 	}
 	if p.Node != "" {
-		if err := halt(ctx, l, p, rec); err != nil {
-			return err
-		}
+		err = halt(ctx, l, p, rec)
+	} else {
+		err = endLost(ctx, l)
+	}
+	if err != nil {
+		return err
 	}
 	return l.removeNode(node)
 }

@@ -126,6 +126,9 @@ func (e *Engine) startSupervisor(ctx context.Context, l layout) error {
 func (e *Engine) stopSupervisor(ctx context.Context, l layout) error {
 	fd, err := findSupervisor(l).open()
 	if errors.Is(err, unix.ESRCH) {
+		if err := endLost(ctx, l); err != nil {
+			return err
+		}
 		// A dead one leaves these.
 		for _, file := range []string{l.socket(), l.lock(), l.supervisorFile()} {
 			if err := os.Remove(file); err != nil && !errors.Is(err, fs.ErrNotExist) {

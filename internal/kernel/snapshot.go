@@ -41,6 +41,8 @@ type Query struct {
 	VLANs bool
 	// KeyFiles are files with keys of WireGuard, which are looked into.
 	KeyFiles []string
+	// Lost asks for processes of the project's that live without a record.
+	Lost bool
 }
 
 // DataFolder stands for the folder in which topo keeps images and volumes.

@@ -30,9 +30,12 @@ func WriteApplied(project string, content []byte) error {
 	return writeWhole(appliedFile(project), content, 0o600) // environments can hold passwords
 }
 
-// RemoveState removes what WriteApplied wrote, and the folders that are empty then.
+// RemoveState removes what WriteApplied and WriteSource wrote, and the folders that are empty then.
 func RemoveState(project string) error {
 	if err := removeWithFolders(appliedFile(project)); err != nil {
+		return err
+	}
+	if err := removeSource(project); err != nil {
 		return err
 	}
 	if err := sweepFolders(); err != nil {
