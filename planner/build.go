@@ -21,17 +21,11 @@ type Options struct {
 	KeepOrphans bool
 	// Volumes has the project's volumes removed that the topology has not; with no topology, all of them.
 	Volumes bool
-	// Gone are projects that are taken down before this plan is carried out: what all share is not needed for them.
-	Gone []string
-	// Known are the projects that are on the machine, for the plan of [kernel.HostProject]: what all share and none needs, and
-	// chains of projects that are none of these.
-	Known []string
-}
-
-// gone reports whether a chain is the project's own, or goes before its plan is carried out.
-func (o Options) gone(c kernel.Chain) bool {
-	owner, _ := chainOwner(c.Name)
-	return owner == chainHash(o.Project) || slices.ContainsFunc(o.Gone, func(p string) bool { return owner == chainHash(p) })
+	// KeepShared leaves alone what all projects share, as if others needed it.
+	KeepShared bool
+	// Known and Gone are for the plan of [kernel.HostProject], of what all share and none needs: the projects that are on the
+	// machine, and those that are not any more when the plan is carried out.
+	Known, Gone []string
 }
 
 // Applied is what was wanted at the last successful up: a fingerprint of the attributes of each resource.

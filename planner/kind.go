@@ -122,14 +122,19 @@ type table struct {
 	name   string
 }
 
-func othersOf(s kernel.Snapshot, gone func(kernel.Chain) bool) Others {
-	o := Others{}
-	for _, c := range s.Chains {
-		if _, ok := chainOwner(c.Name); ok && !gone(c) {
-			o[table{c.Family, c.Table}] = true
+func (h *Have) othersOf(o Options) Others {
+	others := Others{}
+	for _, f := range families {
+		for _, name := range tableNames {
+			others[table{f, name}] = o.KeepShared
 		}
 	}
-	return o
+	for _, c := range h.Snapshot.Chains {
+		if owner, ok := chainOwner(c.Name); ok && owner != chainHash(o.Project) && !owns(owner, o.Gone) && !h.orphaned(c) {
+			others[table{c.Family, c.Table}] = true
+		}
+	}
+	return others
 }
 
 // forward reports whether another project may need the host to forward packets of a family: what has a
@@ -145,7 +150,7 @@ func newHave(o Options, want []Resource) *Have {
 		bridges: map[place]bridge{}, ports: map[ID]string{}, inside: map[place]ID{}, spaces: map[string]map[string]kernel.Link{},
 		volumes: volumeIDs(s, project, want),
 	}
-	h.Others = othersOf(s, func(c kernel.Chain) bool { return o.gone(c) || project == kernel.HostProject && h.orphaned(c) })
+	h.Others = h.othersOf(o)
 	for _, l := range s.Host.Links {
 		h.host[l.Name] = l
 	}

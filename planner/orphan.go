@@ -22,9 +22,6 @@ var orphanKind = Kind{
 }
 
 func observeOrphans(h *Have) []Resource {
-	if h.Project != kernel.HostProject {
-		return nil
-	}
 	var out []Resource
 	for _, c := range h.Snapshot.Chains {
 		if h.orphaned(c) {
@@ -37,7 +34,7 @@ func observeOrphans(h *Have) []Resource {
 // orphaned reports whether a chain is of a project that is not among those that are known, and is empty and never called.
 func (h *Have) orphaned(c kernel.Chain) bool {
 	owner, ok := chainOwner(c.Name)
-	if !ok || slices.ContainsFunc(h.known, func(project string) bool { return owner == chainHash(project) }) {
+	if !ok || h.Project != kernel.HostProject || owns(owner, h.known) {
 		return false
 	}
 	return !slices.ContainsFunc(h.Snapshot.Rules, func(r kernel.Rule) bool {
@@ -64,4 +61,9 @@ func (r orphan) Shared() bool { return true }
 
 func (r orphan) op(verb string) kernel.Op {
 	return kernel.Iptables{Family: r.table.family, Table: r.table.name, Args: verb + r.name}
+}
+
+// owns reports whether a hash in a chain's name stands for one of the projects.
+func owns(hash string, projects []string) bool {
+	return slices.ContainsFunc(projects, func(p string) bool { return chainHash(p) == hash })
 }

@@ -38,6 +38,7 @@ func newApp(stdin io.Reader, stdout, stderr io.Writer) *cli.App {
 			psCommand(), lsCommand(), inspectCommand(), portCommand(),
 			execCommand(), attachCommand(), logsCommand(), cpCommand(), volumeCommand(),
 			startCommand(), stopCommand(), restartCommand(), killCommand(),
+			gcCommand(),
 			pullCommand(), imagesCommand(), imageCommand(),
 			schemaCommand(), completionCommand(), versionCommand(),
 		},
@@ -80,7 +81,7 @@ func misused(c *cli.Context, err error, _ bool) error {
 
 // later are verbs that topo will have.
 var later = map[string]bool{
-	"check": true, "explain": true, "graph": true, "watch": true, "adopt": true, "convert": true, "gc": true,
+	"check": true, "explain": true, "graph": true, "watch": true, "adopt": true, "convert": true,
 }
 
 // noVerb is what topo does when no command is named, or none that it knows.

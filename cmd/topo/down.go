@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/urfave/cli/v2"
 
@@ -74,14 +75,26 @@ func takeDown(ctx context.Context, c *cli.Context, w *changing) error {
 	if err != nil {
 		return err
 	}
-	if err := linux.RemoveState(w.project); err != nil {
-		return err
-	}
-	if err := m.engine.Remove(w.project); err != nil {
+	if err := forget(m, w.project); err != nil {
 		return err
 	}
 	if p.Empty() {
 		fmt.Fprintf(c.App.Writer, "%s: nothing to remove\n", w.project)
+	}
+	return nil
+}
+
+// forget removes the files and folders that are kept for a project of which nothing else is there, and looks that they are gone.
+func forget(m *machine, project string) error {
+	if err := linux.RemoveState(project); err != nil {
+		return err
+	}
+	if err := m.engine.Remove(project); err != nil {
+		return err
+	}
+	left := slices.DeleteFunc(linux.Leftovers(project), func(path string) bool { return path == linux.LockFile(project) }) // it is held
+	if len(left) > 0 {
+		return fmt.Errorf("%s: %s could not be removed", project, strings.Join(left, ", "))
 	}
 	return nil
 }

@@ -43,6 +43,7 @@ func exitCode(err error) int {
 		conflict *planner.ConflictError
 		locked   *linux.LockedError
 		unasked  *consentError
+		unagreed *notAgreedError
 	)
 	switch {
 	case err == nil:
@@ -55,7 +56,7 @@ func exitCode(err error) int {
 		return exitError
 	case errors.Is(err, errInterrupted), errors.Is(err, executor.ErrInterrupted), errors.Is(err, context.Canceled):
 		return exitInterrupted
-	case errors.As(err, &conflict), errors.As(err, &unasked):
+	case errors.As(err, &conflict), errors.As(err, &unasked), errors.As(err, &unagreed):
 		return exitRefused
 	case errors.As(err, &locked):
 		return exitLocked

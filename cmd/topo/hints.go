@@ -36,6 +36,7 @@ func hints(err error) []string {
 
 		elsewhere *container.ElsewhereError
 		unasked   *consentError
+		unagreed  *notAgreedError
 	)
 	switch {
 	case errors.As(err, &half):
@@ -65,6 +66,8 @@ func hints(err error) []string {
 			what,
 			"To have it so: topo up --yes. \"topo down\" gives " + unasked.move.Card + " all back.",
 		}
+	case errors.As(err, &unagreed):
+		return []string{"To have it so: topo gc --yes. --dry-run only shows it."}
 	case errors.As(err, &conflict):
 		return conflictHints(err)
 	case errors.As(err, &differs) && differs.Plan.Ended():

@@ -110,6 +110,9 @@ func bringUp(ctx context.Context, c *cli.Context, w *changing, want *wanted) err
 	if err := remember(last, applied); err != nil {
 		return err
 	}
+	if err := rememberSource(c, w.project); err != nil {
+		return err
+	}
 	if c.Bool("wait") {
 		if err := waitUntilRunning(ctx, m, last.Topology, want.nodes); err != nil {
 			return err

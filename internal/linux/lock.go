@@ -46,6 +46,9 @@ func LockProject(ctx context.Context, name string, wait time.Duration) (unlock f
 	return func() error { return unlockFile(f) }, nil
 }
 
+// LockFile is the file that stands for the lock of a project.
+func LockFile(project string) string { return filepath.Join(locksDir, project+".lock") }
+
 // LockHost takes the lock on what all projects share, as LockProject does. The programs that edit iptables have it, too, until they
 // end: one whose topo was killed would else change the rules behind the back of the next.
 func (h *Host) LockHost(ctx context.Context, wait time.Duration) (unlock func() error, err error) {
@@ -64,7 +67,7 @@ func (h *Host) LockHost(ctx context.Context, wait time.Duration) (unlock func() 
 const lockPause = 20 * time.Millisecond
 
 func lock(ctx context.Context, name string, wait time.Duration) (*os.File, error) {
-	path := filepath.Join(locksDir, name+".lock")
+	path := LockFile(name)
 	end := time.Now().Add(wait)
 	for {
 		f, err := tryLock(path)

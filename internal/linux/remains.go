@@ -2,10 +2,12 @@ package linux
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -95,6 +97,10 @@ func Remains() (map[string]kernel.Remains, error) {
 
 func remainsOf(project string) (kernel.Remains, error) {
 	r := kernel.Remains{Project: project}
+	var err error
+	if r.Worked, err = worked(project); err != nil {
+		return r, fmt.Errorf("looking who works on %s: %w", project, err)
+	}
 	running, lasting := sourceFiles(project)
 	entries, err := os.ReadDir(filepath.Dir(running))
 	if gone(err) != nil {
@@ -125,11 +131,35 @@ func Leftovers(project string) []string {
 	var found []string
 	running, lasting := sourceFiles(project)
 	for _, path := range []string{
-		filepath.Dir(running), filepath.Dir(lasting), filepath.Join(recordsDir, "sysctl", project), filepath.Join(locksDir, project+".lock"),
+		filepath.Dir(running), filepath.Dir(lasting), filepath.Join(recordsDir, "sysctl", project), LockFile(project),
 	} {
 		if _, err := os.Lstat(path); err == nil {
 			found = append(found, path)
 		}
 	}
 	return found
+}
+
+// worked reports whether another process has the lock of a project, by proc_locks(5): a try would keep from it who comes at that moment.
+func worked(project string) (bool, error) {
+	var st unix.Stat_t
+	if err := unix.Stat(LockFile(project), &st); err != nil {
+		return false, gone(err)
+	}
+	locks, err := os.ReadFile("/proc/locks")
+	if err != nil {
+		return false, err
+	}
+	return heldByOther(string(locks), fmt.Sprintf("%02x:%02x:%d", unix.Major(st.Dev), unix.Minor(st.Dev), st.Ino), os.Getpid()), nil
+}
+
+// heldByOther looks for a file in "1: FLOCK  ADVISORY  WRITE 4711 00:2a:1234 0 EOF". One that waits has "->" behind the number.
+func heldByOther(locks, file string, own int) bool {
+	for line := range strings.Lines(locks) {
+		f := strings.Fields(line)
+		if len(f) == 8 && f[1] == "FLOCK" && f[5] == file && f[4] != strconv.Itoa(own) {
+			return true
+		}
+	}
+	return false
 }
