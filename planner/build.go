@@ -57,7 +57,7 @@ func (w *Want) all() []Resource {
 }
 
 // Build plans. Errors: [Conflicts] where something foreign stands in the way, a [*CycleError],
-// [spec.Errors] for limits of the machine, a [*MissingError] for what the machine lacks.
+// [spec.Errors] for limits of the machine, a [*ShortError] for what the machine lacks.
 func Build(o Options) (*Plan, error) {
 	if err := limits(o); err != nil {
 		return nil, err

@@ -7,32 +7,6 @@ import (
 	"topo/spec"
 )
 
-// A MissingError is something that the machine lacks for this topology.
-type MissingError struct {
-	Family kernel.Family
-	Reason string // why rules of the family can't be read
-}
-
-func (e *MissingError) Error() string {
-	return fmt.Sprintf("rules of %s are needed, but can't be read: %s", e.Family, e.Reason)
-}
-
-// missing reports a machine on which the rules that a plan needs can't be made.
-func missing(o Options, changes map[ID]*Change) error {
-	for _, f := range families {
-		reason, bad := o.Snapshot.IptablesError[f]
-		if !bad {
-			continue
-		}
-		for _, c := range changes {
-			if r, ok := c.Want.(firewall); ok && r.table.family == f {
-				return &MissingError{Family: f, Reason: reason}
-			}
-		}
-	}
-	return nil
-}
-
 // limits checks what the whole machine can hold.
 func limits(o Options) error {
 	if o.Topology == nil {

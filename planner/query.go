@@ -41,6 +41,9 @@ func Query(t *spec.Topology, project string) kernel.Query {
 		if n.Process != nil {
 			q.Mapped = append(q.Mapped, mappedFolders(n.Process)...)
 		}
+		if ownContainer(n) && !slices.Contains(q.Runtimes, n.Process.Runtime) {
+			q.Runtimes = append(q.Runtimes, n.Process.Runtime)
+		}
 		if n.Process != nil && n.Process.Runtime == kernel.RuntimeDocker {
 			q.Containers = append(q.Containers, kernel.EngineName(project, n.Name), kernel.EngineSandboxName(project, n.Name))
 		}

@@ -9,6 +9,8 @@ import (
 	"os/user"
 	"strings"
 
+	"golang.org/x/sys/unix"
+
 	"topo/executor"
 	"topo/internal/container"
 	"topo/internal/image"
@@ -27,7 +29,7 @@ func hints(err error) []string {
 		notUp    *notUpError
 		locked   *linux.LockedError
 		conflict *planner.ConflictError
-		rules    *planner.MissingError
+		short    *planner.ShortError
 		feature  *linux.FeatureError
 		differs  *executor.VerifyError
 		internal *internalError
@@ -74,8 +76,8 @@ func hints(err error) []string {
 		return []string{"See what it printed: topo logs " + differs.Plan.Changes[0].ID.Name}
 	case errors.As(err, &differs):
 		return []string{"Something else on this machine may be changing it back. \"topo plan\" shows whether it lasts."}
-	case errors.As(err, &rules) && absent("iptables-save"):
-		return []string{"Install iptables: sudo apt-get install iptables"}
+	case errors.As(err, &short):
+		return shortHints(short)
 	case errors.As(err, &feature):
 		return []string{"Load the module of " + feature.Option + ", or run a kernel that has it: see \"lsmod\", /boot/config-$(uname -r)."}
 	case errors.As(err, &elsewhere):
@@ -88,6 +90,8 @@ func hints(err error) []string {
 		return []string{"Install an OCI runtime: sudo apt-get install crun"}
 	case image.Denied(err):
 		return []string{"If the image is private: topo uses what \"docker login\" writes, DOCKER_CONFIG or ~/.docker/config.json of " + currentUser() + "."}
+	case errors.Is(err, unix.EROFS):
+		return []string{"That file system is read-only: sudo mount -o remount,rw MOUNT (\"findmnt --target PATH\" names it). topo writes to /run, /etc/netns and /var/lib/topo."}
 	case errors.Is(err, fs.ErrPermission) && os.Geteuid() != 0:
 		return []string{
 			"Run it as root: sudo topo …",

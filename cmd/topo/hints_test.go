@@ -25,7 +25,8 @@ func TestHints(t *testing.T) {
 		err  error
 		want string
 	}{
-		{"no iptables", fmt.Errorf("planning: %w", &planner.MissingError{Family: kernel.IPv6}), "apt-get install iptables"},
+		{"no iptables", fmt.Errorf("planning: %w", &planner.ShortError{Needs: []kernel.Need{kernel.NeedIp6tables}}), "apt-get install iptables"},
+		{"a read-only folder", fmt.Errorf("locking: %w", syscall.EROFS), "remount,rw"},
 		{"no runtime", fmt.Errorf("up: %w", &executor.StepError{Op: start, Err: errors.New("x")}), "apt-get install crun"},
 		{"a feature", &linux.FeatureError{Option: "CONFIG_VETH"}, "CONFIG_VETH"},
 		{"no credentials", fmt.Errorf("up: %w", &transport.Error{StatusCode: 401}), "docker login"},

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 
@@ -57,6 +58,11 @@ func (m *machine) Snapshot(ctx context.Context, q kernel.Query) (kernel.Snapshot
 	if q.Project == "" {
 		return s, nil
 	}
+	short, err := m.engine.Short(q.Runtimes)
+	if err != nil {
+		return kernel.Snapshot{}, err
+	}
+	maps.Copy(s.Short, short)
 	s.Supervisor, s.Processes, err = m.engine.Observe(ctx, q.Project)
 	if err != nil {
 		return kernel.Snapshot{}, fmt.Errorf("reading the processes of %s: %w", q.Project, err)

@@ -90,6 +90,9 @@ func bringUp(ctx context.Context, c *cli.Context, w *changing, want *wanted) err
 	}
 	defer m.Close()
 	unlock, err := lockProject(ctx, c, w.project)
+	if unwritable(err) {
+		return want.unlockable(ctx, err)
+	}
 	if err != nil {
 		return err
 	}

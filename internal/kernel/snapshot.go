@@ -41,6 +41,8 @@ type Query struct {
 	VLANs bool
 	// KeyFiles are files with keys of WireGuard, which are looked into.
 	KeyFiles []string
+	// Runtimes are OCI runtimes that are looked for, as the file states them; "" is topo's own choice.
+	Runtimes []string
 	// Lost asks for processes of the project's that live without a record.
 	Lost bool
 }
@@ -98,6 +100,8 @@ type Snapshot struct {
 	// Lacking are those of Query.Options that the kernel was built without, or whose module is not installed; one of
 	// which nothing can be known is not among them.
 	Lacking []string
+	// Short says why a need can't be met here. What is not in it is there, or nothing is known.
+	Short map[Need]string
 	// Unmappable are those of Query.Mapped of which the owners can't be mapped, and why.
 	Unmappable map[string]string
 	// Containers are those of Query.Containers that the engine has.

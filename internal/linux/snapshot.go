@@ -25,6 +25,10 @@ func (h *Host) Snapshot(ctx context.Context, q kernel.Query) (kernel.Snapshot, e
 	})
 	g.Go(func() (err error) {
 		s.Chains, s.Rules, s.IptablesError, err = h.readTables(ctx)
+		if err != nil {
+			return err
+		}
+		s.Short, err = readShort(s.IptablesError)
 		return err
 	})
 	g.Go(func() (err error) {
