@@ -22,18 +22,27 @@ func (e *ShortError) Unwrap() error { return e.Errors }
 
 // missing looks for what the changes of a plan need, and the machine has not.
 func missing(o Options, changes map[ID]*Change) error {
-	if len(o.Snapshot.Short) == 0 || o.Topology == nil {
+	if len(o.Snapshot.Short) == 0 {
 		return nil
 	}
 	at := places(o.Topology)
 	wanted := map[kernel.Need][]need{}
-	for _, c := range changes {
-		if c.Want == nil {
-			continue
+	add := func(n kernel.Need, id ID) {
+		if _, missing := o.Snapshot.Short[n]; missing {
+			wanted[n] = append(wanted[n], need{id, at.of(id)})
 		}
-		for _, n := range needsOf(c, o.Snapshot) {
-			if _, missing := o.Snapshot.Short[n]; missing {
-				wanted[n] = append(wanted[n], need{c.ID, at.of(c.ID)})
+	}
+	for _, c := range changes {
+		for _, n := range needsOf(c) {
+			add(n, c.ID)
+		}
+	}
+	if o.Topology == nil {
+		// Rules that can't be read are not seen to be there.
+		for id := range o.Applied {
+			if id := parseID(id); id.Kind == chainKind.Name {
+				family, _, _ := strings.Cut(id.Name, "/")
+				add(kernel.NeedRules(kernel.Family(family)), id)
 			}
 		}
 	}
@@ -46,7 +55,7 @@ func missing(o Options, changes map[ID]*Change) error {
 		slices.SortFunc(all, need.compare)
 		msg := fmt.Sprintf("%s needs %s, and %s", all[0].id, n, o.Snapshot.Short[n])
 		if len(all) > 1 {
-			msg += fmt.Sprintf(" (and so do %d more)", len(all)-1)
+			msg += fmt.Sprintf(" (%d more need it, too)", len(all)-1)
 		}
 		e.Errors = append(e.Errors, &spec.Error{Pos: all[0].pos, Msg: msg})
 	}
@@ -66,38 +75,41 @@ func (a need) compare(b need) int {
 }
 
 // needsOf lists what a change needs of the machine.
-func needsOf(c *Change, host kernel.Snapshot) []kernel.Need {
+func needsOf(c *Change) []kernel.Need {
 	needs := []kernel.Need{kernel.NeedRun}
 	add := func(n ...kernel.Need) { needs = append(needs, n...) }
-	switch r := c.Want.(type) {
+	makes := c.Action != Delete
+	r := c.Want
+	if !makes {
+		r = c.Have
+	}
+	switch r := r.(type) {
 	case netns:
 		add(kernel.NeedNetnsDir)
-		if c.Action != Update {
-			add(kernel.NeedSysctls)
+		if makes && c.Action != Update {
+			add(kernel.NeedSysctls) // it is to hear no router advertisements
 		}
 	case bridge:
-		if c.Action != Update {
+		if makes && c.Action != Update {
 			add(kernel.NeedSysctls)
 		}
 	case file:
 		add(kernel.NeedEtc)
 	case sysctl, forwarding, advertisement:
 		add(kernel.NeedSysctls)
-	case key, volume:
+	case key, volume, supervisor:
 		add(kernel.NeedData)
 	case image:
 		if !strings.HasPrefix(r.ref, kernel.EngineImages) {
 			add(kernel.NeedData)
 		}
-	case supervisor:
-		add(kernel.NeedData)
 	case process:
 		add(kernel.NeedData)
-		if r.p.Container && r.p.Runtime != kernel.RuntimeDocker {
+		if makes && r.p.Container && r.p.Runtime != kernel.RuntimeDocker {
 			add(kernel.NeedCgroups, kernel.NeedOverlay, kernel.NeedRuntimeOf(r.p.Runtime))
 		}
 	case address:
-		if r.prefix.Addr().Is6() {
+		if makes && r.prefix.Addr().Is6() {
 			add(kernel.NeedIPv6)
 			if r.netns == "" {
 				add(kernel.NeedHostIPv6)
@@ -127,6 +139,9 @@ type placesOf struct {
 
 func places(t *spec.Topology) placesOf {
 	at := placesOf{exact: map[ID]spec.Pos{}, named: map[string]spec.Pos{}}
+	if t == nil { // on the way down
+		return at
+	}
 	name := func(n string, pos spec.Pos) {
 		at.named[n] = pos
 		if at.first == (spec.Pos{}) || pos.Line < at.first.Line && pos.File == at.first.File {

@@ -63,14 +63,24 @@ func takeDown(ctx context.Context, c *cli.Context, w *changing) error {
 		return err
 	}
 	defer m.Close()
+	w.plan = func(s kernel.Snapshot) (*planner.Plan, error) {
+		applied, err := readApplied(w.project)
+		if err != nil {
+			return nil, err
+		}
+		return planner.Build(planner.Options{Project: w.project, Snapshot: s, Applied: applied, Volumes: c.Bool("volumes")})
+	}
 	unlock, err := lockProject(ctx, c, w.project)
 	if err != nil {
-		return err
+		return noLock(err, func() error {
+			s, err := m.Snapshot(ctx, w.query)
+			if err == nil {
+				_, err = w.plan(s)
+			}
+			return err
+		})
 	}
 	defer unlock()
-	w.plan = func(s kernel.Snapshot) (*planner.Plan, error) {
-		return planner.Build(planner.Options{Project: w.project, Snapshot: s, Volumes: c.Bool("volumes")})
-	}
 	p, err := w.run(ctx, m)
 	if err != nil {
 		return err

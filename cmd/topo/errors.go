@@ -40,6 +40,9 @@ func printError(w io.Writer, err error) {
 	var mistakes spec.Errors
 	if errors.As(err, &mistakes) {
 		for _, m := range mistakes {
+			if m.Pos == (spec.Pos{}) { // of no file: down reads none
+				fmt.Fprint(w, "topo: ")
+			}
 			fmt.Fprintln(w, m)
 		}
 		if len(mistakes) > 1 {

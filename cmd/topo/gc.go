@@ -184,7 +184,7 @@ func (m *machine) findDead(ctx context.Context) (graveyard, error) {
 		if err != nil {
 			return g, err
 		}
-		if d.plan, err = planner.Build(planner.Options{Project: name, Snapshot: s, KeepShared: true}); err != nil {
+		if d.plan, err = planEnd(name, s); err != nil {
 			return g, fmt.Errorf("planning the end of %s: %w", name, err)
 		}
 		for _, v := range s.Volumes {
@@ -202,6 +202,15 @@ func (m *machine) findDead(ctx context.Context) (graveyard, error) {
 		Project: kernel.HostProject, Snapshot: s, Known: slices.Concat(living, dead), Gone: dead,
 	})
 	return g, err
+}
+
+// planEnd is the plan of down, without what all projects share: that comes last.
+func planEnd(project string, s kernel.Snapshot) (*planner.Plan, error) {
+	applied, err := readApplied(project)
+	if err != nil {
+		return nil, err
+	}
+	return planner.Build(planner.Options{Project: project, Snapshot: s, Applied: applied, KeepShared: true})
 }
 
 // sharedQuery is what is read for the plan of what all projects share.
@@ -336,9 +345,7 @@ func buryOne(ctx context.Context, c *cli.Context, m *machine, d deceased) error 
 		fmt.Fprintf(c.App.ErrWriter, "%s lives: left alone\n", d.project)
 		return nil
 	}
-	w.plan = asShown(d.plan, func(s kernel.Snapshot) (*planner.Plan, error) {
-		return planner.Build(planner.Options{Project: d.project, Snapshot: s, KeepShared: true})
-	})
+	w.plan = asShown(d.plan, func(s kernel.Snapshot) (*planner.Plan, error) { return planEnd(d.project, s) })
 	if _, err := w.run(ctx, m); err != nil {
 		return w.told(ctx, err)
 	}

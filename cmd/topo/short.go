@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"io/fs"
 	"slices"
@@ -18,9 +17,12 @@ func unwritable(err error) bool {
 	return errors.Is(err, unix.EROFS) || errors.Is(err, fs.ErrPermission)
 }
 
-// unlockable is why nothing can be brought up where no lock can be taken: as plan says it, with the places in the file.
-func (w *wanted) unlockable(ctx context.Context, lock error) error {
-	if _, err := w.planNow(ctx, false); err != nil {
+// noLock is why nothing can be done where no lock can be taken: as a plan says it, with the places in the file, if one does.
+func noLock(lock error, plan func() error) error {
+	if !unwritable(lock) {
+		return lock
+	}
+	if err := plan(); err != nil {
 		return err
 	}
 	return lock

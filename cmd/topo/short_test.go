@@ -1,12 +1,16 @@
 package main
 
 import (
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
 	"topo/internal/testhost"
@@ -23,120 +27,149 @@ containers:
     bridges: [app]
     ports: ["8080:80"]
     command: [sleep, inf]
+    stop_signal: SIGKILL
 `
 
-// without is a PATH that has all programs of this one but those.
-func without(t *testing.T, programs ...string) {
+// without makes PATH one that has all programs of this one but those.
+func without(t *testing.T, programs ...string) (undo func()) {
 	t.Helper()
 	dir := t.TempDir()
-	for _, folder := range filepath.SplitList(os.Getenv("PATH")) {
+	before := os.Getenv("PATH")
+	for _, folder := range filepath.SplitList(before) {
 		entries, err := os.ReadDir(folder)
 		if err != nil {
 			continue
 		}
 		for _, e := range entries {
-			hidden := false
-			for _, p := range programs {
-				hidden = hidden || e.Name() == p || strings.HasPrefix(e.Name(), p+"-")
-			}
+			hidden := slices.ContainsFunc(programs, func(p string) bool { return e.Name() == p || strings.HasPrefix(e.Name(), p+"-") })
 			if !hidden {
 				_ = os.Symlink(filepath.Join(folder, e.Name()), filepath.Join(dir, e.Name())) // the first of a name counts
 			}
 		}
 	}
-	if err := os.Setenv("PATH", dir); err != nil { // of this test's process alone
-		t.Fatal(err)
+	set := func(path string) {
+		if err := os.Setenv("PATH", path); err != nil { // of this test's process alone
+			t.Fatal(err)
+		}
 	}
+	set(dir)
 	for _, p := range programs {
 		if _, err := exec.LookPath(p); err == nil {
 			t.Fatalf("%s is still there", p)
 		}
 	}
+	return func() { set(before) }
 }
 
 // readOnly makes a folder read-only.
-func readOnly(t *testing.T, path string) {
+func readOnly(t *testing.T, path string) (undo func()) {
 	t.Helper()
 	testhost.Run(t, "mount", "--bind", path, path)
 	testhost.Run(t, "mount", "-o", "remount,bind,ro", path)
 	if err := unix.Access(path, unix.W_OK); err == nil {
 		t.Fatalf("%s can still be written", path)
 	}
+	return func() { testhost.Run(t, "umount", "-l", path) }
+}
+
+// hide puts nothing in the place of a folder.
+func hide(t *testing.T, path string) (undo func()) {
+	t.Helper()
+	testhost.Run(t, "mount", "-t", "tmpfs", "tmpfs", path)
+	return func() { testhost.Run(t, "umount", path) }
+}
+
+func noOverlay(t *testing.T) (undo func()) {
+	t.Helper()
+	list := filepath.Join(t.TempDir(), "filesystems")
+	if err := os.WriteFile(list, []byte("nodev\tproc\nnodev\ttmpfs\n\text4\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	testhost.Run(t, "mount", "--bind", list, "/proc/filesystems")
+	modules := func() {}
+	if _, err := os.Stat("/lib/modules"); err == nil {
+		modules = hide(t, "/lib/modules")
+	}
+	return func() {
+		modules()
+		testhost.Run(t, "umount", "/proc/filesystems")
+	}
+}
+
+func noHostIPv6(t *testing.T) (undo func()) {
+	t.Helper()
+	testhost.Run(t, "sysctl", "-w", "net.ipv6.conf.default.disable_ipv6=1")
+	return func() { testhost.Run(t, "sysctl", "-w", "net.ipv6.conf.default.disable_ipv6=0") }
+}
+
+func readOnlyGroups(t *testing.T) (undo func()) {
+	t.Helper()
+	mounts := strings.Fields(testhost.Run(t, "findmnt", "-rn", "-o", "TARGET", "-t", "cgroup,cgroup2"))
+	if len(mounts) == 0 {
+		t.Fatal("no control groups are mounted")
+	}
+	remount := func(how string) {
+		for _, m := range mounts {
+			testhost.Run(t, "mount", "-o", "remount,bind,"+how, m)
+		}
+	}
+	remount("ro")
+	return func() { remount("rw") }
 }
 
 // shortages are machines that are short of one thing: what topo says of it, and what it says is to be done.
 var shortages = map[string]struct {
-	take func(*testing.T)
+	take func(*testing.T) (undo func())
 	want []string
 }{
 	"iptables": {
-		func(t *testing.T) { without(t, "iptables", "ip6tables") },
+		func(t *testing.T) func() { return without(t, "iptables", "ip6tables") },
 		[]string{"/topo.yaml:3:3: chain/ipv4/", " needs iptables, ", "iptables-save: not installed", "sudo apt-get install iptables"},
 	},
 	"ip6tables": {
-		func(t *testing.T) { without(t, "ip6tables") },
+		func(t *testing.T) func() { return without(t, "ip6tables") },
 		[]string{"/topo.yaml:3:3: chain/ipv6/", " needs ip6tables, ", "ip6tables-save: not installed", "sudo apt-get install iptables"},
 	},
 	"overlay": {
-		func(t *testing.T) {
-			list := filepath.Join(t.TempDir(), "filesystems")
-			if err := os.WriteFile(list, []byte("nodev\tproc\nnodev\ttmpfs\n\text4\n"), 0o600); err != nil {
-				t.Fatal(err)
-			}
-			testhost.Run(t, "mount", "--bind", list, "/proc/filesystems")
-			if _, err := os.Stat("/lib/modules"); err == nil {
-				testhost.Run(t, "mount", "-t", "tmpfs", "tmpfs", "/lib/modules")
-			}
-		},
+		noOverlay,
 		[]string{"/topo.yaml:10:", ": process/web needs overlay, ", "sudo modprobe overlay"},
 	},
 	"runtime": {
-		func(t *testing.T) { without(t, "crun", "runc") },
+		func(t *testing.T) func() { return without(t, "crun", "runc") },
 		[]string{"/topo.yaml:10:", ": process/web needs OCI runtime, and no crun and no runc in PATH", "sudo apt-get install crun"},
 	},
 	"control groups": {
-		func(t *testing.T) { readOnlyGroups(t) },
+		readOnlyGroups,
 		[]string{"/topo.yaml:10:", ": process/web needs /sys/fs/cgroup, ", "read-only file system", "remount,rw /sys/fs/cgroup"},
 	},
 	"IPv6": {
-		func(t *testing.T) { testhost.Run(t, "mount", "-t", "tmpfs", "tmpfs", "/proc/sys/net/ipv6") },
+		func(t *testing.T) func() { return hide(t, "/proc/sys/net/ipv6") },
 		[]string{"/topo.yaml:3:", ": address/", "fd20::1/64 needs IPv6, ", "ipv6.disable=1"},
 	},
 	"IPv6 of the host's": {
-		func(t *testing.T) { testhost.Run(t, "sysctl", "-w", "net.ipv6.conf.default.disable_ipv6=1") },
+		noHostIPv6,
 		[]string{"/topo.yaml:3:", ": address/", "fd20::1/64 needs IPv6 of the host's, ", "disable_ipv6=0"},
 	},
 	"run": {
-		func(t *testing.T) { readOnly(t, "/run") },
+		func(t *testing.T) func() { return readOnly(t, "/run") },
 		[]string{"/topo.yaml:3:3: ", " needs /run/topo, ", "read-only file system", "mount -o remount,rw /run"},
 	},
 	"var": {
-		func(t *testing.T) { readOnly(t, "/var/lib") },
+		func(t *testing.T) func() { return readOnly(t, "/var/lib") },
 		[]string{"/topo.yaml:10:", " needs /var/lib/topo, ", "read-only file system", "remount,rw /var"},
 	},
 	"etc": {
-		func(t *testing.T) { readOnly(t, "/etc") },
+		func(t *testing.T) func() { return readOnly(t, "/etc") },
 		[]string{"/topo.yaml:5:3: hosts/r needs /etc/netns, ", "read-only file system", "/etc/netns writable"},
 	},
 	"sysctls": {
-		func(t *testing.T) { readOnly(t, "/proc/sys") },
+		func(t *testing.T) func() { return readOnly(t, "/proc/sys") },
 		[]string{"/topo.yaml:3:3: ", " needs /proc/sys/net, ", "read-only file system", "remount,rw /proc/sys"},
 	},
 	"root": {
 		nil, // see setpriv below
 		[]string{"reading the kernel: operation not permitted", "CAP_NET_ADMIN and CAP_SYS_ADMIN"},
 	},
-}
-
-func readOnlyGroups(t *testing.T) {
-	t.Helper()
-	mounts := strings.Fields(testhost.Run(t, "findmnt", "-rn", "-o", "TARGET", "-t", "cgroup,cgroup2"))
-	if len(mounts) == 0 {
-		t.Fatal("no control groups are mounted")
-	}
-	for _, m := range mounts {
-		testhost.Run(t, "mount", "-o", "remount,bind,ro", m)
-	}
 }
 
 // On a machine that is short of something plan and up say what, for which line of the file, and what to do; up changes nothing.
@@ -147,19 +180,12 @@ func TestShort(t *testing.T) {
 			if testhost.Outside(t) {
 				return
 			}
-			file := filepath.Join(t.TempDir(), "topo.yaml")
-			if err := os.WriteFile(file, []byte(shortFile), 0o600); err != nil {
-				t.Fatal(err)
-			}
-			topo := func(args ...string) (int, string) {
-				var out, err strings.Builder
-				code := run(append([]string{"topo"}, args...), strings.NewReader(""), &out, &err)
-				return code, err.String()
-			}
+			file := writeFile(t, shortFile)
+			topo := topo
 			if c.take == nil {
 				topo = asRootWithout(t, "net_admin")
 			} else {
-				c.take(t)
+				defer c.take(t)()
 			}
 			before := testhost.Machine(t)
 			for _, verb := range []string{"plan", "up"} {
@@ -173,10 +199,106 @@ func TestShort(t *testing.T) {
 					}
 				}
 				if after := testhost.Machine(t); after != before {
-					t.Errorf("%s changed the machine:\nbefore:\n%s\nafter:\n%s", verb, before, after)
+					t.Errorf("%s changed the machine: (-before +after)\n%s", verb, cmp.Diff(before, after))
 				}
 			}
 		})
+	}
+}
+
+// Of a topology that is up, down says the same, and changes nothing; or it does without what is missing. In the end nothing is left.
+func TestShortDown(t *testing.T) {
+	for name, does := range map[string]bool{
+		"iptables": false, "run": false, "var": false, "etc": false, "sysctls": false,
+		"runtime": true, "overlay": true, "IPv6 of the host's": true,
+	} {
+		t.Run(strings.ReplaceAll(name, " ", "_"), func(t *testing.T) {
+			t.Parallel()
+			if testhost.Outside(t) {
+				return
+			}
+			file, c := writeFile(t, shortFile), shortages[name]
+			before := testhost.Machine(t)
+			must(t, "up", "-f", file)
+			undo := c.take(t)
+			if does {
+				must(t, "down", "-f", file)
+				undo()
+			} else {
+				isUp := settled(t)
+				hint := c.want[len(c.want)-1]
+				if code, said := topo("down", "-f", file); code != exitError || !strings.Contains(said, hint) {
+					t.Errorf("down ends with %d, and says nothing of %q:\n%s", code, hint, said)
+				}
+				if after := testhost.Machine(t); after != isUp {
+					t.Errorf("down changed the machine: (-before +after)\n%s", cmp.Diff(isUp, after))
+				}
+				undo()
+				must(t, "down", "-f", file)
+			}
+			if after := testhost.Machine(t); after != before {
+				t.Errorf("something is left: (-before +after)\n%s", cmp.Diff(before, after))
+			}
+		})
+	}
+}
+
+// What a file doesn't need need not be there: namespaces and cables are had on a machine that is short of all that containers, rules and
+// addresses of IPv6 take.
+func TestShortOfWhatIsNotNeeded(t *testing.T) {
+	t.Parallel()
+	if testhost.Outside(t) {
+		return
+	}
+	file := writeFile(t, "name: lab\nnamespaces: {a: {}, b: {}}\nlinks: [[a:x, b:y]]\n")
+	before := testhost.Machine(t)
+	undo := []func(){without(t, "iptables", "ip6tables", "crun", "runc"), noOverlay(t), noHostIPv6(t), readOnlyGroups(t), readOnly(t, "/var/lib")}
+	must(t, "up", "-f", file)
+	testhost.Run(t, "ip", "-n", "lab-a", "link", "show", "x")
+	must(t, "down", "-f", file)
+	for i := range undo {
+		undo[len(undo)-1-i]()
+	}
+	if after := testhost.Machine(t); after != before {
+		t.Errorf("something is left: (-before +after)\n%s", cmp.Diff(before, after))
+	}
+}
+
+// settled is the machine once the kernel is through with addresses and bridges.
+func settled(t *testing.T) (machine string) {
+	t.Helper()
+	testhost.Poll(t, 20*time.Second, func() error {
+		machine = testhost.Machine(t)
+		for _, passing := range []string{"tentative", "NO-CARRIER"} {
+			if strings.Contains(machine, passing) {
+				return errors.New("something is still " + passing)
+			}
+		}
+		return nil
+	})
+	return machine
+}
+
+func writeFile(t *testing.T, text string) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "topo.yaml")
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+// topo runs it in this process; said is what it printed on stderr.
+func topo(args ...string) (code int, said string) {
+	var out, err strings.Builder
+	code = run(append([]string{"topo"}, args...), strings.NewReader(""), &out, &err)
+	return code, err.String()
+}
+
+func must(t *testing.T, args ...string) {
+	t.Helper()
+	if code, said := topo(args...); code != exitDone {
+		t.Fatalf("topo %v ends with %d:\n%s", args, code, said)
 	}
 }
 

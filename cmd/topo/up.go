@@ -90,11 +90,11 @@ func bringUp(ctx context.Context, c *cli.Context, w *changing, want *wanted) err
 	}
 	defer m.Close()
 	unlock, err := lockProject(ctx, c, w.project)
-	if unwritable(err) {
-		return want.unlockable(ctx, err)
-	}
 	if err != nil {
-		return err
+		return noLock(err, func() error {
+			_, err := want.planNow(ctx, false)
+			return err
+		})
 	}
 	defer unlock()
 	applied, err := readApplied(w.project)

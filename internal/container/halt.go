@@ -43,10 +43,10 @@ func halt(ctx context.Context, l layout, p kernel.Process, rec record) error {
 			break
 		}
 	}
-	if rec.PID != 0 && err != nil {
+	if rec.PID != 0 && err != nil && len(runtimes) > 0 {
 		return err
 	}
-	// A runtime that died half way leaves what it can't delete itself.
+	// A runtime that died half way leaves what it can't delete itself, and so does one that was uninstalled.
 	return errors.Join(removeGroups(rec.ContainerID), os.RemoveAll(filepath.Join(l.runtimeRoot(), rec.ContainerID)))
 }
 

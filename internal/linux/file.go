@@ -241,7 +241,7 @@ func writeRenamed(path string, content []byte, mode os.FileMode) error {
 // removeWithFolders removes a file of topo's own and the folders above that are empty then, up to and with /run/topo
 // or /var/lib/topo.
 func removeWithFolders(path string) error {
-	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) && !notThere(path) {
 		return err
 	}
 	return removeFolders(filepath.Dir(path))
@@ -271,6 +271,14 @@ func removeEmpty(dir string) (empty bool, err error) {
 		return true, nil
 	case unix.ENOTEMPTY, unix.EEXIST, unix.EBUSY:
 		return false, nil
+	case unix.EROFS: // said first, whether or not there is anything: one that is there was not made since
+		return notThere(dir), nil
 	}
 	return false, &fs.PathError{Op: "rmdir", Path: dir, Err: err}
+}
+
+// notThere is asked where nothing can be removed: a read-only file system says so first, whether or not there is anything.
+func notThere(path string) bool {
+	_, err := os.Lstat(path)
+	return errors.Is(err, fs.ErrNotExist)
 }
