@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
+	"topo/internal/kernel"
 	"topo/internal/testhost"
 )
 
@@ -279,6 +280,23 @@ func settled(t *testing.T) (machine string) {
 	return machine
 }
 
+// All that can be missing has a line in docs/requirements.md, and a way out.
+func TestEveryNeedIsWrittenDown(t *testing.T) {
+	t.Parallel()
+	doc, err := os.ReadFile("../../docs/requirements.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, need := range kernel.Needs {
+		if !strings.Contains(string(doc), "| `"+string(need)+"` |") {
+			t.Errorf("%s is not in the table", need)
+		}
+		if ways[need] == "" {
+			t.Errorf("%s has no way out", need)
+		}
+	}
+}
+
 func writeFile(t *testing.T, text string) string {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "topo.yaml")
@@ -305,16 +323,9 @@ func must(t *testing.T, args ...string) {
 // asRootWithout runs topo as a root that lacks a capability.
 func asRootWithout(t *testing.T, capability string) func(args ...string) (int, string) {
 	t.Helper()
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	topo := filepath.Join(t.TempDir(), "topo") // by this name the test binary is topo (testscript.Main)
-	if err := os.Symlink(self, topo); err != nil {
-		t.Fatal(err)
-	}
+	program := topoProgram(t)
 	return func(args ...string) (int, string) {
-		cmd := exec.Command("setpriv", append([]string{"--bounding-set=-" + capability, "--inh-caps=-" + capability, topo}, args...)...)
+		cmd := exec.Command("setpriv", append([]string{"--bounding-set=-" + capability, "--inh-caps=-" + capability, program}, args...)...)
 		var said strings.Builder
 		cmd.Stderr = &said
 		err := cmd.Run()

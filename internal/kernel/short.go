@@ -19,6 +19,11 @@ const (
 	NeedIp6tables Need = "ip6tables"          // the programs, of IPv6
 )
 
+// Needs are all of them.
+var Needs = []Need{
+	NeedRun, NeedNetnsDir, NeedEtc, NeedData, NeedSysctls, NeedCgroups, NeedOverlay, NeedIPv6, NeedHostIPv6, NeedRuntime, NeedIptables, NeedIp6tables,
+}
+
 // NeedRules is the programs that rules of a family are made with.
 func NeedRules(f Family) Need {
 	if f == IPv6 {
