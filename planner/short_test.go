@@ -48,7 +48,7 @@ func TestShort(t *testing.T) {
 		{kernel.NeedIPv6, "t.yaml:3:31: address/host:p-app/fd00:1::1/64 needs IPv6, and X ("},
 		{kernel.NeedHostIPv6, "t.yaml:3:31: address/host:p-app/fd00:1::1/64 needs IPv6 of the host's, and X"},
 		{kernel.NeedIptables, "t.yaml:3:3: "},
-		{kernel.NeedIp6tables, "t.yaml:3:3: "},
+		{kernel.NeedIP6tables, "t.yaml:3:3: "},
 		{kernel.NeedRuntime, ""}, // the file states another
 	} {
 		err := buildShort(t, needyYAML, c.need)

@@ -25,7 +25,7 @@ func TestHints(t *testing.T) {
 		err  error
 		want string
 	}{
-		{"no iptables", fmt.Errorf("planning: %w", &planner.ShortError{Needs: []kernel.Need{kernel.NeedIp6tables}}), "apt-get install iptables"},
+		{"no iptables", fmt.Errorf("planning: %w", &planner.ShortError{Needs: []kernel.Need{kernel.NeedIP6tables}}), "apt-get install iptables"},
 		{"a read-only folder", fmt.Errorf("locking: %w", syscall.EROFS), "remount,rw"},
 		{"no runtime", fmt.Errorf("up: %w", &executor.StepError{Op: start, Err: errors.New("x")}), "apt-get install crun"},
 		{"a feature", &linux.FeatureError{Option: "CONFIG_VETH"}, "CONFIG_VETH"},

@@ -41,7 +41,7 @@ var ways = map[kernel.Need]string{
 	kernel.NeedHostIPv6:  "Switch it on: sudo sysctl -w net.ipv6.conf.default.disable_ipv6=0 net.ipv6.conf.all.disable_ipv6=0",
 	kernel.NeedRuntime:   "Install an OCI runtime: sudo apt-get install crun",
 	kernel.NeedIptables:  "Install iptables: sudo apt-get install iptables",
-	kernel.NeedIp6tables: "Install ip6tables, which comes with iptables: sudo apt-get install iptables",
+	kernel.NeedIP6tables: "Install ip6tables, which comes with iptables: sudo apt-get install iptables",
 }
 
 func shortHints(e *planner.ShortError) []string {
@@ -51,7 +51,7 @@ func shortHints(e *planner.ShortError) []string {
 		if name, ok := strings.CutPrefix(string(need), string(kernel.NeedRuntime)+" "); ok {
 			hint = "Install " + name + ", or take runtime: out of the file."
 		}
-		if need == kernel.NeedIptables && !absent("iptables-save") || need == kernel.NeedIp6tables && !absent("ip6tables-save") {
+		if need == kernel.NeedIptables && !absent("iptables-save") || need == kernel.NeedIP6tables && !absent("ip6tables-save") {
 			hint = "Have the kernel load its modules: sudo modprobe nf_tables; or choose the other kind: sudo update-alternatives --config " + string(need)
 		}
 		if !slices.Contains(hints, hint) {

@@ -16,18 +16,18 @@ const (
 	NeedHostIPv6  Need = "IPv6 of the host's" // not switched off in the host's namespace
 	NeedRuntime   Need = "OCI runtime"        // crun or runc, or the one that the file states
 	NeedIptables  Need = "iptables"           // the programs, of IPv4
-	NeedIp6tables Need = "ip6tables"          // the programs, of IPv6
+	NeedIP6tables Need = "ip6tables"          // the programs, of IPv6
 )
 
 // Needs are all of them.
 var Needs = []Need{
-	NeedRun, NeedNetnsDir, NeedEtc, NeedData, NeedSysctls, NeedCgroups, NeedOverlay, NeedIPv6, NeedHostIPv6, NeedRuntime, NeedIptables, NeedIp6tables,
+	NeedRun, NeedNetnsDir, NeedEtc, NeedData, NeedSysctls, NeedCgroups, NeedOverlay, NeedIPv6, NeedHostIPv6, NeedRuntime, NeedIptables, NeedIP6tables,
 }
 
 // NeedRules is the programs that rules of a family are made with.
 func NeedRules(f Family) Need {
 	if f == IPv6 {
-		return NeedIp6tables
+		return NeedIP6tables
 	}
 	return NeedIptables
 }
