@@ -43,6 +43,7 @@ Example:
   sudo topo gc --dry-run
   sudo topo gc --yes`,
 		Flags: append(changingFlags(),
+			boolFlag("yes", "remove it without being asked", "y"),
 			boolFlag("json", "print what is to be removed as one JSON document"),
 			boolFlag("dry-run", "only show it"),
 		),

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -12,7 +14,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
 
 	"topo/internal/testhost"
 )
@@ -73,11 +75,12 @@ func TestGCAfterKill(t *testing.T) {
 		killTopo(t, time.Duration(random.IntN(400))*time.Millisecond, verb, "-f", file)
 		die(t, death, file)
 		deaths[verb+", "+death]++
-		if code, said := topo("gc", "--yes"); code != exitDone {
+		code, said := topo("gc", "--yes")
+		if code != exitDone {
 			t.Fatalf("round %d (%s, %s): gc ends with %d:\n%s", i, verb, death, code, said)
 		}
 		if after := testhost.Machine(t); after != before {
-			t.Fatalf("round %d (%s, %s): something is left: (-before +after)\n%s", i, verb, death, cmp.Diff(before, after))
+			t.Fatalf("round %d (%s, %s): something is left:\n%s\ngc said:\n%s", i, verb, death, changed(before, after), said)
 		}
 	}
 	must(t, "down", "-f", living)
@@ -110,13 +113,7 @@ func die(t *testing.T, how, file string) {
 	t.Helper()
 	const state = "/run/topo/projects/dying"
 	if how == "processes" {
-		testhost.Run(t, "sh", "-c", `for f in `+state+`/supervisor.json; do test -e $f && kill -9 $(jq .pid $f); done; pkill -9 -f '^sleep 472[12]$'; true`)
-		testhost.Poll(t, 10*time.Second, func() error {
-			if out, err := testhost.Try(t, "pgrep", "-f", "^sleep 472[12]$"); err == nil {
-				return fmt.Errorf("still there: %s", out)
-			}
-			return nil
-		})
+		killRecorded(t, state)
 		if nodes, err := filepath.Glob(state + "/nodes/*/process.json"); err != nil || len(nodes) > 0 {
 			return
 		}
@@ -131,6 +128,41 @@ func die(t *testing.T, how, file string) {
 	if err := os.RemoveAll(state); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// killRecorded kills all processes that records name, the supervisor first, and waits until the kernel is through with them.
+func killRecorded(t *testing.T, state string) {
+	t.Helper()
+	records, err := filepath.Glob(state + "/nodes/*/state.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var killed []int
+	for _, path := range append([]string{state + "/supervisor.json"}, records...) {
+		data, err := os.ReadFile(path)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		var who struct{ PID int }
+		if err := errors.Join(err, json.Unmarshal(data, &who)); err != nil {
+			t.Fatal(err)
+		}
+		if who.PID == 0 {
+			continue
+		}
+		if err := unix.Kill(who.PID, unix.SIGKILL); err != nil && !errors.Is(err, unix.ESRCH) {
+			t.Fatal(err)
+		}
+		killed = append(killed, who.PID)
+	}
+	testhost.Poll(t, 10*time.Second, func() error {
+		for _, pid := range killed {
+			if _, err := os.Stat("/proc/" + strconv.Itoa(pid)); err == nil {
+				return fmt.Errorf("process %d is still there", pid)
+			}
+		}
+		return nil
+	})
 }
 
 // topoProgram is a program that is topo: the test binary by that name (testscript.Main).
