@@ -26,6 +26,9 @@ type uplink struct {
 	about    string
 	// vlans are those of the port, where its bridge filters them, or the file says any; nil: they are not compared.
 	vlans []kernel.VLAN
+	// addrs and routes are the card's, for the printed line.
+	addrs  []netip.Prefix
+	routes []kernel.Route
 }
 
 var uplinkKind = Kind{Name: "uplink", Desire: desireUplinks, Observe: observeUplinks}
@@ -53,9 +56,10 @@ func desireUplinks(w *Want) []Resource {
 			}
 			if _, made := madeVLAN(w, u); made {
 				r.link = ID{"link", spec.Host + ":" + u.Name}
-			} else if moved := addressesOn(w.Host, u.Name); len(moved) > 0 {
-				r.about += ", with " + join(moved)
+			} else if r.addrs = addressesOn(w.Host, u.Name); len(r.addrs) > 0 {
+				r.about += ", with " + join(r.addrs)
 			}
+			r.routes = routesBy(w.Host, u.Name)
 			out = append(out, r)
 		}
 	}
@@ -116,6 +120,17 @@ func addressesOn(s kernel.Snapshot, link string) []netip.Prefix {
 	return out
 }
 
+// routesBy are those by a link alone that people make.
+func routesBy(s kernel.Snapshot, link string) []kernel.Route {
+	var out []kernel.Route
+	for _, r := range s.Host.Routes {
+		if r.Link == link && r.Static() {
+			out = append(out, r)
+		}
+	}
+	return out
+}
+
 func missingOf(s kernel.Snapshot, u kernel.Uplink) string {
 	there := addressesOn(s, u.Bridge)
 	var words []string
@@ -162,7 +177,7 @@ func (r uplink) Attrs() []Attr {
 func (r uplink) port() vlan { return vlan{iface: r.card, vlans: r.vlans, initial: initialPVID} }
 
 func (r uplink) Create() []kernel.Op {
-	take := kernel.UplinkTake{Project: r.project, Card: r.card, Bridge: r.bridge, Patience: r.patience}
+	take := kernel.UplinkTake{Project: r.project, Card: r.card, Bridge: r.bridge, Patience: r.patience, Addrs: r.addrs, Routes: r.routes}
 	if r.vlans != nil {
 		take.Port = r.port().Create()
 	}

@@ -135,3 +135,19 @@ func (l *line) number(word string, v *int) {
 		l.add(word, strconv.Itoa(*v))
 	}
 }
+
+// maxMTU is the largest MTU of an Ethernet-like device (ETH_MAX_MTU).
+const maxMTU = 65535
+
+// FirstMTU is what a bridge is made with; it then gets its own, in another edit. One whose MTU was never set follows the smallest
+// MTU of its ports (br_mtu_auto_adjust in net/bridge/br_if.c), and only a change counts as set. 0 = the kernel's default.
+func (o BridgeAdd) FirstMTU() int {
+	switch o.MTU {
+	case 0:
+		return 0
+	case maxMTU:
+		return maxMTU - 1
+	default:
+		return o.MTU + 1
+	}
+}

@@ -21,13 +21,16 @@ func (o BridgeAdd) String() string {
 	b.add(ip(o.Netns), "link add", o.Name)
 	b.add("group", strconv.FormatUint(uint64(o.Group), 10))
 	b.opt("address", o.MAC)
-	b.num("mtu", o.MTU)
+	b.num("mtu", o.FirstMTU())
 	b.add("type bridge")
 	if o.STP {
 		b.add("stp_state 1")
 	}
 	if o.ForwardDelay != 0 {
 		b.add("forward_delay", centiseconds(o.ForwardDelay))
+	}
+	if o.MTU != 0 {
+		b.add("&&", LinkSet{Netns: o.Netns, Name: o.Name, MTU: &o.MTU}.String())
 	}
 	if o.Netns == "" { // a namespace of topo's begins so
 		b.add("&& sysctl -w", AcceptRAKey("", o.Name).Key+"=0")

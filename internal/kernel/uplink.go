@@ -19,6 +19,9 @@ type (
 		Patience time.Duration
 		// Port are edits of the port, where the card was none before: its VLANs. They come before a gateway is asked.
 		Port []Op
+		// Addrs and Routes are what the card had when the plan was made, for the printed line: the edit itself moves what is there.
+		Addrs  []netip.Prefix
+		Routes []Route
 	}
 	// UplinkRelease gives a card back what it had, takes that from the bridge, and forgets what was written down.
 	UplinkRelease struct{ Project, Card string }
@@ -42,7 +45,35 @@ func (o UplinkTake) String() string {
 	for _, op := range o.Port {
 		b.add("&&", op.String())
 	}
-	return b.String() + "  # its addresses, routes and static neighbours go to " + o.Bridge
+	for _, p := range o.Addrs {
+		b.add("&&", AddrAdd{Link: o.Bridge, Prefix: p}.String())
+	}
+	for _, r := range o.Routes {
+		b.add("&&", r.line(o.Bridge))
+	}
+	for _, r := range slices.Backward(o.Routes) {
+		b.add("&&", RouteDelete{Dst: r.Dst, Via: r.Via, Link: o.Card, Metric: r.Metric, Table: r.Table}.String())
+	}
+	for _, p := range slices.Backward(o.Addrs) {
+		b.add("&&", AddrDelete{Link: o.Card, Prefix: p}.String())
+	}
+	return b.String() + "  # with its static neighbours, too"
+}
+
+// line is the one of ip(8) that gives a route to another link. Those before it with the same destination stay.
+func (r Route) line(link string) string {
+	b := routeLine("", "append", "", r.Dst)
+	b.hop(r.Via, link, r.OnLink)
+	b.num("metric", r.Metric)
+	if r.Table != TableMain {
+		b.num("table", r.Table)
+	}
+	if r.Src.IsValid() {
+		b.add("src", r.Src.String())
+	}
+	b.num("proto", r.Protocol)
+	b.num("mtu", r.MTU)
+	return b.String()
 }
 
 func (o UplinkRelease) String() string {

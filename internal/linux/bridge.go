@@ -12,20 +12,11 @@ import (
 // tick is the unit of a bridge's times: USER_HZ is 100 on every architecture that Go runs on.
 const tick = 10 * time.Millisecond
 
-// bridgeAdd makes a bridge, down. One whose MTU was never set follows the smallest MTU of its ports
-// (br_mtu_auto_adjust in net/bridge/br_if.c); only a change counts as set. So it starts out with another
-// MTU than the wanted one.
+// bridgeAdd makes a bridge, down.
 func (h *Host) bridgeAdd(o kernel.BridgeAdd) error {
 	req := nl.NewNetlinkRequest(unix.RTM_NEWLINK, unix.NLM_F_CREATE|unix.NLM_F_EXCL)
 	req.AddData(nl.NewIfInfomsg(unix.AF_UNSPEC))
-	other := 0
-	if o.MTU != 0 {
-		other = o.MTU + 1
-		if other > maxMTU {
-			other = o.MTU - 1
-		}
-	}
-	if err := linkAttributes(req, o.Name, o.MAC, other, o.Group); err != nil {
+	if err := linkAttributes(req, o.Name, o.MAC, o.FirstMTU(), o.Group); err != nil {
 		return err
 	}
 	set := kernel.BridgeSet{}
@@ -50,9 +41,6 @@ func (h *Host) bridgeAdd(o kernel.BridgeAdd) error {
 	}
 	return h.deafen(o.Name)
 }
-
-// maxMTU is the largest MTU of an Ethernet-like device (ETH_MAX_MTU).
-const maxMTU = 65535
 
 func (h *Host) bridgeSet(o kernel.BridgeSet) error {
 	return h.linkChange(unix.RTM_NEWLINK, unix.AF_UNSPEC, o.Netns, o.Name, "bridge", bridgeInfo(o))
