@@ -78,6 +78,15 @@ func newHost(t *testing.T, topology string) *host {
 			return nil
 		})
 	}
+	for _, card := range []string{"em1", "em2", "wire-em1", "wire-em2"} { // the kernel says so a while later
+		testhost.Poll(t, 10*time.Second, func() error {
+			state, err := os.ReadFile("/sys/class/net/" + card + "/operstate")
+			if err == nil && string(state) != "up\n" {
+				err = fmt.Errorf("%s is %s", card, state)
+			}
+			return err
+		})
+	}
 	testhost.Run(t, "ip", "address", "add", "192.0.2.1/24", "dev", "em1")
 	testhost.Run(t, "ip", "route", "add", "203.0.113.0/24", "via", "192.0.2.254")
 	h := &host{T: t, file: filepath.Join("testdata", topology+".yaml"), random: rand.New(rand.NewPCG(*seed, 1))}

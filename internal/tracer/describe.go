@@ -121,8 +121,17 @@ func (t *tracer) describe(th *thread) string {
 // learn keeps what later calls refer to by a descriptor.
 func (t *tracer) learn(th *thread, result int64) {
 	if th.number == unix.SYS_SOCKET && th.args[0] == unix.AF_NETLINK {
-		t.sockets[place{th.process, int32(result)}] = socket{protocol: int(th.args[2]), space: spaceOf(th.process, th.tid)}
+		s := socket{protocol: int(th.args[2]), space: spaceOf(th.process, th.tid)}
+		t.sockets[place{th.process, int32(result)}] = s
+		if t.books.wanted {
+			t.books.lookInto(s.space, th.tid)
+		}
 	}
+}
+
+// forget drops what is known of a descriptor that a thread is about to close: once it is closed another thread may have been given
+// the same number, and be told of first.
+func (t *tracer) forget(th *thread) {
 	if th.number == unix.SYS_CLOSE {
 		delete(t.sockets, place{th.process, int32(th.args[0])})
 	}

@@ -89,6 +89,30 @@ func (t *tracer) message(th *thread, parts [][2]uint64) string {
 	return fmt.Sprintf("netlink %s: %s", t.spaces.name(s.space), strings.Join(words, ", "))
 }
 
+// tear marks the first message of what a thread has received as part of an interrupted dump, where the observer wants that.
+func (t *tracer) tear(th *thread, length int64) error {
+	s, ok := t.sockets[place{th.process, int32(th.args[0])}]
+	if t.torn == nil || th.number != unix.SYS_RECVMSG || !ok || s.protocol != unix.NETLINK_ROUTE || length < unix.SizeofNlMsghdr {
+		return nil
+	}
+	parts := th.vector(th.args[1] + 16)
+	if len(parts) == 0 {
+		return nil
+	}
+	const at = 6 // of the flags, in struct nlmsghdr
+	b := th.read(parts[0][0]+at, 2)
+	if len(b) < 2 {
+		return nil
+	}
+	flags := binary.NativeEndian.Uint16(b)
+	if flags&unix.NLM_F_MULTI == 0 || !t.torn() {
+		return nil
+	}
+	binary.NativeEndian.PutUint16(b, flags|unix.NLM_F_DUMP_INTR)
+	_, err := unix.PtracePokeData(th.tid, uintptr(parts[0][0]+at), b)
+	return gone(err)
+}
+
 type message struct {
 	kind, flags uint16
 	body        []byte

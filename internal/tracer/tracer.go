@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"syscall"
 
+	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
 
@@ -16,6 +17,11 @@ type Program struct {
 	Args []string // with the path of the program first
 	Env  []string // nil: this process's own
 	Dir  string   // "": this process's own
+	// Interrupted is asked for each part of a dump that the program receives from rtnetlink(7): whether it is to be marked as
+	// one that was interrupted (NLM_F_DUMP_INTR), as the kernel marks it when the table has changed meanwhile. May be nil.
+	Interrupted func() bool
+	// Facts: [Result.Facts] are wanted.
+	Facts bool
 }
 
 // Call is a system call that changes the machine.
@@ -68,6 +74,9 @@ type Result struct {
 	Output string      // what it, and its processes, printed on both outputs until then
 	Code   int         // -1 of one that was killed
 	Signal unix.Signal // that killed it, or 0
+	// Facts are all changes of the network and its parameters, each in its smallest parts, sorted: those of two programs are the
+	// same that do the same, however much each says in one message.
+	Facts []string
 }
 
 // Run starts a program, and observes it and all processes that it starts until it has ended. Those that live on then are
@@ -81,20 +90,21 @@ func Run(ctx context.Context, p Program, observe Observer) (Result, error) {
 	defer output.Close()
 	type outcome struct {
 		status unix.WaitStatus
+		facts  []string
 		err    error
 	}
 	ended := make(chan outcome, 1)
 	go func() {
 		// A tracee answers to the thread that traces it. The thread ends with this goroutine, as it is not unlocked.
 		runtime.LockOSThread()
-		status, err := trace(ctx, p, output, observe)
-		ended <- outcome{status, err}
+		status, facts, err := trace(ctx, p, output, observe)
+		ended <- outcome{status, facts, err}
 	}()
 	o := <-ended
 	if o.err != nil {
 		return Result{}, fmt.Errorf("tracing %v: %w", p.Args, o.err)
 	}
-	r := Result{Code: o.status.ExitStatus()}
+	r := Result{Code: o.status.ExitStatus(), Facts: o.facts}
 	if o.status.Signaled() {
 		r.Signal = o.status.Signal()
 	}
@@ -113,10 +123,12 @@ func Run(ctx context.Context, p Program, observe Observer) (Result, error) {
 // tracer is one call of Run.
 type tracer struct {
 	observe Observer
+	torn    func() bool // Program.Interrupted
 	root    int // the program's PID
 	threads map[int]*thread
 	sockets map[place]socket
 	spaces  *spaces
+	books   *books
 }
 
 // thread is a traced one.
@@ -127,20 +139,21 @@ type thread struct {
 	call         *Call
 	number       uint64
 	args         [6]uint64
+	facts        []fact
 	refusal      unix.Errno // the call was kept from the kernel, and is to end with this
 }
 
 const options = unix.PTRACE_O_TRACESYSGOOD | unix.PTRACE_O_TRACECLONE | unix.PTRACE_O_TRACEFORK | unix.PTRACE_O_TRACEVFORK |
 	unix.PTRACE_O_TRACEEXEC | unix.PTRACE_O_EXITKILL
 
-func trace(ctx context.Context, p Program, output *os.File, observe Observer) (unix.WaitStatus, error) {
+func trace(ctx context.Context, p Program, output *os.File, observe Observer) (unix.WaitStatus, []string, error) {
 	env := p.Env
 	if env == nil {
 		env = os.Environ()
 	}
 	null, err := os.Open(os.DevNull)
 	if err != nil {
-		return 0, err
+		return 0, nil, err
 	}
 	defer null.Close()
 	root, err := syscall.ForkExec(p.Args[0], p.Args, &syscall.ProcAttr{
@@ -148,16 +161,17 @@ func trace(ctx context.Context, p Program, output *os.File, observe Observer) (u
 		Sys: &syscall.SysProcAttr{Ptrace: true},
 	})
 	if err != nil {
-		return 0, err
+		return 0, nil, err
 	}
 	stop := context.AfterFunc(ctx, func() { _ = unix.Kill(root, unix.SIGKILL) })
 	defer stop()
-	t := &tracer{observe: observe, root: root, threads: map[int]*thread{}, sockets: map[place]socket{}, spaces: newSpaces()}
+	t := &tracer{observe: observe, torn: p.Interrupted, root: root, threads: map[int]*thread{}, sockets: map[place]socket{}, spaces: newSpaces(), books: &books{handles: map[uint64]*netlink.Handle{}, wanted: p.Facts}}
+	defer t.books.close()
 	status, err := t.follow()
 	if err != nil {
-		return 0, errors.Join(err, unix.Kill(root, unix.SIGKILL))
+		return 0, nil, errors.Join(err, unix.Kill(root, unix.SIGKILL))
 	}
-	return status, t.leave()
+	return status, t.told(), t.leave()
 }
 
 // next waits for a thread to stop or end. Only those that this thread traces are waited for, not other children of the process.
@@ -261,10 +275,12 @@ func (t *tracer) syscall(th *thread) error {
 		return nil // the observer knows
 	}
 	th.number, th.args, th.call, th.refusal = number, args, nil, 0
+	t.forget(th)
 	what := t.describe(th)
 	if what == "" {
 		return nil
 	}
+	th.facts = t.factsOf(th, what)
 	th.call = &Call{What: what, By: nameOf(th.process)}
 	return t.act(th, t.observe(*th.call))
 }
@@ -287,6 +303,9 @@ func (t *tracer) exit(th *thread) error {
 	switch {
 	case result >= 0:
 		t.learn(th, result)
+		if err := t.tear(th, result); err != nil {
+			return err
+		}
 	case result <= -restartFirst && result >= -restartLast:
 		th.again = true
 		return nil
@@ -296,7 +315,9 @@ func (t *tracer) exit(th *thread) error {
 	}
 	call := *th.call
 	call.After = true
-	if result < 0 {
+	if result >= 0 {
+		t.books.made = append(t.books.made, th.facts...)
+	} else {
 		call.Err = unix.Errno(-result)
 	}
 	return t.act(th, t.observe(call))

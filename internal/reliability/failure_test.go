@@ -1,0 +1,324 @@
+package reliability_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"topo/internal/testhost"
+	"topo/internal/tracer"
+)
+
+// errnos are what calls fail with.
+var errnos = []unix.Errno{unix.EBUSY, unix.ENOBUFS, unix.EEXIST, unix.ENODEV, unix.EPERM, unix.ENOSPC}
+
+// failures is what came of failures.
+type failures struct {
+	points, runs, missed, withstood, lies, stuck, residue int
+}
+
+// TestEveryFailure fails every call by which up changes the machine, with every errno. Then what up reports as done is no change of a
+// new plan, what it reports as failed or skipped is one; the exit code is 1 where anything is left to do; the next up ends clean,
+// and down leaves the machine as it was before.
+func TestEveryFailure(t *testing.T) {
+	for _, topology := range []string{"network", "processes"} {
+		t.Run(topology, func(t *testing.T) {
+			t.Parallel()
+			if testhost.Outside(t) {
+				return
+			}
+			h := newHost(t, topology)
+			points := slices.DeleteFunc(h.points("up"), func(p point) bool { return p.after || p.victim != "topo" })
+			h.must("plan", "--detailed-exitcode")
+			standing := h.standing()
+			h.must("down", "-v")
+			f := failures{points: len(points)}
+			for _, p := range h.sample(points, 6) {
+				for _, errno := range h.someErrnos() {
+					h.failAt(&f, p, errno, standing)
+				}
+			}
+			t.Logf("figure: every failure, %s: %d points, %d runs, %d untrue reports, %d stuck, %d with residue (%d withstood, %d points not met again)",
+				topology, f.points, f.runs, f.lies, f.stuck, f.residue, f.withstood, f.missed)
+			if f.missed > f.runs/4 {
+				t.Errorf("%d of %d runs didn't come by the call that was to fail", f.missed, f.runs)
+			}
+		})
+	}
+}
+
+// someErrnos is one, or with -full all of them.
+func (h *host) someErrnos() []unix.Errno {
+	if *whole {
+		return errnos
+	}
+	return []unix.Errno{errnos[h.random.IntN(len(errnos))]}
+}
+
+// failAt runs up with one call that fails.
+func (h *host) failAt(f *failures, p point, errno unix.Errno, standing []string) {
+	h.Helper()
+	f.runs++
+	seen, failed := 0, false
+	r := h.trace(func(c tracer.Call) tracer.Action {
+		if failed || c.After || c.By != p.by || c.What != p.what {
+			return tracer.Continue
+		}
+		seen++
+		if seen <= p.n {
+			return tracer.Continue
+		}
+		failed = true
+		return tracer.Fail(errno)
+	}, "up", "--progress", "json")
+	where := fmt.Sprintf("%s: %s (%d) fails with %v", p.by, p.what, p.n, errno)
+	if !failed {
+		f.missed++
+		h.Logf("not met again: %s", where)
+	}
+	if r.Code == 0 {
+		f.withstood++
+	}
+	words := ""
+	if p.by == "topo" {
+		words = errno.Error()
+	}
+	if lie := h.untrue(r, words); lie != "" {
+		f.lies++
+		h.Errorf("%s: %s\n%s", where, lie, tail(r.Output))
+	}
+	var c crashes
+	h.converges(&c, p, "up", standing)
+	h.leavesNothing(&c, p, "up")
+	if c.stuck+c.residue > 0 {
+		h.Logf("that was after: %s\n%s", where, tail(r.Output))
+	}
+	f.stuck += c.stuck
+	f.residue += c.residue
+}
+
+// told is what topo tells of a run, in the lines of --progress json.
+type told struct {
+	state   map[string]string // of each change: "done", "failed", "skipped"
+	errors  map[string]string // of each change that is not done
+	summary bool
+	final   string // the error at the end
+}
+
+func readProgress(output string) told {
+	t := told{state: map[string]string{}, errors: map[string]string{}}
+	for line := range strings.Lines(output) {
+		var e struct {
+			Event, ID, Error string
+		}
+		if !strings.HasPrefix(line, "{") || json.Unmarshal([]byte(line), &e) != nil {
+			continue
+		}
+		switch e.Event {
+		case "done", "failed", "skipped":
+			t.state[e.ID] = e.Event
+			if e.Event != "done" {
+				t.errors[e.ID] = e.Error
+			}
+		case "summary":
+			t.summary = true
+		case "error":
+			t.final = e.Error
+		}
+	}
+	return t
+}
+
+// untrue says in what the report of a run that met a failure differs from what a new reading of the machine has; "" in
+// nothing. words are the kernel's, which the report must have; "" where another program heard them.
+func (h *host) untrue(r tracer.Result, words string) string {
+	h.Helper()
+	switch {
+	case r.Signal != 0 || r.Code != 0 && r.Code != 1:
+		return fmt.Sprintf("it ends with %d, signal %d", r.Code, r.Signal)
+	case strings.Contains(r.Output, "internal error") || strings.Contains(r.Output, "goroutine "):
+		return "it panics"
+	}
+	left := map[string]bool{}
+	for _, c := range h.planned().Changes {
+		left[c.ID] = true
+	}
+	said := readProgress(r.Output)
+	switch {
+	case r.Code == 0 && len(left) > 0:
+		return fmt.Sprintf("all is well, and there is left to do: %v", left)
+	case r.Code == 0 && said.final != "":
+		return "exit code 0 and an error"
+	case r.Code == 1 && said.final == "":
+		return "exit code 1 without an error"
+	case r.Code == 1 && words != "" && !strings.Contains(r.Output, words):
+		return "the kernel's words are not told"
+	}
+	var lies []string
+	failed := 0
+	for id, state := range said.state {
+		switch {
+		case state == "done" && left[id]:
+			lies = append(lies, id+" is told to be done, and is to do")
+		case state != "done" && !left[id]:
+			lies = append(lies, id+" is told to be "+state+", and is done")
+		case state == "failed":
+			failed++
+			if !strings.Contains(said.errors[id], id) {
+				lies = append(lies, "the error doesn't name "+id)
+			}
+		}
+	}
+	for id := range left {
+		if said.summary && said.state[id] == "" && !said.blames(id) {
+			lies = append(lies, id+" is to do, and nothing is told of it")
+		}
+	}
+	if failed == 0 && slices.Contains(states(said), "skipped") {
+		lies = append(lies, "something is skipped, and nothing has failed")
+	}
+	slices.Sort(lies)
+	return strings.Join(lies, "\n")
+}
+
+// blames: what a change that failed has left half made shows by more than its own ID: the interface is named by its error.
+func (t told) blames(id string) bool {
+	_, name, ok := strings.Cut(id, ":")
+	for _, err := range t.errors {
+		if ok && strings.Contains(err, name) {
+			return true
+		}
+	}
+	return false
+}
+
+func states(t told) []string {
+	var out []string
+	for _, s := range t.state {
+		out = append(out, s)
+	}
+	return out
+}
+
+// tail is what topo printed without the plan, which comes first, and without what went well.
+func tail(output string) string {
+	var kept []string
+	for line := range strings.Lines(output) {
+		if strings.HasPrefix(line, "  ") || strings.Contains(line, `"event":"started"`) || strings.Contains(line, `"event":"done"`) {
+			continue
+		}
+		kept = append(kept, line)
+	}
+	return strings.Join(kept[max(0, len(kept)-20):], "")
+}
+
+// TestInterruptedDumps: the kernel marks a dump that was interrupted by a change, and topo asks again. When each dump is
+// interrupted, topo says that the machine can't be read.
+func TestInterruptedDumps(t *testing.T) {
+	t.Parallel()
+	if testhost.Outside(t) {
+		return
+	}
+	h := newHost(t, "network")
+	up := func(interrupted func(n int) bool) (tracer.Result, int) {
+		dumps := 0
+		r, err := tracer.Run(h.Context(), tracer.Program{
+			Args:        []string{os.Getenv(binaryVariable), "up", "-f", h.file, "--progress", "json"},
+			Interrupted: func() bool { dumps++; return interrupted(dumps - 1) },
+		}, func(tracer.Call) tracer.Action { return tracer.Continue })
+		if err != nil {
+			h.Fatal(err)
+		}
+		return r, dumps
+	}
+	r, dumps := up(func(int) bool { return false })
+	if r.Code != 0 || dumps == 0 {
+		h.Fatalf("%d dumps: %+v", dumps, r)
+	}
+	standing := h.standing()
+	h.must("down", "-v")
+	every := 8
+	if *whole {
+		every = 1
+	}
+	runs := 0
+	for n := h.random.IntN(every); n < dumps; n += max(every, dumps/6*min(1, every-1)) {
+		runs++
+		if r, _ := up(func(i int) bool { return i == n }); r.Code != 0 {
+			h.Errorf("with dump %d interrupted, up ends with %d:\n%s", n, r.Code, tail(r.Output))
+		}
+		if diff := h.differs(standing, h.standing); diff != "" {
+			h.Errorf("with dump %d interrupted, up makes another machine:\n%s", n, diff)
+		}
+		h.must("down", "-v")
+	}
+	r, _ = up(func(int) bool { return true })
+	if said := readProgress(r.Output); r.Code != 1 || !strings.Contains(said.final, "interrupted") && !strings.Contains(said.final, "chang") {
+		h.Errorf("with all dumps interrupted, up ends with %d:\n%s", r.Code, r.Output)
+	}
+	if diff := h.residue(); diff != "" {
+		h.Errorf("what can't be read was changed:\n%s", diff)
+	}
+	t.Logf("figure: interrupted dumps: %d of %d interrupted once each, none is seen; all: a true error", runs, dumps)
+}
+
+// TestFullDisk: there is no room for topo's own files.
+func TestFullDisk(t *testing.T) {
+	for _, topology := range []string{"network", "processes"} {
+		for _, folder := range []string{"/run/topo", "/var/lib/topo"} {
+			t.Run(topology+strings.ReplaceAll(folder, "/", "-"), func(t *testing.T) {
+				t.Parallel()
+				if testhost.Outside(t) {
+					return
+				}
+				if err := os.MkdirAll(folder, 0o755); err != nil {
+					t.Fatal(err)
+				}
+				testhost.Run(t, "mount", "-t", "tmpfs", "-o", "mode=0755,size=64m,nr_inodes=1000", "tmpfs", folder)
+				h := newHost(t, topology)
+				h.must("up")
+				standing := h.standing()
+				h.must("down", "-v")
+				rooms := []int{1, 2, 3, 4, 6, 8, 12, 16, 24}
+				if !*whole {
+					rooms = []int{1, 2 + h.random.IntN(6)}
+				}
+				var f failures
+				for _, room := range rooms {
+					f.runs++
+					testhost.Run(t, "mount", "-o", fmt.Sprintf("remount,nr_inodes=%d", room), folder)
+					out, err := exec.CommandContext(t.Context(), os.Getenv(binaryVariable), "up", "-f", h.file, "--progress", "json").CombinedOutput()
+					r := tracer.Result{Output: string(out)}
+					if err != nil {
+						r.Code = 1
+						if exit, ok := err.(*exec.ExitError); ok {
+							r.Code = exit.ExitCode()
+						}
+					}
+					if r.Code == 0 {
+						f.withstood++
+					}
+					if lie := h.untrue(r, unix.ENOSPC.Error()); lie != "" {
+						f.lies++
+						h.Errorf("with room for %d files in %s: %s\n%s", room, folder, lie, tail(r.Output))
+					}
+					testhost.Run(t, "mount", "-o", "remount,nr_inodes=1000", folder)
+					var c crashes
+					p := point{by: folder, what: "no room", n: room}
+					h.converges(&c, p, "up", standing)
+					h.leavesNothing(&c, p, "up")
+					f.stuck += c.stuck
+					f.residue += c.residue
+				}
+				t.Logf("figure: full disk, %s, %s: %d runs, %d untrue reports, %d stuck, %d with residue (%d withstood)",
+					topology, folder, f.runs, f.lies, f.stuck, f.residue, f.withstood)
+			})
+		}
+	}
+}
