@@ -39,7 +39,7 @@ func TestThePlanIsTheTruth(t *testing.T) {
 					runs = 200
 				}
 				for n := range runs {
-					h.drawn(n, topogen.Options{Plain: !full})
+					h.drawn(n, topogen.Options{Plain: !everything})
 					facts += h.trueToPlan()
 					h.forget()
 				}

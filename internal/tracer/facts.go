@@ -20,6 +20,9 @@ type fact struct {
 	space uint64
 	text  string
 	other uint64 // a namespace that text speaks of, at its end; 0 = none
+
+	by   place // that it was sent by, of a message
+	send int   // the number of the call
 }
 
 // books are what the facts of a run need and become.
@@ -27,6 +30,50 @@ type books struct {
 	wanted  bool
 	made    []fact
 	handles map[uint64]*netlink.Handle
+	sends   int
+	last    map[place]int // the number of each socket's last call
+}
+
+func newBooks(wanted bool) *books {
+	return &books{wanted: wanted, handles: map[uint64]*netlink.Handle{}, last: map[place]int{}}
+}
+
+// enter enters the facts of a call that has been carried out.
+func (b *books) enter(th *thread) {
+	by := place{th.process, int32(th.args[0])}
+	b.sends++
+	b.last[by] = b.sends
+	for _, f := range th.facts {
+		f.by, f.send = by, b.sends
+		b.made = append(b.made, f)
+	}
+}
+
+// hear reads the kernel's answer to a message: what it refuses has not been done. So it is with a transaction of nf_tables that
+// met another: who sent it sends it again.
+func (t *tracer) hear(th *thread, length int64) {
+	by := place{th.process, int32(th.args[0])}
+	send, ok := t.books.last[by]
+	if _, known := t.sockets[by]; !t.books.wanted || !ok || !known {
+		return
+	}
+	var parts [][2]uint64
+	switch th.number {
+	case unix.SYS_RECVMSG:
+		parts = th.vector(th.args[1] + 16)
+	case unix.SYS_RECVFROM:
+		parts = [][2]uint64{{th.args[1], th.args[2]}}
+	default:
+		return
+	}
+	if len(parts) == 0 {
+		return
+	}
+	for m := range messages(th.read(parts[0][0], min(parts[0][1], uint64(length)))) {
+		if m.kind == unix.NLMSG_ERROR && u32(m.body) != 0 {
+			t.books.made = slices.DeleteFunc(t.books.made, func(f fact) bool { return f.send == send && f.by == by })
+		}
+	}
 }
 
 func (b *books) close() {
@@ -68,12 +115,12 @@ func (b *books) rename(space uint64, from, to string) {
 	made := false
 	for i, f := range b.made {
 		if rest, ok := strings.CutPrefix(f.text, from+" "); ok && f.space == space {
-			made = made || strings.HasPrefix(rest, "made, ")
+			made = made || strings.HasPrefix(rest, "made")
 			b.made[i].text = to + " " + rest
 		}
 	}
 	if !made {
-		b.made = append(b.made, fact{space, from + " is called " + to, 0})
+		b.made = append(b.made, fact{space: space, text: from + " is called " + to})
 	}
 }
 
@@ -101,7 +148,7 @@ func (t *tracer) factsOf(th *thread, what string) []fact {
 	case strings.HasPrefix(what, "netlink "):
 	case strings.HasPrefix(what, "write /proc/sys/"), strings.HasPrefix(what, "ioctl "), strings.HasPrefix(what, "make a network"),
 		strings.HasPrefix(what, "mount /run/netns/"):
-		return []fact{{here, what, 0}}
+		return []fact{{space: here, text: what}}
 	default:
 		return nil
 	}
@@ -126,7 +173,7 @@ func (t *tracer) factsOf(th *thread, what string) []fact {
 			out = append(out, tableFacts(s.space, m)...)
 		default:
 			if text := m.generic(); text != "" {
-				out = append(out, fact{s.space, text, 0})
+				out = append(out, fact{space: s.space, text: text})
 			}
 		}
 	}
@@ -161,7 +208,7 @@ func (t *tracer) routeFacts(th *thread, space uint64, m message) []fact {
 	verb := []string{"new", "delete", "", "set"}[(m.kind-unix.RTM_NEWLINK)%4]
 	after := func(header int) map[uint16][]byte { return attributesOf(m.body[min(header, len(m.body)):]) }
 	one := func(format string, args ...any) []fact {
-		return []fact{{space, verb + " " + fmt.Sprintf(format, args...), 0}}
+		return []fact{{space: space, text: verb + " " + fmt.Sprintf(format, args...)}}
 	}
 	switch (m.kind - unix.RTM_NEWLINK) / 4 {
 	case 0:
@@ -216,7 +263,7 @@ func (t *tracer) wayFacts(space uint64, m message, verb string, a map[uint16][]b
 	if verb == "new" {
 		text += fmt.Sprintf(" type %d", m.body[kind])
 	}
-	return []fact{{space, text, 0}}
+	return []fact{{space: space, text: text}}
 }
 
 // linkFacts are those of a message about a link, and of one about its other end inside.
@@ -244,15 +291,20 @@ func (t *tracer) linkFacts(th *thread, space uint64, body []byte, verb string, c
 		at = inode(fmt.Sprintf("/proc/%d/ns/net", u32(pid)))
 	}
 	var out []fact
-	say := func(format string, args ...any) { out = append(out, fact{at, name + " " + fmt.Sprintf(format, args...), 0}) }
+	say := func(format string, args ...any) {
+		out = append(out, fact{space: at, text: name + " " + strings.TrimSpace(fmt.Sprintf(format, args...))})
+	}
 	kind := word(info[nl.IFLA_INFO_KIND])
 	switch {
 	case verb == "delete":
-		return []fact{{space, "delete link " + name + fmt.Sprint(u32(a[unix.IFLA_GROUP])), 0}}
+		if name == "" {
+			name = fmt.Sprintf("of group %d", u32(a[unix.IFLA_GROUP]))
+		}
+		return []fact{{space: space, text: "delete link " + name}}
 	case create:
-		say("made, a %s", kind)
+		say("made %s", kind)
 	case at != space:
-		out = append(out, fact{space, was + " goes, as " + name + ", to", at})
+		out = append(out, fact{space: space, text: was + " goes, as " + name + ", to", other: at})
 	case name != was:
 		t.books.rename(space, was, name)
 	}
@@ -317,10 +369,10 @@ func tableFacts(space uint64, m message) []fact {
 		if a[chainHook] != nil {
 			return nil
 		}
-		return []fact{{space, fmt.Sprintf("nftables %d chain %d %s %s", verb, family, word(a[chainTable]), word(a[chainName])), 0}}
+		return []fact{{space: space, text: fmt.Sprintf("nftables %d chain %d %s %s", verb, family, word(a[chainTable]), word(a[chainName]))}}
 	case newRule, deleteRule:
 		sum := sha256.Sum256(append(slices.Clone(a[ruleExpressions]), a[ruleUserdata]...))
-		return []fact{{space, fmt.Sprintf("nftables %d rule %d %s %s %x", verb, family, word(a[ruleTable]), word(a[ruleChain]), sum[:4]), 0}}
+		return []fact{{space: space, text: fmt.Sprintf("nftables %d rule %d %s %s %x", verb, family, word(a[ruleTable]), word(a[ruleChain]), sum[:4])}}
 	}
 	return nil
 }

@@ -8,7 +8,6 @@ import (
 	"runtime"
 	"syscall"
 
-	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
 
@@ -124,7 +123,7 @@ func Run(ctx context.Context, p Program, observe Observer) (Result, error) {
 type tracer struct {
 	observe Observer
 	torn    func() bool // Program.Interrupted
-	root    int // the program's PID
+	root    int         // the program's PID
 	threads map[int]*thread
 	sockets map[place]socket
 	spaces  *spaces
@@ -165,7 +164,7 @@ func trace(ctx context.Context, p Program, output *os.File, observe Observer) (u
 	}
 	stop := context.AfterFunc(ctx, func() { _ = unix.Kill(root, unix.SIGKILL) })
 	defer stop()
-	t := &tracer{observe: observe, torn: p.Interrupted, root: root, threads: map[int]*thread{}, sockets: map[place]socket{}, spaces: newSpaces(), books: &books{handles: map[uint64]*netlink.Handle{}, wanted: p.Facts}}
+	t := &tracer{observe: observe, torn: p.Interrupted, root: root, threads: map[int]*thread{}, sockets: map[place]socket{}, spaces: newSpaces(), books: newBooks(p.Facts)}
 	defer t.books.close()
 	status, err := t.follow()
 	if err != nil {
@@ -303,6 +302,7 @@ func (t *tracer) exit(th *thread) error {
 	switch {
 	case result >= 0:
 		t.learn(th, result)
+		t.hear(th, result)
 		if err := t.tear(th, result); err != nil {
 			return err
 		}
@@ -316,7 +316,7 @@ func (t *tracer) exit(th *thread) error {
 	call := *th.call
 	call.After = true
 	if result >= 0 {
-		t.books.made = append(t.books.made, th.facts...)
+		t.books.enter(th)
 	} else {
 		call.Err = unix.Errno(-result)
 	}
