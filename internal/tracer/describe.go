@@ -250,7 +250,7 @@ func change(verb, path string) string {
 }
 
 // varying is what differs between two runs: process IDs, random names, the numbers of threads and descriptors.
-var varying = regexp.MustCompile(`\.topo-\d+-\d+|(?:^/proc|/task|/fd)/\d+|[-.]\d{5,}|-[0-9a-f]{8}\b`)
+var varying = regexp.MustCompile(`\.topo-\d+-\d+|(?:^/proc|/task|/fd)/\d+|[-.]\d{5,}|-[0-9a-f]{8}\b|crun\.\w{6}`)
 
 // word is the text before the first zero byte.
 func word(b []byte) string {
