@@ -86,6 +86,8 @@ var notCompared = map[string]string{
 	"uplink.on":          "is order",
 	"uplink.link":        "is order",
 	"uplink.about":       "is for the plan's line",
+	"uplink.addrs":       "is for the plan's line",
+	"uplink.routes":      "is for the plan's line",
 	"card.id":            "is the ID",
 	"card.project":       "says whose it is",
 	"card.netns":         "is order",
