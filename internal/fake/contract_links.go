@@ -18,10 +18,11 @@ func contractNetns(h *host) {
 	equal(h, "kind of lo", lo.Kind, "loopback")
 	equal(h, "addresses of lo that are not the kernel's", h.addrs("a", "lo"), nil)
 	h.refuse(syscall.EEXIST, kernel.NetnsAdd{Name: "a", Alias: contractMark("netns/a")})
+	equal(h, "the cookie at the next reading", h.netns("a").Cookie, n.Cookie)
 	h.do(kernel.NetnsDelete{Name: "a"})
 	equal(h, "a is there after its removal", h.hasNetns("a"), false)
-	h.do(kernel.NetnsDelete{Name: "a"})
 	h.addNetns("a")
+	equal(h, "the same as the one before", h.netns("a").Cookie == n.Cookie, false)
 }
 
 func contractForeignNetns(h *host) {

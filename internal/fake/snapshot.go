@@ -96,7 +96,7 @@ func (m *Machine) Snapshot(_ context.Context, q kernel.Query) (kernel.Snapshot, 
 
 // facts is what a reading finds in a namespace; of one that is not read, only whose it is.
 func (s *space) facts(read map[*space]bool, vlans bool) kernel.Netns {
-	n := kernel.Netns{Name: s.name, Group: s.links[0].group}
+	n := kernel.Netns{Name: s.name, Cookie: uint64(s.links[0].index), Group: s.links[0].group}
 	n.Mark, _ = kernel.ParseMark(s.links[0].alias)
 	if !read[s] {
 		return n

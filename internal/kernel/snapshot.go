@@ -124,10 +124,13 @@ type Netns struct {
 	// Unfinished: an empty regular file stands at /run/netns/NAME and no
 	// namespace is mounted on it; what a crash before the mount leaves.
 	Unfinished bool
-	Group      uint32 // of lo
-	Links      []Link
-	Addrs      []Addr
-	Routes     []Route
+	// Cookie tells a namespace from others of the same name, before and after it (SO_NETNS_COOKIE); 0 = not known. Inode
+	// numbers are given again.
+	Cookie uint64
+	Group  uint32 // of lo
+	Links  []Link
+	Addrs  []Addr
+	Routes []Route
 	// PolicyRules are topo's own, by family and priority; the kernel's, and other people's, are not read.
 	PolicyRules []PolicyRule
 }

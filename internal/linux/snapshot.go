@@ -168,7 +168,10 @@ func (h *Host) readNamespace(name, project string, s *space, rest func(*conn, *s
 		s.gone = errors.Is(err, fs.ErrNotExist)
 		return nil // otherwise something else has that name, and nothing more is known
 	}
-	err := h.in(name, func(c *conn) error {
+	err := h.in(name, func(c *conn) (err error) {
+		if s.Cookie, err = c.netnsCookie(); err != nil {
+			return err
+		}
 		links, err := readLinks(c)
 		if err != nil {
 			return err
