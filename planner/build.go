@@ -76,11 +76,7 @@ func Build(o Options) (*Plan, error) {
 	}
 	w := wantOf(o)
 	want := w.all()
-	h := newHave(o, want)
-	var have []Resource
-	for _, k := range kinds {
-		have = append(have, k.Observe(h)...)
-	}
+	h, have := observe(o, want)
 	changes := diff(want, have, o.Applied)
 	if len(o.Nodes) > 0 {
 		narrow(changes, o)
@@ -106,4 +102,13 @@ func Build(o Options) (*Plan, error) {
 		return k != firewallKind.Name && k != forwardingKind.Name && k != imageKind.Name
 	})
 	return p, nil
+}
+
+// observe lists what the host has of the project.
+func observe(o Options, want []Resource) (h *Have, have []Resource) {
+	h = newHave(o, want)
+	for _, k := range kinds {
+		have = append(have, k.Observe(h)...)
+	}
+	return h, have
 }

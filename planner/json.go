@@ -29,7 +29,9 @@ type jsonChange struct {
 }
 
 // JSON is the plan as one document, with a newline at its end.
-func (p *Plan) JSON() ([]byte, error) {
+func (p *Plan) JSON() ([]byte, error) { return indented(p.document()) }
+
+func (p *Plan) document() document {
 	doc := document{FormatVersion: FormatVersion, Project: p.Project, Changes: []jsonChange{}, Summary: p.Summary()}
 	commands := p.commands()
 	after := p.afterIDs()
@@ -49,6 +51,11 @@ func (p *Plan) JSON() ([]byte, error) {
 		}
 		doc.Changes = append(doc.Changes, j)
 	}
+	return doc
+}
+
+// indented is a document as topo writes it: nothing is escaped that needs no escape.
+func indented(doc any) ([]byte, error) {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
