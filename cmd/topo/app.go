@@ -17,8 +17,9 @@ compares it with the live kernel, shows a plan, and carries out exactly that.
 
 Exit codes: 0 done, or nothing to do · 1 error · 2 changes pending (plan
 --detailed-exitcode) · 3 refused: something that is not topo's stands in the way, or
-up wants --yes · 5 another topo holds the project's lock · 130 interrupted. exec and
-attach pass on the code of their program.
+up wants --yes · 4 stale: what the plan of up --plan is about has changed · 5 another
+topo holds the project's lock · 130 interrupted. exec and attach pass on the code of
+their program.
 
 Data goes to stdout, progress and messages to stderr. Every flag has an environment
 variable, TOPO_ and its name: --lock-timeout is TOPO_LOCK_TIMEOUT. Flags may stand

@@ -16,6 +16,7 @@ const (
 	exitError       = 1   // an error; what it is stands on stderr
 	exitPending     = 2   // plan --detailed-exitcode: there are changes
 	exitRefused     = 3   // something that is not topo's stands in the way, or wants --yes
+	exitStale       = 4   // up --plan: something that the saved plan is bound to has changed
 	exitLocked      = 5   // another topo holds the lock
 	exitInterrupted = 130 // SIGINT or SIGTERM, as shells count: 128 + 2
 )
@@ -44,6 +45,7 @@ func exitCode(err error) int {
 		locked   *linux.LockedError
 		unasked  *consentError
 		unagreed *notAgreedError
+		stale    *planner.StaleError
 	)
 	switch {
 	case err == nil:
@@ -56,6 +58,8 @@ func exitCode(err error) int {
 		return exitError
 	case errors.Is(err, errInterrupted), errors.Is(err, executor.ErrInterrupted), errors.Is(err, context.Canceled):
 		return exitInterrupted
+	case errors.As(err, &stale):
+		return exitStale
 	case errors.As(err, &conflict), errors.As(err, &unasked), errors.As(err, &unagreed):
 		return exitRefused
 	case errors.As(err, &locked):

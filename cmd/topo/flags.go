@@ -32,11 +32,6 @@ func timeFlag(name string, value time.Duration, usage string) *cli.DurationFlag 
 	return &cli.DurationFlag{Name: name, Value: value, Usage: usage, EnvVars: []string{envName(name)}}
 }
 
-// futureFlag is one of topo's interface that is refused for now, and not shown.
-func futureFlag(name string) *cli.StringFlag {
-	return &cli.StringFlag{Name: name, Usage: "not supported yet", Hidden: true}
-}
-
 // targetFlags are -f, -p and --env-file. They stand before the verb and after it, where they
 // win. Only those before it read the environment, or TOPO_FILE would win over a
 // -f that stands before the verb; the help names the variable in both places.

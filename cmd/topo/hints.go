@@ -39,6 +39,9 @@ func hints(err error) []string {
 		elsewhere *container.ElsewhereError
 		unasked   *consentError
 		unagreed  *notAgreedError
+		stale     *planner.StaleError
+		saved     *savedPlanError
+		unsavable *planner.UnsavableError
 	)
 	switch {
 	case errors.As(err, &half):
@@ -49,6 +52,12 @@ func hints(err error) []string {
 			"This is a mistake in topo. Please report it with the command line, the file and the output of \"topo version\".",
 			"What is made so far stays; \"topo plan\" shows where things stand.",
 		}
+	case errors.As(err, &stale):
+		return append(hints(stale.Cause), "Nothing was changed. Plan anew, and look at that plan: topo plan --out FILE")
+	case errors.As(err, &saved):
+		return []string{"Nothing was changed. Make it anew with this topo: topo plan --out " + saved.file}
+	case errors.As(err, &unsavable) && unsavable.Secret:
+		return []string{"Put the key into a file of its own: private_key_file, preshared_key_file."}
 	case errors.As(err, &usage):
 		return []string{"See: " + strings.TrimSpace("topo "+usage.command) + " --help"}
 	case errors.As(err, &missing):

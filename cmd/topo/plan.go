@@ -20,7 +20,7 @@ func planCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "plan",
 		Usage:     "show what up would do; changes nothing",
-		UsageText: "topo plan [-f FILE] [--json] [--commands] [--detailed-exitcode] [--offline] [--remove-orphans=false] [--profile NAME] [--scale NODE=N] [NODE…]",
+		UsageText: "topo plan [-f FILE] [--json] [--commands] [--detailed-exitcode] [--offline] [--remove-orphans=false] [--profile NAME] [--scale NODE=N] [--out FILE] [NODE…]",
 		ArgsUsage: "[NODE…]",
 		Description: `Reads the kernel and compares it with the file. One line an action, in the order in
 which up carries them out: + makes, ~ changes, ± replaces, - removes; the reason stands
@@ -29,8 +29,13 @@ at the end. With NODEs, only these and what they stand on.
 --json prints one document, for an error, too: {"error", "exit_code", "hints", "mistakes":
 [{"file", "line", "column", "message"}]}.
 
+--out saves the plan, with what was read of all that it is about. "topo up --plan FILE"
+carries out exactly that, or ends with 4 and says what is not as it was any more. The file
+can hold passwords, of environments; its mode is 0600.
+
 Example:
   topo plan --commands web
+  sudo topo plan --out web.plan && sudo topo up --plan web.plan
   topo plan --detailed-exitcode || test $? -eq 2    # 2: changes are pending`,
 		Flags: append(targetFlags(false),
 			boolFlag("json", "print one JSON document"),
@@ -41,7 +46,7 @@ Example:
 			profileFlag(),
 			scaleFlag(),
 			runtimeFlag(),
-			futureFlag("out"),
+			textFlag("out", "", "save the plan to `FILE`, for up --plan"),
 		),
 		Action:       plan,
 		BashComplete: completeNodes,
@@ -54,8 +59,9 @@ func orphansFlag() cli.Flag {
 }
 
 func plan(c *cli.Context) error {
-	if c.IsSet("out") {
-		return usageErrorf(c, "saved plans (--out) are not supported yet")
+	out, err := outFile(c)
+	if err != nil {
+		return err
 	}
 	t, err := loadChosen(c)
 	if err != nil {
@@ -65,9 +71,14 @@ func plan(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	p, err := w.planNow(c.Context, c.Bool("offline"))
+	p, o, err := w.planNow(c.Context, c.Bool("offline"))
 	if err != nil {
 		return err
+	}
+	if out != "" {
+		if err := savePlan(out, p, o); err != nil {
+			return err
+		}
 	}
 	for _, text := range p.Warnings {
 		warn(c.App.ErrWriter, errors.New(text))
@@ -87,6 +98,7 @@ type wanted struct {
 	topology    *spec.Topology // not yet allocated
 	nodes       []string
 	keepOrphans bool
+	saved       *planner.Saved // the plan must be this; nil: may be any
 }
 
 func wantedBy(c *cli.Context, t *spec.Topology) (*wanted, error) {
@@ -97,22 +109,20 @@ func wantedBy(c *cli.Context, t *spec.Topology) (*wanted, error) {
 	return &wanted{topology: t, nodes: nodes, keepOrphans: !c.Bool("remove-orphans")}, nil
 }
 
-// planNow reads the kernel, or takes an empty one for it, and compares.
-func (w *wanted) planNow(ctx context.Context, offline bool) (*planner.Plan, error) {
+// planNow reads the kernel, or takes an empty one for it, and compares; it also returns what it planned from.
+func (w *wanted) planNow(ctx context.Context, offline bool) (*planner.Plan, planner.Options, error) {
 	if offline {
-		p, _, err := w.compare(kernel.Snapshot{}, nil)
-		return p, err
+		return w.compare(kernel.Snapshot{}, nil)
 	}
 	s, err := readFor(ctx, w.topology)
 	if err != nil {
-		return nil, err
+		return nil, planner.Options{}, err
 	}
 	applied, err := readApplied(w.topology.Name)
 	if err != nil {
-		return nil, err
+		return nil, planner.Options{}, err
 	}
-	p, _, err := w.compare(s, applied)
-	return p, err
+	return w.compare(s, applied)
 }
 
 // compare allocates what the file leaves open and plans; it also returns what it planned from.

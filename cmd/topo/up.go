@@ -20,11 +20,15 @@ func upCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "up",
 		Usage:     "make it so, and prove it",
-		UsageText: "topo up [-f FILE] [--wait] [--timeout DURATION] [--progress MODE] [--remove-orphans=false] [--profile NAME] [--scale NODE=N] [NODE…]",
+		UsageText: "topo up [-f FILE] [--wait] [--timeout DURATION] [--progress MODE] [--remove-orphans=false] [--profile NAME] [--scale NODE=N] [--plan FILE] [NODE…]",
 		ArgsUsage: "[NODE…]",
 		Description: `Plans as "topo plan" does, carries the plan out, and reads the kernel again: any
 difference that is left is an error. What is in place and right is not touched.
 With NODEs, only these and what they stand on.
+
+With --plan, carries out what "topo plan --out FILE" saved, and needs no topology file. If
+the machine, or anything that the plan is about, is not as it was then, nothing is changed:
+exit code 4, and a line for each thing that differs.
 
 Ctrl-C begins no further step, waits for those under way, and says what is left undone;
 a second one leaves at once. Running up again continues, after a failure, too.
@@ -44,7 +48,7 @@ Example:
 			profileFlag(),
 			scaleFlag(),
 			runtimeFlag(),
-			futureFlag("plan"),
+			textFlag("plan", "", "carry out the plan that plan --out saved to `FILE`, or end with 4 where it is stale"),
 			&cli.BoolFlag{Name: "rollback-on-failure", Usage: "not supported yet", Hidden: true},
 		}),
 		Action:       up,
@@ -56,14 +60,11 @@ func up(c *cli.Context) error {
 	if err := supportedByUp(c); err != nil {
 		return err
 	}
-	t, err := loadChosen(c)
+	want, err := wantedOfUp(c)
 	if err != nil {
 		return err
 	}
-	want, err := wantedBy(c, t)
-	if err != nil {
-		return err
-	}
+	t := want.topology
 	ctx, stop := atWork(c)
 	defer stop()
 	w := &changing{
@@ -73,10 +74,20 @@ func up(c *cli.Context) error {
 	return w.told(ctx, bringUp(ctx, c, w, want))
 }
 
+// wantedOfUp is what the file says, or the saved plan.
+func wantedOfUp(c *cli.Context) (*wanted, error) {
+	if c.IsSet("plan") {
+		return wantedBySaved(c)
+	}
+	t, err := loadChosen(c)
+	if err != nil {
+		return nil, err
+	}
+	return wantedBy(c, t)
+}
+
 func supportedByUp(c *cli.Context) error {
 	switch {
-	case c.IsSet("plan"):
-		return usageErrorf(c, "saved plans (--plan) are not supported yet")
 	case c.Bool("rollback-on-failure"):
 		return usageErrorf(c, "--rollback-on-failure is not supported yet")
 	}
@@ -92,7 +103,7 @@ func bringUp(ctx context.Context, c *cli.Context, w *changing, want *wanted) err
 	unlock, err := lockProject(ctx, c, w.project)
 	if err != nil {
 		return noLock(err, func() error {
-			_, err := want.planNow(ctx, false)
+			_, _, err := want.planNow(ctx, false)
 			return err
 		})
 	}
@@ -104,6 +115,10 @@ func bringUp(ctx context.Context, c *cli.Context, w *changing, want *wanted) err
 	var last planner.Options // of the last reading, that of the proof
 	w.plan = func(s kernel.Snapshot) (p *planner.Plan, err error) {
 		p, last, err = want.compare(s, applied)
+		if saved := want.saved; saved != nil {
+			want.saved = nil // it is to be the first plan, not the empty one of the proof
+			err = saved.Check(p, last, err)
+		}
 		return p, err
 	}
 	p, err := w.run(ctx, m)
