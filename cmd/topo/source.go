@@ -23,9 +23,12 @@ func rememberSource(c *cli.Context, project string) error {
 	return nil
 }
 
-// sourceFiles are the files of the command line, or those that were found, absolute. None where one is stdin: nobody knows then
-// whether it is gone.
+// sourceFiles are the files of the command line, or those that were found, absolute. None where one is stdin, and none of
+// a saved plan, which needs no file: nobody knows then whether it is gone.
 func sourceFiles(c *cli.Context) ([]string, error) {
+	if c.IsSet("plan") {
+		return []string{}, nil
+	}
 	wd, err := os.Getwd()
 	if err != nil {
 		return nil, err
