@@ -47,7 +47,7 @@ func deleteByGroup(p *Plan, host kernel.Snapshot) {
 			return
 		}
 	}
-	if len(steps) < 2 {
+	if len(steps) < 2 || joins(p, group) {
 		return
 	}
 	names := make([]string, 0, len(members))
@@ -57,6 +57,33 @@ func deleteByGroup(p *Plan, host kernel.Snapshot) {
 	slices.Sort(names)
 	// All of them are one step, where the last of them stood: what must precede any precedes all.
 	moveTogether(p, steps, kernel.GroupDelete{Group: group, Names: names})
+}
+
+// joins reports whether the plan makes a link of a group in the host's namespace: the message would be refused where that came first.
+func joins(p *Plan, group uint32) bool {
+	for _, s := range p.Steps {
+		for _, op := range s.Ops {
+			switch o := op.(type) {
+			case kernel.VethAdd:
+				if o.A.Netns == "" && o.A.Group == group || o.B.Netns == "" && o.B.Group == group {
+					return true
+				}
+			case kernel.BridgeAdd:
+				if o.Netns == "" && o.Group == group {
+					return true
+				}
+			case kernel.LinkAdd:
+				if o.Netns == "" && o.Group == group {
+					return true
+				}
+			case kernel.LinkSet:
+				if o.Netns == "" && o.Group != nil && *o.Group == group {
+					return true
+				}
+			}
+		}
+	}
+	return false
 }
 
 // moveTogether makes steps one unit with a single op, behind everything that any of them waits for.
