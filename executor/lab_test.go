@@ -166,16 +166,23 @@ var portMAC = regexp.MustCompile(`^(  link .*) address \S+( .* master )`)
 
 func withoutHistory(text string) string {
 	lines := slices.DeleteFunc(strings.Split(text, "\n"), func(line string) bool {
-		if rest, ok := strings.CutPrefix(line, "record forwarding "); ok {
-			iface := strings.Split(rest, "/")[3]
-			return !slices.Contains([]string{"all", "default", "lo", "eth0"}, iface)
-		}
 		line = strings.TrimSpace(line)
-		return strings.HasPrefix(line, "record p: p-") || strings.HasPrefix(line, "volume ") || strings.HasPrefix(line, "fe80:") || strings.HasPrefix(line, "route fe80:")
+		return ofOwnForwarding(line) || strings.HasPrefix(line, "record p: p-") || strings.HasPrefix(line, "volume ") || strings.HasPrefix(line, "fe80:") || strings.HasPrefix(line, "route fe80:")
 	})
 	for i, line := range lines {
 		lines[i] = portMAC.ReplaceAllString(line, "$1$2")
 	}
+	return sortedOwnChains(lines)
+}
+
+// ofOwnForwarding: the line is of the record of forwarding, and about a link of the project's.
+func ofOwnForwarding(line string) bool {
+	rest, ok := strings.CutPrefix(line, "record forwarding ")
+	return ok && !slices.Contains([]string{"all", "default", "lo", "eth0"}, strings.Split(rest, "/")[3])
+}
+
+// sortedOwnChains joins lines, those of each of a project's own chains sorted.
+func sortedOwnChains(lines []string) string {
 	for i := 0; i < len(lines); {
 		chain := ownChain(lines[i])
 		end := i + 1

@@ -158,7 +158,7 @@ func addressID(owner, iface string, p netip.Prefix) ID {
 
 func (r address) ID() ID         { return addressID(r.owner, r.iface, r.prefix) }
 func (r address) In() []ID       { return []ID{r.link} }
-func (r address) Needs() []ID    { return []ID{r.link, r.member} }
+func (r address) Needs() []ID    { return []ID{r.link, r.member, r.primary} }
 func (r address) Attrs() []Attr  { return []Attr{{"interface", r.iface}} }
 func (r address) Shared() bool   { return r.link.Kind == "bridge" }
 func (r address) Detail() string { return "" }

@@ -50,6 +50,7 @@ var notCompared = map[string]string{
 	"remote.entry":       "is the ID",
 	"key.project":        "says whose it is",
 	"key.name":           "is the ID",
+	"key.secret":         "is made once, and never changed",
 	"wireGuard.netns":    "follows from the owner",
 	"wireGuard.owner":    "is the ID",
 	"wireGuard.link":     "is order",

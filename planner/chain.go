@@ -33,18 +33,23 @@ func chainName(letter, project string) string { return "TOPO-" + letter + "-" + 
 func desireChains(w *Want) []Resource {
 	var out []Resource
 	for _, t := range neededTables(w) {
-		r := chains{project: w.Project, table: t}
-		comment := mark(w.Project, chainsID(t))
-		for _, c := range chainLetters[t.name] {
-			name := chainName(c[0], w.Project)
-			r.chains = append(r.chains, name)
-			r.jumps = append(r.jumps, kernel.Rule{Family: t.family, Table: t.name, Chain: c[1], Spec: kernel.Canonical(
-				fmt.Sprintf("-m comment --comment %q -j %s", comment, name))})
-		}
-		sortRules(r.jumps)
-		out = append(out, r)
+		out = append(out, wholeChains(w.Project, t))
 	}
 	return out
+}
+
+// wholeChains is what a project has in a table that it needs.
+func wholeChains(project string, t table) chains {
+	r := chains{project: project, table: t}
+	comment := mark(project, chainsID(t))
+	for _, c := range chainLetters[t.name] {
+		name := chainName(c[0], project)
+		r.chains = append(r.chains, name)
+		r.jumps = append(r.jumps, kernel.Rule{Family: t.family, Table: t.name, Chain: c[1], Spec: kernel.Canonical(
+			fmt.Sprintf("-m comment --comment %q -j %s", comment, name))})
+	}
+	sortRules(r.jumps)
+	return r
 }
 
 func observeChains(h *Have) []Resource {

@@ -87,9 +87,20 @@ func (r fdb) Attrs() []Attr { return []Attr{{"mac", r.entry.MAC}, {"vlan", numbe
 
 func (r fdb) Detail() string { return r.iface }
 
-// Claims: a MAC address is behind one port of a bridge, and what is told later counts.
+// Claims: a MAC address is behind one port of a bridge, and what is told later counts; what is told of no VLAN is told of all.
 func (r fdb) Claims() []string {
-	return []string{"fdb " + r.in[1].Name + " " + r.entry.MAC + " " + number(r.entry.VLAN)}
+	of := "fdb " + r.in[1].Name + " " + r.entry.MAC + " "
+	if r.entry.VLAN == 0 {
+		return []string{of + "0"}
+	}
+	return []string{of + number(r.entry.VLAN), of + "0"}
+}
+
+// Lost: the removal of an entry of no VLAN takes those of all VLANs along.
+func (r fdb) Lost(gone func(ID) bool) (ID, Action, bool) {
+	all := r
+	all.entry.VLAN = 0
+	return all.ID(), Create, r.entry.VLAN != 0 && gone(all.ID())
 }
 
 func (r fdb) Create() []kernel.Op {

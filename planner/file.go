@@ -48,11 +48,14 @@ func observeFiles(h *Have) []Resource {
 	return out
 }
 
+// localhost is in every hosts file.
+const localhost = "127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n"
+
 // hosts is what a node resolves without a name server: itself, the nodes and aliases of the bridges that it shares,
 // its one-way links, its extra hosts.
 func hosts(t *spec.Topology, n spec.Node, named map[string][]hostName, sharers []string) string {
 	var b strings.Builder
-	b.WriteString("127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n")
+	b.WriteString(localhost)
 	own := []string{n.Name}
 	if n.Hostname != n.Name && n.Hostname != "" {
 		own = append([]string{n.Hostname}, own...)

@@ -55,13 +55,18 @@ func (h hook) rule(t table) kernel.Rule {
 func desireFirewall(w *Want) []Resource {
 	var out []Resource
 	for _, t := range neededTables(w) {
-		r := firewall{table: t, chains: hookChains(t), first: true}
-		for _, h := range hooks[t.name] {
-			r.jumps = append(r.jumps, h.rule(t))
-		}
-		out = append(out, r)
+		out = append(out, wholeFirewall(t))
 	}
 	return out
+}
+
+// wholeFirewall is what topo has in a table that any project needs.
+func wholeFirewall(t table) firewall {
+	r := firewall{table: t, chains: hookChains(t), first: true}
+	for _, h := range hooks[t.name] {
+		r.jumps = append(r.jumps, h.rule(t))
+	}
+	return r
 }
 
 func hookChains(t table) []string {

@@ -45,9 +45,26 @@ func (r forwarding) Shared() bool   { return true }
 func (r forwarding) Attrs() []Attr  { return []Attr{{"state", onOff(r.on)}} }
 func (r forwarding) Detail() string { return onOff(r.on) }
 
-func (r forwarding) Create() []kernel.Op { return []kernel.Op{kernel.ForwardingOn{Family: r.family}} }
+func (r forwarding) Create() []kernel.Op {
+	ops := []kernel.Op{kernel.ForwardingOn{Family: r.family}}
+	if !r.on {
+		ops = append(ops, r.off())
+	}
+	return ops
+}
+
+// off is wanted on the way back alone, to where somebody had turned it off: what it was before topo stays recorded.
+func (r forwarding) off() kernel.Op {
+	return kernel.SysctlSet{SysctlKey: kernel.ForwardingKey(r.family), Value: "0"}
+}
 
 func (r forwarding) Delete() []kernel.Op {
 	return []kernel.Op{kernel.ForwardingRestore{Family: r.family}}
 }
-func (r forwarding) Update(Resource) ([]kernel.Op, bool) { return r.Create(), true }
+
+func (r forwarding) Update(Resource) ([]kernel.Op, bool) {
+	if !r.on {
+		return []kernel.Op{r.off()}, true
+	}
+	return r.Create(), true
+}

@@ -12,8 +12,9 @@ import (
 // the interface's place in the file, and with the project.
 type key struct {
 	project string
-	name    string // of the interface, "hub:wg0"
-	whole   bool   // what is there is a key
+	name    string        // of the interface, "hub:wg0"
+	whole   bool          // what is there is a key
+	secret  kernel.Secret // that is to be brought back; zero: a new one
 }
 
 var keyKind = Kind{Name: "key", Desire: desireKeys, Observe: observeKeys}
@@ -46,7 +47,7 @@ func (r key) Attrs() []Attr {
 }
 
 func (r key) Create() []kernel.Op {
-	return []kernel.Op{kernel.KeyAdd{Project: r.project, Name: r.name}}
+	return []kernel.Op{kernel.KeyAdd{Project: r.project, Name: r.name, Key: r.secret}}
 }
 
 func (r key) Delete() []kernel.Op {

@@ -332,6 +332,9 @@ func (r process) Update(have Resource) ([]kernel.Op, bool) {
 		}
 		ops = append(ops, kernel.ProcessAdjust{Process: r.p})
 	}
+	if r.state != runs { // wanted so on the way back alone
+		return append(ops, kernel.ProcessHalt{Project: r.p.Project, Node: r.p.Node, Grace: -1}), true
+	}
 	if resume {
 		ops = append(ops, r.await()...)
 		ops = append(ops, kernel.ProcessResume{Project: r.p.Project, Node: r.p.Node})

@@ -38,7 +38,7 @@ func desireSysctls(w *Want) []Resource {
 			}
 			for _, iface := range slices.Sorted(maps.Keys(interfaces)) {
 				link := interfaces[iface]
-				if strings.Contains("/"+strings.ReplaceAll(s.Key, ".", "/")+"/", "/"+iface+"/") {
+				if ofInterface(r.key, iface) {
 					r.in, r.needs, r.record = append(r.in, link), append(r.needs, link), false
 				}
 			}
@@ -152,6 +152,11 @@ func (r sysctl) Delete() []kernel.Op {
 }
 
 func (r sysctl) Update(Resource) ([]kernel.Op, bool) { return r.Create(), true }
+
+// ofInterface reports whether a parameter is that of an interface.
+func ofInterface(k kernel.SysctlKey, iface string) bool {
+	return strings.Contains("/"+strings.ReplaceAll(k.Key, ".", "/")+"/", "/"+iface+"/")
+}
 
 // canonicalValue has one blank between the numbers of a list, where the kernel prints tabs.
 func canonicalValue(v string) string { return strings.Join(strings.Fields(v), " ") }

@@ -16,6 +16,7 @@ type device struct {
 	remotes []kernel.VXLANRemote
 
 	wireGuard *kernel.WireGuard
+	secrets   map[string]kernel.Secret // the keys of a wireguard: by peer, "" its own
 }
 
 // ethernet: kinds whose links have a MAC address that can be chosen.

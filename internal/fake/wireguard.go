@@ -29,6 +29,10 @@ func (m *Machine) addKey(o kernel.KeyAdd) error {
 	if _, there := m.keys[id]; there {
 		return syscall.EEXIST
 	}
+	if o.Key != (kernel.Secret{}) {
+		m.keys[id] = o.Key
+		return nil
+	}
 	m.keysMade[id]++
 	m.keys[id] = sha256.Sum256(fmt.Appendf(nil, "key %s %s %d", o.Project, o.Name, m.keysMade[id]))
 	return nil
@@ -80,6 +84,7 @@ func (m *Machine) setWireGuard(o kernel.WireGuardSet) error {
 			return err
 		}
 		l.wireGuard.PublicKey = key.Public()
+		l.keep("", key)
 	}
 	set(&l.wireGuard.ListenPort, o.ListenPort)
 	set(&l.wireGuard.FwMark, o.FwMark)
@@ -106,6 +111,7 @@ func (m *Machine) setPeer(o kernel.PeerSet) error {
 			return err
 		}
 		p.Preshared = key.Print()
+		l.keep(p.PublicKey, key)
 	}
 	if b, err := base64.StdEncoding.DecodeString(p.PublicKey); err != nil || len(b) != len(kernel.Secret{}) {
 		return syscall.EINVAL
@@ -143,12 +149,41 @@ func (l *link) peerAt(public string) int {
 	return slices.IndexFunc(l.wireGuard.Peers, func(p kernel.WireGuardPeer) bool { return p.PublicKey == public })
 }
 
+// keep has a link know a key: its own, or that which it shares with a peer.
+func (l *link) keep(peer string, key kernel.Secret) {
+	if l.secrets == nil {
+		l.secrets = map[string]kernel.Secret{}
+	}
+	l.secrets[peer] = key
+}
+
+// secretFacts are the keys of a project themselves.
+func (m *Machine) secretFacts(project string) map[kernel.SecretOf]kernel.Secret {
+	out := map[kernel.SecretOf]kernel.Secret{}
+	for id, key := range m.keys {
+		if id.project == project {
+			out[kernel.SecretOf{Made: id.name}] = key
+		}
+	}
+	for _, s := range m.spaces() {
+		for _, l := range s.links {
+			for peer, key := range l.secrets {
+				out[kernel.SecretOf{Netns: s.name, Link: l.name, Peer: peer}] = key
+			}
+		}
+	}
+	return out
+}
+
 // keyFacts is what a reading finds of keys.
 func (m *Machine) keyFacts(s *kernel.Snapshot, q kernel.Query) {
 	for _, id := range slices.SortedFunc(maps.Keys(m.keys), func(a, b keyID) int { return cmp.Compare(a.name, b.name) }) {
 		if id.project == q.Project {
 			s.Keys = append(s.Keys, kernel.Key{Name: id.name, Public: m.keys[id].Public()})
 		}
+	}
+	if q.Secrets {
+		s.Secrets = m.secretFacts(q.Project)
 	}
 	s.KeyFiles = map[string]kernel.KeyFile{}
 	for _, path := range q.KeyFiles {

@@ -136,15 +136,17 @@ func (o SysctlRestore) String() string {
 	return inNetns(o.Netns) + "sysctl -w " + o.Key + "=<before>"
 }
 
-func forwardingKey(f Family) string {
+// ForwardingKey is the host's parameter that has it forward packets of a family.
+func ForwardingKey(f Family) SysctlKey {
 	if f == IPv6 {
-		return "net.ipv6.conf.all.forwarding"
+		return SysctlKey{Key: "net.ipv6.conf.all.forwarding"}
 	}
-	return "net.ipv4.ip_forward"
+	return SysctlKey{Key: "net.ipv4.ip_forward"}
 }
-func (o ForwardingOn) String() string { return "sysctl -w " + forwardingKey(o.Family) + "=1" }
+
+func (o ForwardingOn) String() string { return "sysctl -w " + ForwardingKey(o.Family).Key + "=1" }
 func (o ForwardingRestore) String() string {
-	return "sysctl -w " + forwardingKey(o.Family) + "=<before>"
+	return "sysctl -w " + ForwardingKey(o.Family).Key + "=<before>"
 }
 
 func (o Iptables) String() string {

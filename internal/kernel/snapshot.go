@@ -45,6 +45,8 @@ type Query struct {
 	Runtimes []string
 	// Lost asks for processes of the project's that live without a record.
 	Lost bool
+	// Secrets asks for the keys of Project's WireGuards themselves.
+	Secrets bool
 }
 
 // DataFolder stands for the folder in which topo keeps images and volumes.
@@ -110,6 +112,8 @@ type Snapshot struct {
 	Keys []Key
 	// KeyFiles are those of Query.KeyFiles.
 	KeyFiles map[string]KeyFile
+	// Secrets are keys themselves, where Query.Secrets asks for them.
+	Secrets map[SecretOf]Secret
 	// Uplinks are the cards that are ports of topo's bridges, of all projects, by name.
 	Uplinks []Uplink
 	// Lent are the cards that are in nodes, of all projects, by name.

@@ -97,6 +97,13 @@ type Key struct {
 	Public string // "": what is there is no key
 }
 
+// SecretOf says which secret it is: a link's private key, that which it shares with a peer, or one that topo made.
+type SecretOf struct {
+	Netns, Link string
+	Peer        string // public key; "" = the link's own
+	Made        string // name
+}
+
 // KeyFile is a file with a key in it, as it was found.
 type KeyFile struct {
 	Public string // as of a private key
@@ -105,8 +112,11 @@ type KeyFile struct {
 }
 
 type (
-	// KeyAdd makes a private key and keeps it; EEXIST where there is one.
-	KeyAdd struct{ Project, Name string }
+	// KeyAdd makes a private key, or brings one back (Key), and keeps it; EEXIST where there is one.
+	KeyAdd struct {
+		Project, Name string
+		Key           Secret
+	}
 	// KeyDelete removes one.
 	KeyDelete struct{ Project, Name string }
 	// WireGuardSet changes what a wireguard link has besides its peers; nil leaves one alone. The private key must be there.
@@ -137,7 +147,11 @@ func (PeerSet) op()      {}
 func (PeerDelete) op()   {}
 
 func (o KeyAdd) String() string {
-	return "(umask 077 && mkdir -p " + KeyDir + "/" + o.Project + " && wg genkey > " + KeyDir + "/" + o.Project + "/" + o.Name + ")"
+	from := "wg genkey"
+	if o.Key != (Secret{}) {
+		from = "cat"
+	}
+	return "(umask 077 && mkdir -p " + KeyDir + "/" + o.Project + " && " + from + " > " + KeyDir + "/" + o.Project + "/" + o.Name + ")"
 }
 
 func (o KeyDelete) String() string { return "rm " + KeyDir + "/" + o.Project + "/" + o.Name }

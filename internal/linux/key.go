@@ -16,14 +16,18 @@ import (
 
 func keyFile(project, name string) string { return filepath.Join(kernel.KeyDir, project, name) }
 
-// keyAdd makes a private key. It is on the disk, whole, before anything uses it: a peer elsewhere may be told its public key, and never
+// keyAdd makes a private key, or brings one back. It is on the disk, whole, before anything uses it: a peer elsewhere may be told its public key, and never
 // hears of another one.
 func (h *Host) keyAdd(o kernel.KeyAdd) error {
 	path := keyFile(o.Project, o.Name)
 	h.traced("", "make key "+path)
-	key, err := ecdh.X25519().GenerateKey(rand.Reader)
-	if err != nil {
-		return err
+	key := o.Key[:]
+	if o.Key == (kernel.Secret{}) {
+		made, err := ecdh.X25519().GenerateKey(rand.Reader)
+		if err != nil {
+			return err
+		}
+		key = made.Bytes()
 	}
 	for {
 		dir := filepath.Dir(path)
@@ -32,7 +36,7 @@ func (h *Host) keyAdd(o kernel.KeyAdd) error {
 			err = sweepDrafts(dir)
 		}
 		if err == nil {
-			err = writeDurable(path, base64.StdEncoding.EncodeToString(key.Bytes())+"\n")
+			err = writeDurable(path, base64.StdEncoding.EncodeToString(key)+"\n")
 		}
 		if !errors.Is(err, fs.ErrNotExist) { // else another topo removed the folder, empty as it was
 			return err

@@ -80,7 +80,12 @@ func (h *Host) Snapshot(ctx context.Context, q kernel.Query) (kernel.Snapshot, e
 	if s.HostID, err = hostID(); err != nil {
 		return kernel.Snapshot{}, err
 	}
-	s.Hostname, err = os.Hostname()
+	if s.Hostname, err = os.Hostname(); err != nil {
+		return kernel.Snapshot{}, err
+	}
+	if q.Secrets {
+		s.Secrets, err = h.readSecrets(s, q.Project)
+	}
 	return s, err
 }
 
