@@ -19,7 +19,7 @@ func Past(q kernel.Query, s kernel.Snapshot, applied Applied) kernel.Query {
 			q.Sysctls = append(q.Sysctls, k)
 		}
 	}
-	h := newHave(s, q.Project, nil)
+	h := newHave(Options{Snapshot: s, Project: q.Project}, nil)
 	for _, l := range h.interfaces() {
 		if l.netns == "" && l.id.Kind == "bridge" {
 			add(routeLocalnetKey(l.Name))

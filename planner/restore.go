@@ -104,8 +104,7 @@ func haveOf(run Options, s kernel.Snapshot, known, asked []Resource) *Have {
 			known = append(known, r)
 		}
 	}
-	h := newHave(s, run.Project, known)
-	h.unwanted = true
+	h := newHave(Options{Snapshot: s, Project: run.Project, Known: run.Known, Volumes: true}, known)
 	for name := range h.nodes {
 		for _, l := range h.spaces[name] {
 			if m, ok := kernel.ParseMark(l.Alias); ok && m.Project == run.Project && l.Name != "lo" {

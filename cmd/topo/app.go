@@ -34,7 +34,7 @@ func newApp(stdin io.Reader, stdout, stderr io.Writer) *cli.App {
 		Description: about,
 		Flags:       append(targetFlags(true), &cli.BoolFlag{Name: "version", Usage: "print the version", DisableDefaultText: true}),
 		Commands: []*cli.Command{
-			planCommand(), upCommand(), downCommand(),
+			planCommand(), upCommand(), confirmCommand(), downCommand(),
 			validateCommand(), configCommand(),
 			psCommand(), lsCommand(), inspectCommand(), portCommand(),
 			execCommand(), attachCommand(), logsCommand(), cpCommand(), volumeCommand(),

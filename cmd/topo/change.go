@@ -35,6 +35,12 @@ type changing struct {
 	yes      bool   // up --yes
 	out, err io.Writer
 	began    bool // the plan is being carried out
+	// past, if not nil, widens the query so that the run can be undone.
+	past func(kernel.Query, kernel.Snapshot) kernel.Query
+	// standBy, if not nil, is called before the first change.
+	standBy func() error
+	// step, if not nil, is called whenever a step has ended, before anybody is told.
+	step func()
 }
 
 // changingFlags are those that up and down share.
@@ -42,8 +48,12 @@ func changingFlags() []cli.Flag {
 	return []cli.Flag{
 		timeFlag("timeout", 0, "give up after `DURATION` (30s, 5m; 0 is never)"),
 		timeFlag("lock-timeout", 0, "wait `DURATION` for another topo that works on the project"),
-		textFlag("progress", progressAuto, "how to tell of the progress, on stderr: `MODE` auto, tty, plain or json (an object a line)"),
+		progressFlag(),
 	}
+}
+
+func progressFlag() cli.Flag {
+	return textFlag("progress", progressAuto, "how to tell of the progress, on stderr: `MODE` auto, tty, plain or json (an object a line)")
 }
 
 func checkProgress(c *cli.Context) error {
@@ -99,6 +109,10 @@ func (w *changing) run(ctx context.Context, m *machine) (*planner.Plan, error) {
 	defer unlockHost()
 
 	before, err := m.Snapshot(ctx, w.query)
+	if err == nil && w.past != nil {
+		w.query = w.past(w.query, before)
+		before, err = m.Snapshot(ctx, w.query)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -115,7 +129,20 @@ func (w *changing) run(ctx context.Context, m *machine) (*planner.Plan, error) {
 	if err := consent(p, w.yes, m, w.err); err != nil {
 		return p, err
 	}
+	if w.standBy != nil {
+		if err := w.standBy(); err != nil {
+			return p, err
+		}
+	}
 	w.began = true
+	if err := outcomeError(ctx, w.verb, w.execute(ctx, m, p, unlockHost)); err != nil {
+		return p, err
+	}
+	return p, executor.Verify(ctx, m, w.plan, w.query, w.project, settleTime)
+}
+
+// execute carries a plan out, and tells of it while it does.
+func (w *changing) execute(ctx context.Context, m *machine, p *planner.Plan, unlockHost func()) *executor.Report {
 	began := time.Now()
 	shown := newProgress(w.progress, p, w.err)
 	told := make(chan struct{})
@@ -130,26 +157,32 @@ func (w *changing) run(ctx context.Context, m *machine) (*planner.Plan, error) {
 		telling.Lock()
 		defer telling.Unlock()
 		shown.pulling(p)
+		w.stepped()
 	})
 	report := executor.Run(ctx, p, m, executor.Options{SharedDone: unlockHost, Events: func(e executor.Event) {
 		telling.Lock()
 		defer telling.Unlock()
+		w.stepped()
 		shown.event(e)
 	}})
 	if !quiet() {
 		<-told
 	}
 	shown.finish(report, time.Since(began))
-	if err := outcomeError(ctx, w.verb, report); err != nil {
-		return p, err
+	return report
+}
+
+func (w *changing) stepped() {
+	if w.step != nil {
+		w.step()
 	}
-	return p, executor.Verify(ctx, m, w.plan, w.query, w.project, settleTime)
 }
 
 // told gives the error of a run as a person, or --progress json, is to hear of it.
 func (w *changing) told(ctx context.Context, err error) error {
 	var half *unfinishedError
-	if cause := context.Cause(ctx); cause != nil && errors.Is(err, ctx.Err()) && !errors.As(err, &half) {
+	var back *rolledBackError
+	if cause := context.Cause(ctx); cause != nil && errors.Is(err, ctx.Err()) && !errors.As(err, &half) && !errors.As(err, &back) {
 		err = fmt.Errorf("%s: %w, nothing was changed", w.project, cause)
 		if w.began {
 			err = fmt.Errorf("%s: %w", w.project, cause)

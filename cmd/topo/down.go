@@ -85,6 +85,9 @@ func takeDown(ctx context.Context, c *cli.Context, w *changing) error {
 	if err != nil {
 		return err
 	}
+	if err := forgetConfirmation(w.project); err != nil {
+		return err
+	}
 	if err := forget(m, w.project); err != nil {
 		return err
 	}

@@ -36,6 +36,9 @@ func hints(err error) []string {
 		inUse    *volumeInUseError
 		engine   *container.UnreachableError
 
+		back      *rolledBackError
+		waits     *pendingError
+		unwatched *unwatchedError
 		elsewhere *container.ElsewhereError
 		unasked   *consentError
 		unagreed  *notAgreedError
@@ -44,6 +47,10 @@ func hints(err error) []string {
 		unsavable *planner.UnsavableError
 	)
 	switch {
+	case errors.As(err, &back):
+		return rollbackHints(back)
+	case errors.As(err, &waits), errors.As(err, &unwatched):
+		return confirmHints
 	case errors.As(err, &half):
 		again := fmt.Sprintf("What is done stays. \"topo %s\" again continues.", half.verb)
 		return append(hints(half.cause), again)
@@ -76,6 +83,7 @@ func hints(err error) []string {
 		return []string{
 			what,
 			"To have it so: topo up --yes. \"topo down\" gives " + unasked.move.Card + " all back.",
+			"To have it undone unless you can still say that it is good: topo up --yes --confirm 60s, then topo confirm.",
 		}
 	case errors.As(err, &unagreed):
 		return []string{"To have it so: topo gc --yes. --dry-run only shows it."}
@@ -110,6 +118,23 @@ func hints(err error) []string {
 		return []string{"This root lacks a capability: topo needs CAP_NET_ADMIN and CAP_SYS_ADMIN (in a container: --privileged)."}
 	}
 	return nil
+}
+
+// rollbackHints: where what was before is back, nothing that was done stays, and what ran has left no logs.
+func rollbackHints(e *rolledBackError) []string {
+	var half *unfinishedError
+	var differs *executor.VerifyError
+	cause := e.cause
+	if errors.As(cause, &half) {
+		cause = half.cause
+	}
+	switch {
+	case e.undone != nil:
+		return append(hints(cause), "\"topo plan\" shows where things stand; \"topo up\" and \"topo down\" go on from there.")
+	case errors.As(cause, &differs):
+		return nil
+	}
+	return hints(cause)
 }
 
 // startsContainer reports whether what failed is the start of a container.

@@ -22,6 +22,9 @@ func main() {
 	if handled, code := container.Reexec(); handled {
 		os.Exit(code)
 	}
+	if handled, code := reexec(); handled {
+		os.Exit(code)
+	}
 	os.Exit(run(os.Args, os.Stdin, os.Stdout, os.Stderr))
 }
 

@@ -21,6 +21,9 @@ func TestMain(m *testing.M) {
 	if handled, code := container.Reexec(); handled {
 		os.Exit(code)
 	}
+	if handled, code := reexec(); handled {
+		os.Exit(code)
+	}
 	// The first process of a test's machine only starts the test; it ends without
 	// cleaning up, and would leave testscript's folder.
 	if os.Getpid() == 1 && os.Getenv("TOPO_TESTHOST") != "" {

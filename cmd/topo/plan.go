@@ -142,15 +142,16 @@ func (w *wanted) compare(s kernel.Snapshot, applied planner.Applied) (*planner.P
 // readApplied reads what the last successful up left: it serves only to tell "edited" from "changed outside topo".
 func readApplied(project string) (planner.Applied, error) {
 	data, err := linux.ReadApplied(project)
-	if err != nil || len(data) == 0 {
-		return nil, err
-	}
+	return parseApplied(data), err
+}
+
+// parseApplied: a copy of a former run that can't be read tells nothing, and decides nothing.
+func parseApplied(data []byte) planner.Applied {
 	var applied planner.Applied
-	if err := json.Unmarshal(data, &applied); err != nil {
-		// A copy of a former run that can't be read tells nothing, and decides nothing.
-		return nil, nil
+	if json.Unmarshal(data, &applied) != nil {
+		return nil
 	}
-	return applied, nil
+	return applied
 }
 
 func printPlan(c *cli.Context, p *planner.Plan) error {

@@ -31,7 +31,14 @@ Example:
 }
 
 func ps(c *cli.Context) error {
-	s, project, err := readRunning(c)
+	project, err := runningProject(c.Context, c)
+	if err != nil {
+		return err
+	}
+	if err := tellOfConfirmation(c.App.ErrWriter, project); err != nil {
+		return err
+	}
+	s, err := readProject(c, project)
 	if err != nil {
 		return err
 	}
@@ -88,19 +95,25 @@ func readRunning(c *cli.Context) (kernel.Snapshot, string, error) {
 	if err != nil {
 		return kernel.Snapshot{}, "", err
 	}
+	s, err := readProject(c, project)
+	return s, project, err
+}
+
+// readProject reads the machine for a project, which must be up.
+func readProject(c *cli.Context, project string) (kernel.Snapshot, error) {
 	m, err := openMachine()
 	if err != nil {
-		return kernel.Snapshot{}, "", err
+		return kernel.Snapshot{}, err
 	}
 	defer m.Close()
 	s, err := m.Snapshot(c.Context, kernel.Query{Project: project})
 	if err != nil {
-		return kernel.Snapshot{}, "", err
+		return kernel.Snapshot{}, err
 	}
 	if projectsOf(s)[project] == nil && len(s.Processes) == 0 {
-		return kernel.Snapshot{}, "", &notUpError{project}
+		return kernel.Snapshot{}, &notUpError{project}
 	}
-	return s, project, nil
+	return s, nil
 }
 
 // notUpError: a command is about a project of which there is nothing on the machine.

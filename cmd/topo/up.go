@@ -20,7 +20,7 @@ func upCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "up",
 		Usage:     "make it so, and prove it",
-		UsageText: "topo up [-f FILE] [--wait] [--timeout DURATION] [--progress MODE] [--remove-orphans=false] [--profile NAME] [--scale NODE=N] [--plan FILE] [NODE…]",
+		UsageText: "topo up [-f FILE] [--wait] [--rollback-on-failure] [--confirm DURATION] [--timeout DURATION] [--progress MODE] [--remove-orphans=false] [--profile NAME] [--scale NODE=N] [--plan FILE] [NODE…]",
 		ArgsUsage: "[NODE…]",
 		Description: `Plans as "topo plan" does, carries the plan out, and reads the kernel again: any
 difference that is left is an error. What is in place and right is not touched.
@@ -32,6 +32,18 @@ exit code 4, and a line for each thing that differs.
 
 Ctrl-C begins no further step, waits for those under way, and says what is left undone;
 a second one leaves at once. Running up again continues, after a failure, too.
+
+With --rollback-on-failure a step that fails, a difference that is left, a --wait in vain
+or Ctrl-C lead back: topo says what went wrong, plans the way to what the project had
+before this run, prints that plan, carries it out and proves it. Volumes that were there
+are not touched, and what is in them stays as the run left it; those that the run made go.
+The exit code is that of the failure.
+
+With --confirm 60s the same is done, and what was before comes back also if "topo confirm"
+does not come within that time after the run: when the change cut you off, say. A process
+of its own watches over that from before the first change on: it does so at once when topo
+ends in the middle of the run (the terminal is gone, kill -9), or when no step has ended for
+as long. Meanwhile there is no other up of the project.
 
 --progress json writes an object a line to stderr: {"event": "started", "done", "failed"
 or "skipped", "id", "action", "elapsed_ms", "error"} for each action, {"event": "pulling",
@@ -49,7 +61,8 @@ Example:
 			scaleFlag(),
 			runtimeFlag(),
 			textFlag("plan", "", "carry out the plan that plan --out saved to `FILE`, or end with 4 where it is stale"),
-			&cli.BoolFlag{Name: "rollback-on-failure", Usage: "not supported yet", Hidden: true},
+			boolFlag("rollback-on-failure", "put back what was there before, if anything fails"),
+			timeFlag("confirm", 0, "put back what was there before, unless \"topo confirm\" comes within `DURATION` (60s)"),
 		}),
 		Action:       up,
 		BashComplete: completeNodes,
@@ -87,9 +100,8 @@ func wantedOfUp(c *cli.Context) (*wanted, error) {
 }
 
 func supportedByUp(c *cli.Context) error {
-	switch {
-	case c.Bool("rollback-on-failure"):
-		return usageErrorf(c, "--rollback-on-failure is not supported yet")
+	if c.IsSet("confirm") && c.Duration("confirm") <= 0 {
+		return usageErrorf(c, "--confirm %s: must be more than 0", c.Duration("confirm"))
 	}
 	return checkProgress(c)
 }
@@ -108,13 +120,38 @@ func bringUp(ctx context.Context, c *cli.Context, w *changing, want *wanted) err
 		})
 	}
 	defer unlock()
+	if err := unconfirmed(w.project); err != nil {
+		return err
+	}
+	if err := tellPutBack(w.err, w.project); err != nil {
+		return err
+	}
 	applied, err := readApplied(w.project)
 	if err != nil {
+		return err
+	}
+	var back wayBack
+	var watch *watchOver
+	patience := c.Duration("confirm")
+	if patience > 0 || c.Bool("rollback-on-failure") {
+		if back.applied, err = linux.ReadApplied(w.project); err != nil {
+			return err
+		}
+		w.past = func(q kernel.Query, s kernel.Snapshot) kernel.Query { return planner.Past(q, s, applied) }
+	}
+	w.standBy = func() (err error) {
+		if patience > 0 {
+			watch, err = setWatch(&back, patience)
+			w.step = watch.step
+		}
 		return err
 	}
 	var last planner.Options // of the last reading, that of the proof
 	w.plan = func(s kernel.Snapshot) (p *planner.Plan, err error) {
 		p, last, err = want.compare(s, applied)
+		if !w.began {
+			back.run, back.query = last, w.query
+		}
 		if saved := want.saved; saved != nil {
 			want.saved = nil // it is to be the first plan, not the empty one of the proof
 			err = saved.Check(p, last, err)
@@ -122,25 +159,32 @@ func bringUp(ctx context.Context, c *cli.Context, w *changing, want *wanted) err
 		return p, err
 	}
 	p, err := w.run(ctx, m)
-	if err != nil {
-		return err
+	if err == nil {
+		err = remember(last, applied)
 	}
-	if err := remember(last, applied); err != nil {
+	if err == nil && c.Bool("wait") {
+		err = waitUntilRunning(ctx, m, last.Topology, want.nodes, w.stepped)
+	}
+	switch {
+	case err != nil && w.began && w.past != nil:
+		return w.undo(ctx, m, &back, watch, err)
+	case err != nil:
 		return err
 	}
 	if err := rememberSource(c, w.project); err != nil {
 		return err
 	}
-	if c.Bool("wait") {
-		if err := waitUntilRunning(ctx, m, last.Topology, want.nodes); err != nil {
-			return err
-		}
+	if err := linux.RemovePutBack(w.project); err != nil {
+		return err
 	}
 	if p.Empty() {
 		return printPlain(c, p)
 	}
 	printPublished(c.App.ErrWriter, last.Topology)
-	return nil
+	if watch == nil {
+		return nil
+	}
+	return watch.over(w)
 }
 
 // printPlain prints a plan with nothing to do: one line.
@@ -161,8 +205,8 @@ func remember(o planner.Options, before planner.Applied) error {
 	return linux.WriteApplied(o.Project, data)
 }
 
-// waitUntilRunning is --wait. Whether a process has a health check, its image may say.
-func waitUntilRunning(ctx context.Context, m *machine, t *spec.Topology, nodes []string) error {
+// waitUntilRunning is --wait; stepped is called for each node that is as it should be. Whether a process has a health check, its image may say.
+func waitUntilRunning(ctx context.Context, m *machine, t *spec.Topology, nodes []string, stepped func()) error {
 	wanted := map[string]bool{}
 	for _, n := range nodes {
 		wanted[n] = true
@@ -192,6 +236,7 @@ func waitUntilRunning(ctx context.Context, m *machine, t *spec.Topology, nodes [
 		if err != nil {
 			return fmt.Errorf("waiting %s for %s: %w", short(time.Since(began)), n.Name, causeOf(ctx, err))
 		}
+		stepped()
 	}
 	return nil
 }

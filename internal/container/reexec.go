@@ -29,7 +29,7 @@ const (
 func Reexec() (handled bool, code int) {
 	switch {
 	case os.Args[0] == supervisorName && len(os.Args) == 6:
-		closeInherited(readyFD)
+		CloseInherited(readyFD)
 		log.SetFlags(log.LstdFlags | log.LUTC)
 		a := os.Args
 		l := layout{runDir: a[2], dataDir: a[3], project: a[1]}
@@ -50,9 +50,9 @@ func Reexec() (handled bool, code int) {
 // readyFD is where a supervisor says that it is ready.
 const readyFD = 3
 
-// closeInherited closes files that whoever ran topo had open: a supervisor outlives them, and would keep
+// CloseInherited closes files above keep that whoever ran topo had open: a supervisor, or a watchman, outlives them, and would keep
 // a pipe or a lock of theirs. Go's own files are all close-on-exec, so the others are foreign.
-func closeInherited(keep int) {
+func CloseInherited(keep int) {
 	entries, err := os.ReadDir("/proc/self/fd")
 	if err != nil {
 		return
