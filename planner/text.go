@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"unicode/utf8"
+
+	"topo/internal/kernel"
 )
 
 // TextOptions says how a plan is printed.
@@ -92,14 +94,14 @@ func (c *Change) Detail() string {
 		}
 		var words []string
 		for _, d := range changedAttrs(c.Have, c.Want) {
-			words = append(words, fmt.Sprintf("%s %s → %s", strings.TrimPrefix(d.Name, envPrefix), orNone(d.Before), orNone(d.After)))
+			words = append(words, kernel.Printable(fmt.Sprintf("%s %s → %s", strings.TrimPrefix(d.Name, envPrefix), orNone(d.Before), orNone(d.After))))
 		}
 		if len(words) > 0 {
 			return strings.Join(words, ", ")
 		}
 	}
 	if d, ok := c.Want.(detailed); ok {
-		return strings.ReplaceAll(d.Detail(), "\n", `\n`)
+		return kernel.Printable(d.Detail())
 	}
 	return ""
 }

@@ -1,6 +1,7 @@
 package spec
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -19,6 +20,10 @@ const (
 	// maxFile is the length of a file's name (NAME_MAX); a namespace is a file in /run/netns.
 	maxFile = 255
 )
+
+// shellWords are the characters that mean something to a POSIX shell, or to iptables-restore(8), where they stand in a
+// word. To iptables a + at the end means any interface that begins so; and a name that begins with - is an option.
+const shellWords = "\"'`\\$&|;<>()*?[]{}!#~^"
 
 var (
 	projectName = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]*$`)
@@ -60,7 +65,7 @@ func folderName(dir string) string {
 }
 
 func (r *resolver) prefix() {
-	r.topo.Prefix = r.topo.Name + "-"
+	r.topo.Prefix = cmp.Or(r.topo.Name, "unnamed") + "-" // a name that is none has been told
 	if p := r.file.Prefix; p.Set {
 		r.topo.Prefix = p.Value
 		if !prefixName.MatchString(p.Value) {
@@ -97,6 +102,8 @@ func (r *resolver) checkInterface(pos Pos, name string) (ok bool) {
 		r.add(pos, "interface name %q has one of / : %% in it", name)
 	case strings.ContainsFunc(name, func(c rune) bool { return unicode.IsSpace(c) || !unicode.IsPrint(c) }):
 		r.add(pos, "interface name %q has a blank in it", name)
+	case strings.ContainsAny(name, shellWords) || strings.HasPrefix(name, "-") || strings.HasSuffix(name, "+"):
+		r.add(pos, "interface name %q would be read as something else by a shell or by iptables", name)
 	default:
 		return true
 	}

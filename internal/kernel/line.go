@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 )
 
 // The lines of ip(8), bridge(8), tc(8), wg(8), iptables(8) and sysctl(8) that do what the ops do, for a POSIX shell.
@@ -168,7 +169,7 @@ func (o SupervisorStop) String() string  { return "# stop the supervisor of " + 
 func (o ProcessStart) String() string {
 	words := make([]string, len(o.Process.Argv))
 	for i, w := range o.Process.Argv {
-		words[i] = quote(w)
+		words[i] = Printable(quote(w)) // a comment ends with its line
 	}
 	if o.Process.Image != "" {
 		words = append([]string{o.Process.Image}, words...)
@@ -250,4 +251,21 @@ func quote(s string) string {
 		return s
 	}
 	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+}
+
+// Printable is a text for one line of a terminal: a newline, and what else would make it do something, is written as Go
+// escapes it.
+func Printable(s string) string {
+	if !strings.ContainsFunc(s, unicode.IsControl) {
+		return s
+	}
+	var b strings.Builder
+	for _, r := range s {
+		if unicode.IsControl(r) {
+			b.WriteString(strings.Trim(strconv.QuoteRune(r), "'"))
+		} else {
+			b.WriteRune(r)
+		}
+	}
+	return b.String()
 }

@@ -40,7 +40,7 @@ func (h *Host) fileWrite(o kernel.FileWrite) error {
 }
 
 func overwrite(path, content string) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_TRUNC, 0)
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_TRUNC|unix.O_NOFOLLOW, 0) // it may have become a link since it was read
 	if err != nil {
 		return err
 	}
@@ -83,13 +83,16 @@ func (h *Host) makeFolders(dir string) error {
 	if err := h.makeFolders(filepath.Dir(dir)); err != nil {
 		return err
 	}
-	if err := writeWhole(folderRecord(dir), nil, 0o644); err != nil {
+	if err := writeWhole(folderRecord(dir), nil, 0o600); err != nil {
 		return err
 	}
-	if err := os.Mkdir(dir, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		if errors.Is(err, fs.ErrExist) {
+			return nil
+		}
 		return err
 	}
-	return nil
+	return os.Chmod(dir, 0o755) // whatever the umask: programs of all users read what is in it
 }
 
 // sweepFolders removes the folders that topo made and never filled, because it was killed in between, and the
@@ -191,10 +194,15 @@ func writeWhole(path string, content []byte, mode os.FileMode) error {
 }
 
 // makeDir makes a folder and those above it, while another topo may be removing them: os.MkdirAll fails with EEXIST
-// where a folder came and went between its two looks.
+// where a folder came and went between its two looks. They are topo's own, and their owner's alone; all
+// may read those in /etc/netns.
 func makeDir(dir string) (err error) {
+	mode := os.FileMode(0o755)
+	if own(dir) {
+		mode = 0o700
+	}
 	for range 100 {
-		if err = os.MkdirAll(dir, 0o755); !errors.Is(err, fs.ErrExist) {
+		if err = os.MkdirAll(dir, mode); !errors.Is(err, fs.ErrExist) {
 			return err
 		}
 	}
@@ -250,7 +258,7 @@ func removeWithFolders(path string) error {
 // removeFolders removes a folder of topo's own, with what killed writers left in it, and those above, as far as they are empty.
 func removeFolders(dir string) error {
 	for ; ; dir = filepath.Dir(dir) {
-		if dir != runDir && dir != dataDir && !strings.HasPrefix(dir, runDir+"/") && !strings.HasPrefix(dir, dataDir+"/") {
+		if !own(dir) {
 			return nil
 		}
 		if err := sweepDrafts(dir); err != nil {
@@ -260,6 +268,11 @@ func removeFolders(dir string) error {
 			return err
 		}
 	}
+}
+
+// own reports whether a folder is one of topo's own.
+func own(dir string) bool {
+	return dir == runDir || dir == dataDir || strings.HasPrefix(dir, runDir+"/") || strings.HasPrefix(dir, dataDir+"/")
 }
 
 // removeEmpty removes a folder if it is empty; empty is also one that is gone. One that is a mount is

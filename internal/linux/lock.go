@@ -98,7 +98,7 @@ func tryLock(path string) (*os.File, error) {
 		err := makeDir(filepath.Dir(path))
 		var f *os.File
 		if err == nil {
-			f, err = os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
+			f, err = os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600) // who can open it can hold it
 		}
 		if errors.Is(err, fs.ErrNotExist) {
 			continue // the folder was just removed with the last lock in it

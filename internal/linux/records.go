@@ -119,5 +119,5 @@ func writeJSON(file string, v any) error {
 	if err != nil {
 		return err
 	}
-	return writeWhole(file, append(b, '\n'), 0o644)
+	return writeWhole(file, append(b, '\n'), 0o600)
 }
