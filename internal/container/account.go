@@ -20,6 +20,9 @@ type account struct {
 	name     string // "" for a uid without a line in passwd
 }
 
+// maxID is the highest id of a user or group that moby/sys/user takes by number.
+const maxID = 1<<31 - 1
+
 // findAccount looks up "", NAME, UID, NAME:GROUP or UID:GID in the passwd and group files below
 // root ("" is root:root). A uid needs no line there; its home is then "/".
 func findAccount(root *os.Root, spec string) (account, error) {
@@ -28,6 +31,12 @@ func findAccount(root *os.Root, spec string) (account, error) {
 	u, err := user.GetExecUser(spec, &user.ExecUser{Home: "/"}, passwd, group)
 	if err != nil {
 		return account{}, fmt.Errorf("finding user %q: %w", spec, err)
+	}
+	// passwd and group of an image can have any number; one of more than 32 bits would be taken for another user's, maybe root's.
+	for _, id := range append([]int{u.Uid, u.Gid}, u.Sgids...) {
+		if id < 0 || id > maxID {
+			return account{}, fmt.Errorf("finding user %q: the id %d is not one of 0 to %d", spec, id, maxID)
+		}
 	}
 	a := account{uid: uint32(u.Uid), gid: uint32(u.Gid), home: u.Home}
 	for _, g := range u.Sgids {

@@ -42,7 +42,7 @@ func (p logPlace) passed(stream string, at time.Time) bool {
 
 func (p *logPlace) pass(stream string, at time.Time) {
 	second := at.Truncate(time.Second)
-	if second.After(p.second) {
+	if p.read == nil || second.After(p.second) { // the first; an entry of another's hand may have no time
 		*p = logPlace{second, map[string]int{}}
 	}
 	if second.Equal(p.second) {
