@@ -1,0 +1,380 @@
+package reliability_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+	"pgregory.net/rapid"
+
+	"topo/internal/kernel"
+	"topo/internal/linux"
+	"topo/internal/testhost"
+	"topo/internal/topogen"
+)
+
+// drawn are the options of topologies that are drawn: with processes, and of what every kernel has, or all.
+func drawn(all bool) topogen.Options { return topogen.Options{Processes: true, Plain: !all} }
+
+// draw gives one of the files that rapid would; the same for the same number.
+func draw(n uint64, o topogen.Options) *topogen.File {
+	return rapid.Custom(func(t *rapid.T) *topogen.File { return topogen.Draw(t, "p", o) }).Example(int(n))
+}
+
+// alter gives a file that is a little different.
+func alter(n uint64, f *topogen.File, o topogen.Options) *topogen.File {
+	return rapid.Custom(func(t *rapid.T) *topogen.File { return topogen.Change(t, f, o) }).Example(int(n))
+}
+
+// drawnHost is a machine for topologies that are drawn.
+func drawnHost(t *testing.T) *host {
+	t.Helper()
+	h := &host{T: t, file: filepath.Join(t.TempDir(), "topo.yaml"), random: rand.New(rand.NewPCG(*seed, 2))}
+	h.Logf("seed %d", *seed)
+	return h
+}
+
+// write makes a file that of the host.
+func (h *host) write(f *topogen.File) {
+	h.Helper()
+	if err := os.WriteFile(h.file, f.YAML(), 0o600); err != nil {
+		h.Fatal(err)
+	}
+}
+
+// TestDrift edits the machine behind topo's back: one attribute of one thing. A plan names it, and nothing else where nothing
+// else follows from the edit; up repairs it, and all that the plan does not name stays what it was: the index of a link, the
+// inode of a namespace, a process, a connection.
+func TestDrift(t *testing.T) { drift(t, false) }
+
+// TestVMDrift is the same of what needs a kernel with everything.
+func TestVMDrift(t *testing.T) { drift(t, true) }
+
+func drift(t *testing.T, all bool) {
+	t.Parallel()
+	if testhost.Outside(t) {
+		return
+	}
+	files, each := 3, 5
+	if *whole {
+		files, each = 70, 20
+	}
+	if all {
+		testhost.Netem(t)
+		testhost.VLANFiltering(t)
+		if *whole {
+			files = 35
+		}
+	}
+	m, err := linux.Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	h := drawnHost(t)
+	var total drifts
+	for range files {
+		f := draw(h.random.Uint64()>>1, drawn(all))
+		h.write(f)
+		h.before = h.machine()
+		h.must("up")
+		total.files++
+		d := drifted{host: h, m: m, drifts: &total}
+		d.connect()
+		for range each {
+			if !d.edit() {
+				break
+			}
+		}
+		d.disconnect()
+		h.must("down", "-v")
+		if diff := h.residue(); diff != "" {
+			t.Fatalf("down leaves (-before +after):\n%s\n%s", diff, f.YAML())
+		}
+		if t.Failed() {
+			t.Fatalf("the file:\n%s", f.YAML())
+		}
+	}
+	if total.edits == 0 || total.connections == 0 {
+		t.Errorf("%d edits, a connection through %d of them", total.edits, total.connections)
+	}
+	t.Logf("figure: drift, %s: %d edits of %d topologies, %d not named, %d not repaired, %d identities lost, %d of %d connections lost",
+		map[bool]string{false: "plain kernel", true: "full kernel"}[all], total.edits, total.files, total.unnamed, total.unrepaired, total.changed, total.cut, total.connections)
+}
+
+// drifts is what came of edits. A connection is counted once for each edit that it must outlive.
+type drifts struct{ files, edits, unnamed, unrepaired, changed, connections, cut int }
+
+// drifted is a topology that is up.
+type drifted struct {
+	*host
+	*drifts
+	m     *linux.Host
+	conns []*connection
+}
+
+// edit makes an edit that is chosen by chance, and has it repaired; false: there is none to make.
+func (d *drifted) edit() bool {
+	d.Helper()
+	s := d.read()
+	edits := topogen.Edits(s, "p")
+	if len(edits) == 0 {
+		return false
+	}
+	edit := edits[d.random.IntN(len(edits))]
+	d.edits++
+	want, ids := d.standing(), identities(d.host, s)
+	cut := d.separates(edit)
+	if err := d.m.Do(d.Context(), edit.Ops); err != nil {
+		d.Fatalf("%s: %v", edit.Name, err)
+	}
+	if strings.HasPrefix(edit.Name, "deletion of namespace") {
+		if err := d.m.Settle(d.Context(), "p"); err != nil {
+			d.Fatal(err)
+		}
+	}
+	p := d.plan()
+	named := slices.ContainsFunc(p.Changes, func(c planned) bool { return c.ID == edit.ID })
+	if len(p.Changes) == 0 || edit.ID != "" && !named || edit.Exact && len(p.Changes) != 1 {
+		d.unnamed++
+		d.Errorf("%s: the plan should name %s (nothing else: %t):\n%+v", edit.Name, edit.ID, edit.Exact, p.Changes)
+	}
+	if out, code := d.topo("up"); code != 0 {
+		d.unrepaired++
+		d.Errorf("%s: up: exit code %d\n%s", edit.Name, code, out)
+		return true
+	}
+	if diff := d.differs(want, d.standing); diff != "" {
+		d.unrepaired++
+		d.Errorf("%s: up doesn't make the machine what it was (-was +is):\n%s\n%+v", edit.Name, diff, p.Changes)
+	}
+	now := identities(d.host, d.read())
+	for id, was := range ids {
+		if is := now[id]; is.is != was.is && !slices.ContainsFunc(p.Changes, func(c planned) bool { return slices.Contains(was.with, c.ID) }) {
+			d.changed++
+			d.Errorf("%s: %s was %s and is %s; the plan doesn't say so:\n%+v", edit.Name, id, was.is, is.is, p.Changes)
+		}
+	}
+	d.alive(edit, cut)
+	return true
+}
+
+func (d *drifted) read() kernel.Snapshot {
+	d.Helper()
+	s, err := d.m.Snapshot(d.Context(), kernel.Query{Project: "p"})
+	if err != nil {
+		d.Fatal(err)
+	}
+	return s
+}
+
+type planned struct{ ID, Action, Reason string }
+
+// plan is what topo plan says.
+func (h *host) plan() (p struct{ Changes []planned }) {
+	h.Helper()
+	out, code := h.topo("plan", "--json")
+	if code != 0 {
+		h.Fatalf("topo plan: exit code %d\n%s", code, out)
+	}
+	if err := json.Unmarshal([]byte(out), &p); err != nil {
+		h.Fatalf("topo plan: %v\n%s", err, out)
+	}
+	return p
+}
+
+// identity is what tells a thing from another one that is like it.
+type identity struct {
+	is   string
+	with []string // the resources with which it is made anew
+}
+
+// topoProcess is a process that topo has left behind: a node's, or that which looks after them.
+var topoProcess = regexp.MustCompile(`^ *(\d+) (.*(?:sleep infinity|supervisor).*)$`)
+
+// identities are those of all that a project has, and of all else.
+func identities(h *host, s kernel.Snapshot) map[string]identity {
+	h.Helper()
+	ids := map[string]identity{}
+	resource := func(netns, node string, l kernel.Link) string {
+		if m, ok := kernel.ParseMark(l.Alias); ok && m.Project == "p" && l.Name != "lo" {
+			return m.ID
+		}
+		return "link/" + node + ":" + l.Name
+	}
+	nodes := map[string]string{"": "host"}
+	for _, n := range s.Netns {
+		if n.Mark.Project == "p" {
+			nodes[n.Name] = strings.TrimPrefix(n.Mark.ID, "netns/")
+		}
+	}
+	for _, n := range append([]kernel.Netns{s.Host}, s.Netns...) {
+		node, ok := nodes[n.Name]
+		if !ok {
+			continue
+		}
+		if n.Name != "" {
+			var stat unix.Stat_t
+			if err := unix.Stat("/run/netns/"+n.Name, &stat); err != nil {
+				h.Fatal(err)
+			}
+			ids["netns "+n.Name] = identity{fmt.Sprint(stat.Ino), []string{n.Mark.ID}}
+		}
+		for _, l := range n.Links {
+			with := []string{n.Mark.ID, resource(n.Name, node, l)}
+			if l.Peer.Name != "" { // one is made with the other
+				far := nodes[l.Peer.Netns]
+				with = append(with, "netns/"+far, "link/"+far+":"+l.Peer.Name)
+				for _, n := range append([]kernel.Netns{s.Host}, s.Netns...) {
+					for _, x := range n.Links {
+						if n.Name == l.Peer.Netns && x.Name == l.Peer.Name {
+							with = append(with, resource(n.Name, far, x))
+						}
+					}
+				}
+			}
+			ids["link "+node+":"+l.Name] = identity{fmt.Sprint(l.Index), with}
+		}
+	}
+	for line := range strings.Lines(testhost.Machine(h.T)) {
+		if m := topoProcess.FindStringSubmatch(strings.TrimRight(line, "\n")); m != nil {
+			with := []string{"supervisor/p"} // nothing that an edit here does ends it by itself
+			for _, node := range nodes {
+				with = append(with, "netns/"+node)
+			}
+			ids["process "+m[1]] = identity{m[2], with}
+		}
+	}
+	return ids
+}
+
+// connection is a TCP connection through the topology.
+type connection struct {
+	from, to   string // namespaces
+	near, far  net.Conn
+	addr       netip.Addr
+	lastLetter byte
+}
+
+// connect opens a connection between nodes that have an address in the same subnet, as many as there are.
+func (d *drifted) connect() {
+	d.Helper()
+	s := d.read()
+	const many = 3
+	for _, to := range s.Netns {
+		for _, a := range to.Addrs {
+			if to.Mark.Project != "p" || a.Link == "lo" || !a.Prefix.Addr().Is4() {
+				continue
+			}
+			for _, from := range s.Netns {
+				reaches := slices.ContainsFunc(from.Addrs, func(b kernel.Addr) bool {
+					return from.Name != to.Name && from.Mark.Project == "p" && b.Prefix.Masked() == a.Prefix.Masked()
+				})
+				if c := (&connection{from: from.Name, to: to.Name, addr: a.Prefix.Addr()}); reaches && len(d.conns) < many && c.open(d.host) {
+					d.conns = append(d.conns, c)
+				}
+			}
+		}
+	}
+}
+
+func (d *drifted) disconnect() {
+	for _, c := range d.conns {
+		c.close()
+	}
+	d.conns = nil
+}
+
+// open opens a connection; false: what the topology has between the two lets none through.
+func (c *connection) open(h *host) bool {
+	h.Helper()
+	var listener net.Listener
+	within(h, c.to, func() (err error) {
+		listener, err = net.Listen("tcp4", netip.AddrPortFrom(c.addr, 0).String())
+		return err
+	})
+	defer listener.Close()
+	refused := error(nil)
+	within(h, c.from, func() error {
+		c.near, refused = net.DialTimeout("tcp4", listener.Addr().String(), 500*time.Millisecond)
+		return nil
+	})
+	if refused != nil {
+		return false
+	}
+	var err error
+	if c.far, err = listener.Accept(); err != nil {
+		h.Fatal(err)
+	}
+	return true
+}
+
+func (c *connection) close() { c.near.Close(); c.far.Close() }
+
+// within runs f on a thread that is in a namespace, and ends with it.
+func within(h *host, netns string, f func() error) {
+	h.Helper()
+	failed := make(chan error)
+	go func() {
+		runtime.LockOSThread() // for good: the thread ends with the goroutine
+		fd, err := os.Open("/run/netns/" + netns)
+		if err == nil {
+			err = unix.Setns(int(fd.Fd()), unix.CLONE_NEWNET)
+			fd.Close()
+		}
+		if err == nil {
+			err = f()
+		}
+		failed <- err
+	}()
+	if err := <-failed; err != nil {
+		h.Fatalf("in %s: %v", netns, err)
+	}
+}
+
+// separates closes what an edit ends by itself: a namespace's deletion is one only when nobody is in it any more.
+func (d *drifted) separates(edit topogen.Edit) bool {
+	for _, op := range edit.Ops {
+		if o, ok := op.(kernel.NetnsDelete); ok && slices.ContainsFunc(d.conns, func(c *connection) bool { return c.from == o.Name || c.to == o.Name }) {
+			d.disconnect()
+			return true
+		}
+	}
+	return false
+}
+
+// alive expects the connections to carry what is written, or makes new ones for those that were cut.
+func (d *drifted) alive(edit topogen.Edit, cut bool) {
+	d.Helper()
+	if cut {
+		d.connect()
+		return
+	}
+	for _, c := range d.conns {
+		d.connections++
+		c.lastLetter++
+		limit := time.Now().Add(10 * time.Second) // what was sent while the way was cut comes a second time
+		letter := []byte{0}
+		_, err := c.near.Write([]byte{c.lastLetter})
+		if err == nil {
+			c.far.SetReadDeadline(limit)
+			_, err = io.ReadFull(c.far, letter)
+		}
+		if err != nil || letter[0] != c.lastLetter {
+			d.cut++
+			d.Errorf("%s: the connection from %s to %s (%s) is lost: %v", edit.Name, c.from, c.to, c.addr, err)
+		}
+	}
+}
