@@ -44,6 +44,7 @@ func boot() error {
 		return fmt.Errorf("making all mounts private: %w", err)
 	}
 	steps := []func() error{
+		uncover,
 		func() error { return mount("tmpfs", "/run", "tmpfs", "mode=0755") },
 		func() error { return mount("proc", "/proc", "proc", "") },
 		mountSys,
@@ -65,6 +66,20 @@ func boot() error {
 		}
 	}
 	return nil
+}
+
+// uncover takes off the real machine's /run/netns: it would be listed below the machine's own /run, and be gone from there
+// when somebody removes the folder on the real machine.
+func uncover() error {
+	for {
+		switch err := unix.Unmount("/run/netns", unix.MNT_DETACH); err {
+		case nil:
+		case unix.EINVAL, unix.ENOENT: // no mount is there
+			return nil
+		default:
+			return fmt.Errorf("unmounting the real machine's /run/netns: %w", err)
+		}
+	}
 }
 
 // mountSys mounts the /sys of this network namespace and puts the cgroup mounts of the old

@@ -12,8 +12,8 @@ import (
 )
 
 // Machine is the whole host as text, for comparison before and after. Two texts are equal when the
-// machine is the same: links, VLANs, static FDB entries, addresses, routes and rules of the host's namespace and of each one in
-// /run/netns, iptables of both families (and both kinds, nft and legacy), the parameters under
+// machine is the same: links, VLANs, static FDB entries, addresses, routes, rules and permanent neighbours of the host's namespace
+// and of each one in /run/netns, iptables of both families (and both kinds, nft and legacy), the parameters under
 // net.*, mounts, the files in /run, /etc/netns and /var/lib/topo, and processes.
 //
 // What is left out, and why, is written down in normal.go.
@@ -60,6 +60,7 @@ func network(t testing.TB, m *strings.Builder, name string, enter []string) {
 	for _, family := range []string{"-4", "-6"} {
 		section(m, name+": routes "+family, normalRoutes(run("ip", family, "route", "show", "table", "all")))
 		section(m, name+": rules "+family, run("ip", family, "rule", "show"))
+		section(m, name+": permanent neighbours "+family, run("ip", family, "neighbour", "show", "nud", "permanent"))
 	}
 	for _, tool := range []string{"iptables-nft-save", "ip6tables-nft-save", "iptables-legacy-save", "ip6tables-legacy-save"} {
 		if _, err := exec.LookPath(tool); err == nil {

@@ -8,8 +8,8 @@ import (
 )
 
 // The normalisations of [Machine]: everything that two snapshots of an unchanged machine may differ
-// in, and the few traces that the system's own tools leave. Each has its reason here. Neighbour tables
-// are left out as a whole: entries come and go by themselves.
+// in, and the few traces that the system's own tools leave. Each has its reason here. Of neighbour tables
+// there are only permanent entries: others come and go by themselves.
 
 // bridgeTimers run: hello_timer, tcn_timer, topology_change_timer, gc_timer, and those of ports.
 var bridgeTimers = regexp.MustCompile(` (\w+_timer|mcast_\w+_intvl) +[0-9.]+`)
