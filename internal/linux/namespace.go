@@ -121,12 +121,19 @@ func identify(name string) (identity, error) {
 	return identity{st.Dev, st.Ino}, nil
 }
 
+// errOtherKind: somebody has mounted a namespace that is no network's in /run/netns.
+var errOtherKind = fmt.Errorf("it is a namespace of another kind: %w", unix.ENOENT)
+
 // openNamespace gives a file descriptor, not an *os.File: that would register it with the runtime's poller, which costs more
 // than all the rest.
 func openNamespace(name string) (fd int, err error) {
 	fd, err = unix.Open(filepath.Join(netnsDir, name), unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return -1, fmt.Errorf("opening namespace %s: %w", name, err)
+	}
+	if kind, err := unix.IoctlRetInt(fd, unix.NS_GET_NSTYPE); err == nil && kind != unix.CLONE_NEWNET {
+		unix.Close(fd)
+		return -1, fmt.Errorf("opening namespace %s: %w", name, errOtherKind)
 	}
 	return fd, nil
 }

@@ -60,6 +60,26 @@ func TestNetnsOfIpNetns(t *testing.T) {
 	}
 }
 
+// A namespace of another kind is somebody else's, and no reason to fail.
+func TestNamespaceOfAnotherKind(t *testing.T) {
+	t.Parallel()
+	if testhost.Outside(t) {
+		return
+	}
+	h := open(t)
+	testhost.Run(t, "mkdir", "/run/netns")
+	testhost.Run(t, "touch", "/run/netns/web")
+	testhost.Run(t, "mount", "--bind", "/proc/self/ns/uts", "/run/netns/web")
+	before := testhost.Machine(t)
+	if n := netnsOf(t, snapshot(t, h), "web"); n.Unfinished || n.Mark != (kernel.Mark{}) {
+		t.Errorf("read as %+v", n)
+	}
+	refused(t, h, unix.ENOENT, kernel.AddrAdd{Netns: "web", Link: "lo", Prefix: prefix("10.0.0.1/32")})
+	if after := testhost.Machine(t); after != before {
+		t.Errorf("the machine was\n%s\nand is\n%s", before, after)
+	}
+}
+
 func TestUnfinishedNetns(t *testing.T) {
 	t.Parallel()
 	if testhost.Outside(t) {

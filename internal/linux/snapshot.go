@@ -193,6 +193,9 @@ func (h *Host) readNamespace(name, project string, s *space, rest func(*conn, *s
 		s.links = links
 		return rest(c, s)
 	})
+	if errors.Is(err, errOtherKind) {
+		return nil // something else has that name
+	}
 	if absent(err) {
 		s.gone = true
 		return nil

@@ -29,8 +29,8 @@ import (
 func drawn(all bool) topogen.Options { return topogen.Options{Processes: true, Plain: !all} }
 
 // draw gives one of the files that rapid would; the same for the same number.
-func draw(n uint64, o topogen.Options) *topogen.File {
-	return rapid.Custom(func(t *rapid.T) *topogen.File { return topogen.Draw(t, "p", o) }).Example(int(n))
+func draw(n uint64, project string, o topogen.Options) *topogen.File {
+	return rapid.Custom(func(t *rapid.T) *topogen.File { return topogen.Draw(t, project, o) }).Example(int(n))
 }
 
 // alter gives a file that is a little different.
@@ -86,7 +86,7 @@ func drift(t *testing.T, all bool) {
 	h := drawnHost(t)
 	var total drifts
 	for range files {
-		f := draw(h.random.Uint64()>>1, drawn(all))
+		f := draw(h.random.Uint64()>>1, "p", drawn(all))
 		h.write(f)
 		h.before = h.machine()
 		h.must("up")
@@ -185,10 +185,8 @@ type planned struct{ ID, Action, Reason string }
 // plan is what topo plan says.
 func (h *host) plan() (p struct{ Changes []planned }) {
 	h.Helper()
-	out, code := h.topo("plan", "--json")
-	if code != 0 {
-		h.Fatalf("topo plan: exit code %d\n%s", code, out)
-	}
+	// Warnings go to stderr.
+	out := testhost.Run(h, append([]string{os.Getenv(binaryVariable)}, h.args([]string{"plan", "--json"})...)...)
 	if err := json.Unmarshal([]byte(out), &p); err != nil {
 		h.Fatalf("topo plan: %v\n%s", err, out)
 	}

@@ -75,7 +75,7 @@ func normalSysctls(lines []string) []string {
 
 // normalMount makes a line of mountinfo (proc_pid_mountinfo(5)) comparable: without mount IDs, device and
 // peer group numbers, which are given out anew. It is "" for the mount of /run/netns on itself, which "ip
-// netns add" makes and leaves, too: others may hold it.
+// netns add" makes and leaves, too: others may hold it. It brings a copy of what was mounted in the folder, that propagates.
 func normalMount(fields []string) string {
 	dash := slices.Index(fields, "-")
 	if dash < 6 || len(fields) < dash+4 {
@@ -89,6 +89,9 @@ func normalMount(fields []string) string {
 	for _, f := range fields[6:dash] {
 		kind, _, _ := strings.Cut(f, ":")
 		propagation = append(propagation, kind)
+	}
+	if strings.HasPrefix(target, "/run/netns/") {
+		propagation = nil
 	}
 	line := append([]string{target, root, options}, propagation...)
 	return strings.Join(append(line, fields[dash+1:dash+3]...), " ")
