@@ -2,6 +2,7 @@ package planner_test
 
 import (
 	"context"
+	"errors"
 	"net/netip"
 	"strings"
 	"testing"
@@ -464,5 +465,28 @@ func TestAPolicyThatStartsWhatWasDone(t *testing.T) {
 		if s.Status != kernel.Running {
 			t.Errorf("%s is %s", s.Process.Node, s.Status)
 		}
+	}
+}
+
+// A link in the way of a veth's far end was not seen: up made most of the rest, and failed.
+func TestALinkInTheWayOfAFarEndIsRefused(t *testing.T) {
+	for name, yaml := range map[string]string{
+		"the host's end is second": "name: p\nnamespaces: {n: {}}\nlinks: [[n:a, host:taken]]\n",
+		"the host's end is first":  "name: p\nnamespaces: {n: {}}\nlinks: [[host:taken, n:a]]\n",
+		"both ends are the host's": "name: p\nlinks: [[host:free, host:taken]]\n",
+		"a bridge's port":          "name: p\nbridges: {app: {}}\nnamespaces: {n: {bridges: {app: {host_interface: taken}}}}\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := &lab{t: t, m: fake.New()}
+			if err := l.m.Foreign(kernel.BridgeAdd{Name: "taken", MTU: 1500}); err != nil {
+				t.Fatal(err)
+			}
+			l.load(yaml)
+			_, err := planner.Build(l.options())
+			var conflicts planner.Conflicts
+			if !errors.As(err, &conflicts) || len(conflicts) != 1 || !strings.HasPrefix(conflicts[0].Object, "interface taken for ") {
+				t.Errorf("the error is %v", err)
+			}
+		})
 	}
 }

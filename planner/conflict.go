@@ -81,6 +81,10 @@ func nameConflicts(w *Want, h *Have, changes map[ID]*Change) Conflicts {
 			if r.own.Netns == "" {
 				out = append(out, linkConflict(h, r.own.Name, r.id.String())...)
 			}
+			// The other end is made with this one, by no change of its own.
+			if peer := parseID(r.peer); r.other.Name != "" && r.other.Netns == "" && changes[peer] == nil {
+				out = append(out, linkConflict(h, r.other.Name, r.peer)...)
+			}
 		case device:
 			if r.own.Netns == "" {
 				out = append(out, linkConflict(h, r.own.Name, r.id.String())...)

@@ -255,7 +255,9 @@ func inTheWay(s kernel.Snapshot) []blocker {
 	var all []blocker
 	for _, l := range s.Host.Links {
 		if m, ok := kernel.ParseMark(l.Alias); ok && m.Project == "p" {
-			all = append(all, blocker{l.Name, "ip link add " + l.Name + " type bridge", "ip link delete " + l.Name})
+			all = append(all,
+				blocker{l.Name, "ip link add " + l.Name + " type bridge", "ip link delete " + l.Name},
+				blocker{l.Name, fmt.Sprintf("ip link add %s group %d type bridge && ip link set %s alias topo:q:%s", l.Name, l.Group, l.Name, m.ID), "ip link delete " + l.Name})
 		}
 	}
 	for _, n := range s.Netns {
