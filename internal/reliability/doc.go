@@ -3,5 +3,5 @@
 // machine is then compared with what it was.
 //
 // Each test prints the figures that docs/reliability.md has, in lines that begin with "figure:". A run of all of it takes
-// hours; without -full each test takes a sample, another one each time, whose seed it prints.
+// hours; without -full each test takes a sample, the same one for the same -seed.
 package reliability

@@ -67,7 +67,7 @@ func drift(t *testing.T, all bool) {
 	if testhost.Outside(t) {
 		return
 	}
-	files, each := 3, 5
+	files, each := 2, 4
 	if *whole {
 		files, each = 70, 20
 	}

@@ -151,7 +151,7 @@ func TestForeign(t *testing.T) {
 	h := drawnHost(t)
 	left := slices.Sorted(maps.Keys(decoys))
 	h.random.Shuffle(len(left), func(i, j int) { left[i], left[j] = left[j], left[i] })
-	files := 4
+	files := 2
 	if *whole {
 		files = 200
 	}

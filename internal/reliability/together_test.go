@@ -289,7 +289,7 @@ func TestRulesGoMeanwhile(t *testing.T) {
 		testhost.Run(t, "iptables", "-F")
 		testhost.Run(t, "iptables", "-t", "nat", "-F")
 	}
-	runs, succeeded, told := 8, 0, 0
+	runs, succeeded, told := 4, 0, 0
 	if *whole {
 		runs = 200
 	}

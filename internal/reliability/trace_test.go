@@ -35,7 +35,7 @@ func noTrace(t *testing.T, all bool) {
 	h.file = "/run/topo.yaml"
 	// Control groups are of the real machine; by its name it is clear which are this test's.
 	project := fmt.Sprintf("t%05d", h.random.IntN(100_000))
-	files := 4
+	files := 2
 	if *whole {
 		files = 200
 	}

@@ -31,8 +31,8 @@ func (h *host) outside() *testhost.RemoteMachine {
 	return testhost.Remote(h.T, "em3", "203.0.113.129/25", "203.0.113.130/25")
 }
 
-// write puts a file of a topology into the test's folder.
-func (h *host) write(dir, name, text string) string {
+// put writes a topology into a file of the test's folder.
+func (h *host) put(dir, name, text string) string {
 	h.Helper()
 	path := filepath.Join(dir, name+".yaml")
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
@@ -53,8 +53,8 @@ func TestLiveTraffic(t *testing.T) {
 	h := newHost(t, "network")
 	h.outside()
 	dir := t.TempDir()
-	files := []string{h.write(dir, "one", fmt.Sprintf(live, "c", 10)), h.write(dir, "two", fmt.Sprintf(live, "d", 20))}
-	neighbour := []string{h.write(dir, "other", other)}
+	files := []string{h.put(dir, "one", fmt.Sprintf(live, "c", 10)), h.put(dir, "two", fmt.Sprintf(live, "d", 20))}
+	neighbour := []string{h.put(dir, "other", other)}
 	h.allMust(files[:1], "up")
 	for _, to := range []string{"10.77.0.3", "203.0.113.130"} { // the neighbour is known from here on
 		testhost.Run(t, "ip", "netns", "exec", "live-a", "ping", "-c", "1", "-W", "5", to)

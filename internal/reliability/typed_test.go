@@ -121,7 +121,7 @@ func TestPrintedCommandsOfRandomTopologies(t *testing.T) {
 		return
 	}
 	h := newHost(t, "network")
-	runs := 5
+	runs := 3
 	if *whole {
 		runs = 200
 	}
