@@ -156,10 +156,10 @@ func shellProblem(line string) string {
 		case quoted:
 			quoted = r != '\''
 		case double:
-			switch {
-			case r == '\\':
+			switch r {
+			case '\\':
 				i++
-			case r == '$' || r == '`':
+			case '$', '`':
 				return "an expansion in double quotes"
 			default:
 				double = r != '"'

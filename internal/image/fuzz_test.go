@@ -13,8 +13,12 @@ import (
 // FuzzLayer: whatever a layer says, nothing outside of the store's folder is made or changed, and half of a layer is none.
 func FuzzLayer(f *testing.F) {
 	for _, entries := range [][]entry{
-		{file("../../../secret", "bad")}, {symlink("out", "../../../.."), file("out/secret", "bad")}, {hardlink("hard", "../../../secret")},
-		{dir("a"), file("a/.wh...", ""), file("a/.wh..wh..opq", "")}, {symlink(".", "/"), file("new", "bad")}, {file("a", "x"), symlink("b", "a")},
+		{file("../../../secret", "bad")},
+		{symlink("out", "../../../.."), file("out/secret", "bad")},
+		{hardlink("hard", "../../../secret")},
+		{dir("a"), file("a/.wh...", ""), file("a/.wh..wh..opq", "")},
+		{symlink(".", "/"), file("new", "bad")},
+		{file("a", "x"), symlink("b", "a")},
 	} {
 		f.Add(archiveOf(f, entries...))
 	}
