@@ -67,6 +67,10 @@ var walls = []wall{
 		"github.com/vishvananda/netns/...":   "as above",
 		"github.com/coreos/go-iptables/...":  "as above",
 		"github.com/containerd/go-runc/...":  "processes are internal/container's",
+		"topo/internal/fake":                 "for tests alone",
+		"topo/internal/testhost":             "for tests alone",
+		"topo/internal/topogen":              "for tests alone",
+		"topo/internal/tracer":               "for tests alone",
 	}},
 }
 
