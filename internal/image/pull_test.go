@@ -238,3 +238,22 @@ func TestPlatforms(t *testing.T) {
 		t.Errorf("an image for one platform, for another: %v", err)
 	}
 }
+
+// A layout whose index names itself had topo run out of stack.
+func TestALayoutThatNamesItselfIsRefused(t *testing.T) {
+	dir := t.TempDir()
+	hash := strings.Repeat("ab", 32)
+	index := `{"schemaVersion": 2, "manifests": [{"mediaType": "application/vnd.oci.image.index.v1+json", "size": 1, "digest": "sha256:` + hash + `"}]}`
+	for name, content := range map[string]string{
+		"oci-layout": `{"imageLayoutVersion": "1.0.0"}`, "index.json": index, "blobs/sha256/" + hash: index,
+	} {
+		path := filepath.Join(dir, name)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte(content), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, err := Open(t.TempDir()).Pull(t.Context(), Query{Reference: "oci:" + dir}, "", nil)
+	if err == nil || !strings.Contains(err.Error(), "name each other") {
+		t.Errorf("the error is %v", err)
+	}
+}

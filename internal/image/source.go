@@ -122,27 +122,37 @@ func (r reference) fromLayout() (string, v1.Image, error) {
 	return found[0].Digest.String(), img, err
 }
 
+// deepest is how many indices may stand in each other: a layout's could name itself.
+const deepest = 8
+
 // imageOf follows indices to the platform's image.
 func (r reference) imageOf(index v1.ImageIndex, d v1.Descriptor) (v1.Image, error) {
-	if !d.MediaType.IsIndex() {
-		return index.Image(d.Digest)
-	}
-	inner, err := index.ImageIndex(d.Digest)
-	if err != nil {
-		return nil, err
-	}
-	manifest, err := inner.IndexManifest()
-	if err != nil {
-		return nil, err
-	}
-	var others []string
-	for _, d := range manifest.Manifests {
-		if d.Platform == nil || d.Platform.Satisfies(r.platform) {
-			return r.imageOf(inner, d)
+	for range deepest {
+		if !d.MediaType.IsIndex() {
+			return index.Image(d.Digest)
 		}
-		others = append(others, d.Platform.String())
+		var err error
+		if index, err = index.ImageIndex(d.Digest); err != nil {
+			return nil, err
+		}
+		manifest, err := index.IndexManifest()
+		if err != nil {
+			return nil, err
+		}
+		var others []string
+		fits := slices.IndexFunc(manifest.Manifests, func(d v1.Descriptor) bool {
+			if d.Platform == nil || d.Platform.Satisfies(r.platform) {
+				return true
+			}
+			others = append(others, d.Platform.String())
+			return false
+		})
+		if fits < 0 {
+			return nil, fmt.Errorf("there is none for %s, only for %s", r.platform, strings.Join(others, ", "))
+		}
+		d = manifest.Manifests[fits]
 	}
-	return nil, fmt.Errorf("there is none for %s, only for %s", r.platform, strings.Join(others, ", "))
+	return nil, fmt.Errorf("its indices name each other more than %d deep", deepest)
 }
 
 // checkLocal gives a short error for what is not there: that of the libraries speaks of files inside.
