@@ -82,6 +82,7 @@ var beyond = map[string]string{
 	"extends-no-file":   "other files",
 	"gateways":          "addresses against subnets",
 	"include-mistakes":  "other files",
+	"interface-words":   "what a shell and iptables read otherwise",
 	"keys-not-text":     "not JSON",
 	"macs-and-families": "addresses of other nodes",
 	"merge-bomb":        "merges are carried out before",

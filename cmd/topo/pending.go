@@ -40,6 +40,7 @@ type pastState struct {
 	Query    kernel.Query
 	Topology []byte
 	Applied  []byte
+	Source   []string
 }
 
 func (b *wayBack) encode() ([]byte, error) {
@@ -48,7 +49,7 @@ func (b *wayBack) encode() ([]byte, error) {
 		return nil, fmt.Errorf("writing the topology down: %w", err)
 	}
 	var out bytes.Buffer
-	err = gob.NewEncoder(&out).Encode(pastState{b.run.Project, b.run.Snapshot, b.query, topology, b.applied})
+	err = gob.NewEncoder(&out).Encode(pastState{b.run.Project, b.run.Snapshot, b.query, topology, b.applied, b.source})
 	if err != nil {
 		return nil, fmt.Errorf("writing the state down: %w", err)
 	}
@@ -84,7 +85,7 @@ func decodeWayBack(data []byte) (*wayBack, error) {
 		return nil, fmt.Errorf("reading the topology of the run: %w", err)
 	}
 	run := planner.Options{Project: s.Project, Snapshot: s.Snapshot, Topology: &t, Applied: parseApplied(s.Applied)}
-	return &wayBack{run: run, query: s.Query, applied: s.Applied}, nil
+	return &wayBack{run: run, query: s.Query, applied: s.Applied, source: s.Source}, nil
 }
 
 // readPending is nil where no run of the project waits.

@@ -18,7 +18,8 @@ import (
 type wayBack struct {
 	run     planner.Options // what the run was planned from; its snapshot is from before it
 	query   kernel.Query
-	applied []byte // what the last successful up before it applied; nil: there was none
+	applied []byte   // what the last successful up before it applied; nil: there was none
+	source  []string // the files that one read; nil: it is not known
 }
 
 // rolledBackError is a run that failed and was undone, or that could not be undone (undone). Its code is that of the failure.
@@ -93,7 +94,11 @@ func (b *wayBack) carryOut(ctx context.Context, w *changing, m *machine) error {
 // putStateBack leaves the files that topo keeps of a project as they were.
 func (b *wayBack) putStateBack(ctx context.Context, m *machine) error {
 	if b.applied != nil {
-		return linux.WriteApplied(b.run.Project, b.applied)
+		err := linux.WriteApplied(b.run.Project, b.applied)
+		if b.source != nil {
+			err = errors.Join(err, linux.WriteSource(b.run.Project, b.source))
+		}
+		return err
 	}
 	now, err := m.Snapshot(ctx, b.query)
 	if err != nil {

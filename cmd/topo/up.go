@@ -137,6 +137,9 @@ func bringUp(ctx context.Context, c *cli.Context, w *changing, want *wanted) err
 		if back.applied, err = linux.ReadApplied(w.project); err != nil {
 			return err
 		}
+		if back.source, _, err = linux.ReadSource(w.project); err != nil {
+			return err
+		}
 		w.past = func(q kernel.Query, s kernel.Snapshot) kernel.Query { return planner.Past(q, s, applied) }
 	}
 	w.standBy = func() (err error) {

@@ -57,8 +57,9 @@ func findLost(l layout) (lost, error) {
 	}
 	for _, p := range all {
 		main := lostMain{identity: p.identity}
-		if group, err := cgroupOf(p.PID); err == nil && sameNamespace(p.parent, "pid") {
-			// Control groups are shared with machines in machines, whose containers are none of this one's.
+		if group, err := cgroupOf(p.PID); err == nil && sameNamespace(p.parent, "pid") && sameNamespace(p.parent, "mnt") {
+			// Control groups are shared with machines in machines, and with topos that have a RUN of their own: what is theirs
+			// is none of this one's.
 			if name, ok := l.lostNode(filepath.Base(group)); ok {
 				main.node, main.group = name, filepath.Base(group)
 			}

@@ -24,6 +24,14 @@ func sourceFiles(project string) (running, lasting string) {
 	return filepath.Join(runDir, "projects", project, name), filepath.Join(dataDir, "projects", project, name)
 }
 
+// ReadSource gives what WriteSource kept; known is false where nothing was.
+func ReadSource(project string) (files []string, known bool, err error) {
+	var s source
+	running, _ := sourceFiles(project)
+	err = readJSON(running, &s, &known)
+	return s.Files, known, err
+}
+
 // WriteSource keeps which files the last successful up of a project read; none is stdin. A project that has something which outlives
 // a reboot, keys or logs, has it known then, too.
 func WriteSource(project string, files []string) error {

@@ -25,8 +25,9 @@ import (
 	"topo/internal/topogen"
 )
 
-// drawn are the options of topologies that are drawn: with processes, and of what every kernel has, or all.
-func drawn(all bool) topogen.Options { return topogen.Options{Processes: true, Plain: !all} }
+// drawn are the options of topologies that are drawn: of what every kernel has, with processes, or of all.
+// In the virtual machine overlays would stand too deep for processes: its root is one already.
+func drawn(all bool) topogen.Options { return topogen.Options{Processes: !all, Plain: !all} }
 
 // draw gives one of the files that rapid would; the same for the same number.
 func draw(n uint64, project string, o topogen.Options) *topogen.File {
@@ -107,7 +108,7 @@ func drift(t *testing.T, all bool) {
 			t.Fatalf("the file:\n%s", f.YAML())
 		}
 	}
-	if total.edits == 0 || total.connections == 0 {
+	if total.edits == 0 || *whole && total.connections == 0 {
 		t.Errorf("%d edits, a connection through %d of them", total.edits, total.connections)
 	}
 	t.Logf("figure: drift, %s: %d edits of %d topologies, %d not named, %d not repaired, %d identities lost, %d of %d connections lost",
