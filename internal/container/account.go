@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/moby/sys/user"
+	"golang.org/x/sys/unix"
 )
 
 // defaultPath is Docker's PATH for programs that are given none.
@@ -54,12 +55,13 @@ func findAccount(root *os.Root, spec string) (account, error) {
 
 // openOrNil gives a nil interface for a file that is not there: moby/sys/user takes it as empty.
 func openOrNil(root *os.Root, name string) io.Reader {
-	// Opening a FIFO of an image would wait for ever.
-	if info, err := root.Stat(name); err != nil || !info.Mode().IsRegular() {
+	// Opening a FIFO would wait for ever; asking what it is before would leave a container the time to make one of it.
+	f, err := root.OpenFile(name, os.O_RDONLY|unix.O_NONBLOCK, 0)
+	if err != nil {
 		return nil
 	}
-	f, err := root.Open(name)
-	if err != nil {
+	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
+		f.Close()
 		return nil
 	}
 	return f
