@@ -80,7 +80,7 @@ func (p *packer) add(entry, name string) error {
 }
 
 func (p *packer) addBelow(entry, name string) error {
-	f, err := p.root.Open(entry)
+	f, err := openFolder(p.root, entry)
 	if err != nil {
 		return err
 	}
@@ -105,7 +105,7 @@ func (p *packer) addBelow(entry, name string) error {
 
 // worthwhile fails where what is named shows the kernel.
 func (p *packer) worthwhile() error {
-	f, err := p.root.Open(".")
+	f, err := openFolder(p.root, ".")
 	if err != nil {
 		return err
 	}

@@ -384,9 +384,9 @@ func TestChangedWhileItIsRead(t *testing.T) {
 			case 0:
 				_ = os.Symlink("../secret", x)
 			case 1:
-				_ = unix.Mkfifo(x, 0o600)
-			case 2:
 				_ = os.Mkdir(x, 0o700)
+			case 2: // in the place of a folder
+				_ = unix.Mkfifo(x, 0o600)
 			default:
 				_ = os.WriteFile(x, []byte("x\n"), 0o600)
 			}
@@ -403,4 +403,25 @@ func TestChangedWhileItIsRead(t *testing.T) {
 	}
 	close(stop)
 	<-changed
+}
+
+// A container that made a FIFO of a folder between two looks at it held up topo cp for ever.
+func TestAFolderThatIsAFIFOSinceHoldsNobodyUp(t *testing.T) {
+	t.Parallel()
+	root, err := os.OpenRoot(scripted(t, "mkfifo was"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := packer{tar.NewWriter(&bytes.Buffer{}), Local(), root, map[inode]string{}, Options{}}
+	if err := p.addBelow("was", "was"); !errors.Is(err, unix.ENOTDIR) {
+		t.Errorf("packed: %v", err)
+	}
+	u := unpacker{root: root}
+	if err := u.unmounted("was/x"); !errors.Is(err, unix.ENOTDIR) {
+		t.Errorf("unpacked below: %v", err)
+	}
+	at := place{dir: root, name: "was"}
+	if _, err := at.folder(); !errors.Is(err, unix.ENOTDIR) {
+		t.Errorf("opened: %v", err)
+	}
 }

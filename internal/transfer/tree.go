@@ -6,10 +6,12 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"strconv"
 	"strings"
 	"syscall"
 
 	"github.com/moby/sys/user"
+	"golang.org/x/sys/unix"
 )
 
 // Tree is where files are copied from or to.
@@ -145,6 +147,15 @@ func (p place) folder() (*os.Root, error) {
 	if p.name == "." {
 		return p.dir, nil
 	}
-	dir, err := p.dir.OpenRoot(p.name)
-	return dir, errors.Join(err, p.dir.Close())
+	f, err := openFolder(p.dir, p.name)
+	if err != nil {
+		return nil, errors.Join(err, p.dir.Close())
+	}
+	dir, err := os.OpenRoot("/proc/self/fd/" + strconv.Itoa(int(f.Fd())))
+	return dir, errors.Join(err, f.Close(), p.dir.Close())
+}
+
+// openFolder opens what was a folder a moment ago: os.Root's own ways would wait for a writer, where it is a FIFO since.
+func openFolder(root *os.Root, name string) (*os.File, error) {
+	return root.OpenFile(name, os.O_RDONLY|unix.O_DIRECTORY, 0)
 }

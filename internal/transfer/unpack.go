@@ -96,7 +96,7 @@ func (u *unpacker) makeAbove(folder string) error {
 
 // unmounted fails where something is mounted. In a mount namespace that is not the caller's, rename(2) would take that away.
 func (u *unpacker) unmounted(name string) error {
-	dir, err := u.root.Open(path.Dir(name))
+	dir, err := openFolder(u.root, path.Dir(name))
 	if err != nil {
 		return err
 	}
@@ -174,7 +174,7 @@ func (u *unpacker) makeFile(h *tar.Header, name string, content io.Reader) (err 
 
 // makeNode makes a device or a FIFO: os.Root has no way to.
 func (u *unpacker) makeNode(h *tar.Header, name string) error {
-	dir, err := u.root.Open(path.Dir(name))
+	dir, err := openFolder(u.root, path.Dir(name))
 	if err != nil {
 		return err
 	}
