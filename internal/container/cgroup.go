@@ -62,10 +62,29 @@ func removeGroups(id string) error {
 	return nil
 }
 
-// groupsOf lists where a container's control groups may be, on hosts of either version and of both.
+// groupsOf lists a container's control groups, on hosts of either version and of both; an asterisk stands for any letters.
 func groupsOf(id string) ([]string, error) {
-	groups, err := filepath.Glob(filepath.Join(cgroupDir, "*", id))
-	return append(groups, filepath.Join(cgroupDir, id)), err
+	below, err := filepath.Glob(filepath.Join(cgroupDir, "*", id))
+	if err != nil {
+		return nil, err
+	}
+	top, err := filepath.Glob(filepath.Join(cgroupDir, id))
+	return append(below, top...), err
+}
+
+// groupPIDs lists the processes in a control group; those that are in no PID namespace of this one's are left out.
+func groupPIDs(group string) []int {
+	data, err := os.ReadFile(filepath.Join(group, "cgroup.procs"))
+	if err != nil {
+		return nil
+	}
+	var pids []int
+	for _, word := range strings.Fields(string(data)) {
+		if pid, err := strconv.Atoi(word); err == nil && pid > 0 {
+			pids = append(pids, pid)
+		}
+	}
+	return pids
 }
 
 // oomKilled reports whether the kernel has killed something of a container for want of memory: the count oom_kill, in
@@ -101,14 +120,8 @@ func removeGroup(group string) error {
 		if time.Now().After(end) {
 			return err
 		}
-		procs, err := os.ReadFile(filepath.Join(group, "cgroup.procs"))
-		if err != nil {
-			continue
-		}
-		for _, word := range strings.Fields(string(procs)) {
-			if pid, err := strconv.Atoi(word); err == nil && pid > 0 {
-				_ = unix.Kill(pid, unix.SIGKILL)
-			}
+		for _, pid := range groupPIDs(group) {
+			_ = unix.Kill(pid, unix.SIGKILL)
 		}
 	}
 }

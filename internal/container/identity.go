@@ -20,14 +20,14 @@ type identity struct {
 
 // identify reads the start time of a process that lives.
 func identify(pid int) (identity, error) {
-	state, start, err := readStat(pid)
+	stat, err := readStat(pid)
 	if err != nil {
 		return identity{}, err
 	}
-	if state == 'Z' || state == 'X' {
+	if stat.state == 'Z' || stat.state == 'X' {
 		return identity{}, fmt.Errorf("process %d: %w", pid, unix.ESRCH)
 	}
-	return identity{pid, start}, nil
+	return identity{pid, stat.start}, nil
 }
 
 // alive reports whether the process still runs; a zombie doesn't.
@@ -50,26 +50,57 @@ func (id identity) open() (*pidfd, error) {
 	}
 	// The handle is on whatever has this pid now; it is the right process when that
 	// one, looked at after the handle was there, has the right start time.
-	if _, start, err := readStat(id.PID); err != nil || start != id.StartTime {
+	if stat, err := readStat(id.PID); err != nil || stat.start != id.StartTime {
 		fd.close()
 		return nil, unix.ESRCH
 	}
 	return fd, nil
 }
 
-// readStat reads a process's state letter and start time.
-func readStat(pid int) (state byte, start uint64, err error) {
-	stat, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+// procStat is what is needed of /proc/PID/stat, proc(5).
+type procStat struct {
+	state  byte   // field 3
+	parent int    // field 4
+	start  uint64 // field 22
+}
+
+func readStat(pid int) (procStat, error) {
+	data, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
 	if err != nil {
-		return 0, 0, err
+		return procStat{}, err
 	}
 	// The second field is the name in parentheses, and may hold anything.
-	fields := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
+	fields := strings.Fields(string(data[strings.LastIndexByte(string(data), ')')+1:]))
 	if len(fields) < 20 {
-		return 0, 0, fmt.Errorf("reading /proc/%d/stat: only %d fields", pid, len(fields))
+		return procStat{}, fmt.Errorf("reading /proc/%d/stat: only %d fields", pid, len(fields))
 	}
-	start, err = strconv.ParseUint(fields[19], 10, 64)
-	return fields[0][0], start, err
+	parent, err := strconv.Atoi(fields[1])
+	start, serr := strconv.ParseUint(fields[19], 10, 64)
+	return procStat{fields[0][0], parent, start}, errors.Join(err, serr)
+}
+
+// argv is the command line of a process; nil of one that is gone.
+func argv(pid int) []string {
+	data, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/cmdline")
+	if err != nil {
+		return nil
+	}
+	return strings.Split(strings.TrimSuffix(string(data), "\x00"), "\x00")
+}
+
+// allPIDs lists the processes of the machine.
+func allPIDs() ([]int, error) {
+	entries, err := os.ReadDir("/proc")
+	if err != nil {
+		return nil, err
+	}
+	var pids []int
+	for _, e := range entries {
+		if pid, err := strconv.Atoi(e.Name()); err == nil {
+			pids = append(pids, pid)
+		}
+	}
+	return pids, nil
 }
 
 // pidfd is a handle on a process, waited on by Go's poller: it takes no thread.

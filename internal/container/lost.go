@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -36,40 +37,62 @@ type lostMain struct {
 // lostGroup is the form of a container's ID ([containerID]).
 var lostGroup = regexp.MustCompile(`^topo-(.+)-[0-9a-f]{8}$`)
 
-// findLost looks at all processes. It finds nothing of a project that has records.
+// findLost finds nothing of a project that has records. Every `down` asks, so of each process of the machine only the
+// command line is read.
 func findLost(l layout) (lost, error) {
 	var found lost
 	if exists(l.supervisorFile()) {
 		return found, nil
 	}
-	all, err := processTable()
+	supervisors, err := supervisors(l.runDir)
 	if err != nil {
 		return found, err
 	}
-	for _, p := range all {
-		if p.supervises(l.runDir) && p.argv[1] == l.project {
-			found.supervisor = p.identity
-		}
-	}
+	found.supervisor = supervisors[l.project]
 	recorded, err := recordedPIDs(l)
 	if err != nil {
 		return found, err
 	}
-	for _, p := range all {
-		main := lostMain{identity: p.identity}
-		if group, err := cgroupOf(p.PID); err == nil && sameNamespace(p.parent, "pid") && sameNamespace(p.parent, "mnt") {
-			// Control groups are shared with machines in machines, and with topos that have a RUN of their own: what is theirs
-			// is none of this one's.
-			if name, ok := l.lostNode(filepath.Base(group)); ok {
-				main.node, main.group = name, filepath.Base(group)
-			}
-		}
-		child := found.supervisor.PID != 0 && p.parent == found.supervisor.PID
-		if (child || main.group != "") && !recorded[p.PID] {
-			found.mains = append(found.mains, main)
+	grouped, err := l.lostContainers()
+	if err != nil {
+		return found, err
+	}
+	children, err := found.supervisor.children()
+	if err != nil {
+		return found, err
+	}
+	for _, pid := range slices.Compact(slices.Sorted(slices.Values(append(children, slices.Collect(maps.Keys(grouped))...)))) {
+		if id, err := identify(pid); err == nil && !recorded[pid] {
+			node, _ := l.lostNode(grouped[pid])
+			found.mains = append(found.mains, lostMain{id, node, grouped[pid]})
 		}
 	}
 	return found, nil
+}
+
+// lostContainers are the main processes in control groups that bear the name of a container of the project's, by their pids:
+// what those started has parents in the container.
+// Control groups are shared with machines in machines, and with topos that have a RUN of their own: what is theirs is none of
+// this one's.
+func (l layout) lostContainers() (map[int]string, error) {
+	groups, err := groupsOf("topo-" + l.project + "-*")
+	if err != nil {
+		return nil, err
+	}
+	mains := map[int]string{}
+	for _, group := range groups {
+		id := filepath.Base(group)
+		if _, ok := l.lostNode(id); !ok {
+			continue
+		}
+		for _, pid := range groupPIDs(group) {
+			stat, err := readStat(pid)
+			if err == nil && sameNamespace(stat.parent, "pid") && sameNamespace(stat.parent, "mnt") {
+				mains[pid] = id
+			}
+		}
+	}
+	return mains, nil
 }
 
 // lostNode is the node of a container of the project's, by the container's ID. Where another project's name begins as this one's and it
@@ -103,46 +126,36 @@ func recordedPIDs(l layout) (map[int]bool, error) {
 	return pids, nil
 }
 
-// listed is a process of the machine's.
-type listed struct {
-	identity
-	parent int
-	argv   []string
-}
-
-// processTable lists all that live. What ends meanwhile is left out.
-func processTable() ([]listed, error) {
-	entries, err := os.ReadDir("/proc")
+// supervisors are those that run, by their projects, with records or without: of this machine, and of none in it that has a RUN of
+// its own.
+func supervisors(runDir string) (map[string]identity, error) {
+	pids, err := allPIDs()
 	if err != nil {
 		return nil, err
 	}
-	var all []listed
-	for _, e := range entries {
-		pid, err := strconv.Atoi(e.Name())
-		if err != nil {
+	found := map[string]identity{}
+	for _, pid := range pids {
+		a := argv(pid)
+		if len(a) != 6 || a[0] != supervisorName || a[2] != runDir || !sameNamespace(pid, "pid") || !sameNamespace(pid, "mnt") {
 			continue
 		}
-		id, err := identify(pid)
-		if err != nil {
-			continue
+		if id, err := identify(pid); err == nil {
+			found[a[1]] = id
 		}
-		parent, err := parentOf(pid)
-		if err != nil {
-			continue
-		}
-		cmdline, err := os.ReadFile("/proc/" + e.Name() + "/cmdline")
-		if err != nil {
-			continue
-		}
-		all = append(all, listed{id, parent, strings.Split(strings.TrimSuffix(string(cmdline), "\x00"), "\x00")})
 	}
-	return all, nil
+	return found, nil
 }
 
-// supervises reports whether it is a supervisor of this machine's, and of none in it that has a RUN of its own.
-func (p listed) supervises(runDir string) bool {
-	a := p.argv
-	return len(a) == 6 && a[0] == supervisorName && a[2] == runDir && sameNamespace(p.PID, "pid") && sameNamespace(p.PID, "mnt")
+// children are the pids of those that a process, if it is one, started.
+func (id identity) children() ([]int, error) {
+	if id.PID == 0 {
+		return nil, nil
+	}
+	pids, err := allPIDs()
+	return slices.DeleteFunc(pids, func(pid int) bool {
+		stat, err := readStat(pid)
+		return err != nil || stat.parent != id.PID
+	}), err
 }
 
 // sameNamespace reports whether a process has a namespace of this kind in common with this one.
@@ -153,19 +166,6 @@ func sameNamespace(pid int, kind string) bool {
 	}
 	own, err := os.Readlink("/proc/self/ns/" + kind)
 	return err == nil && its == own
-}
-
-// parentOf is field 4 of /proc/PID/stat, proc(5).
-func parentOf(pid int) (int, error) {
-	stat, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
-	if err != nil {
-		return 0, err
-	}
-	fields := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
-	if len(fields) < 2 {
-		return 0, unix.ESRCH
-	}
-	return strconv.Atoi(fields[1])
 }
 
 // endLost ends what a project has without a record.
@@ -218,19 +218,19 @@ func zombie(pid int) bool {
 // descends reports whether a process is a child, or a child's child, of another one.
 func descends(pid, of int) bool {
 	for pid > 1 {
-		parent, err := parentOf(pid)
+		stat, err := readStat(pid)
 		if err != nil {
 			return false
 		}
-		if parent == of {
+		if stat.parent == of {
 			return true
 		}
-		pid = parent
+		pid = stat.parent
 	}
 	return false
 }
 
-// Lost adds to what [Engine.Observe] found what a project has without a record. It looks at every process of the machine.
+// Lost adds to what [Engine.Observe] found what a project has without a record.
 func (e *Engine) Lost(project string, supervisor *kernel.Supervisor, states *[]kernel.ProcessState) error {
 	found, err := findLost(e.layout(project))
 	if err != nil {
@@ -256,16 +256,6 @@ func (e *Engine) Lost(project string, supervisor *kernel.Supervisor, states *[]k
 
 // Supervised lists the projects whose supervisors run, with records or without.
 func (e *Engine) Supervised() ([]string, error) {
-	all, err := processTable()
-	if err != nil {
-		return nil, err
-	}
-	var projects []string
-	for _, p := range all {
-		if p.supervises(e.config.RunDir) {
-			projects = append(projects, p.argv[1])
-		}
-	}
-	slices.Sort(projects)
-	return slices.Compact(projects), nil
+	found, err := supervisors(e.config.RunDir)
+	return slices.Sorted(maps.Keys(found)), err
 }

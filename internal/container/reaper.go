@@ -115,8 +115,8 @@ func (r *reaper) start(c *exec.Cmd) (identity, chan runc.Exit, error) {
 	exit := make(chan runc.Exit, 1)
 	delete(r.early, pid) // that of a stranger, with the same pid before
 	r.waiting[pid] = exit
-	_, start, err := readStat(pid)
-	return identity{pid, start}, exit, err
+	stat, err := readStat(pid)
+	return identity{pid, stat.start}, exit, err
 }
 
 // StartLocked is Start from a thread that stays until the command has been started.

@@ -5,7 +5,6 @@ import (
 	"os"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -50,12 +49,8 @@ func (l layout) endRuntimes(id string) error {
 	}
 	root := l.runtimeRoot()
 	return killAll(func(pid int) bool {
-		data, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/cmdline")
-		if err != nil {
-			return false
-		}
-		argv := strings.Split(strings.TrimSuffix(string(data), "\x00"), "\x00")
-		return argv[len(argv)-1] == id && slices.Contains(argv, root)
+		words := argv(pid)
+		return len(words) > 0 && words[len(words)-1] == id && slices.Contains(words, root)
 	})
 }
 
@@ -63,14 +58,13 @@ func (l layout) endRuntimes(id string) error {
 func killAll(belongs func(pid int) bool) error {
 	const limit = 10 * time.Second // only a process in uninterruptible sleep takes as long
 	for end := time.Now().Add(limit); time.Now().Before(end); {
-		entries, err := os.ReadDir("/proc")
+		pids, err := allPIDs()
 		if err != nil {
 			return err
 		}
 		found := false
-		for _, e := range entries {
-			pid, err := strconv.Atoi(e.Name())
-			if err != nil || pid == os.Getpid() || !belongs(pid) {
+		for _, pid := range pids {
+			if pid == os.Getpid() || !belongs(pid) {
 				continue
 			}
 			fd, err := openPidfd(pid)
