@@ -21,27 +21,16 @@ type refusing struct {
 }
 
 func (m *refusing) Do(ctx context.Context, ops []kernel.Op) error {
-	for len(ops) > 0 {
-		n := 1
-		if first, ok := ops[0].(kernel.Iptables); ok {
-			for n < len(ops) {
-				next, ok := ops[n].(kernel.Iptables)
-				if !ok || next.Family != first.Family || next.Table != first.Table {
-					break
-				}
-				n++
-			}
-		}
-		if m.n > 0 && m.n <= n {
+	for batch := range kernel.Transactions(ops) {
+		if m.n > 0 && m.n <= len(batch) {
 			at := m.n - 1
 			m.n = 0
-			return &kernel.OpError{Op: ops[at], Err: m.errno}
+			return &kernel.OpError{Op: batch[at], Err: m.errno}
 		}
-		m.n -= min(n, max(m.n, 0))
-		if err := m.Machine.Do(ctx, ops[:n]); err != nil {
+		m.n -= min(len(batch), max(m.n, 0))
+		if err := m.Machine.Do(ctx, batch); err != nil {
 			return err
 		}
-		ops = ops[n:]
 	}
 	return nil
 }

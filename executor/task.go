@@ -3,6 +3,7 @@ package executor
 import (
 	"errors"
 	"reflect"
+	"slices"
 
 	"topo/internal/kernel"
 	"topo/planner"
@@ -72,16 +73,16 @@ func (t *task) blame(steps []planner.Step, err error) blame {
 		return b
 	}
 	b.op, b.err = failure.Op, failure.Err
-	at := 0
-	for at < len(t.ops) && !reflect.DeepEqual(t.ops[at], failure.Op) {
-		at++
+	begin, at := 0, -1
+	for batch := range kernel.Transactions(t.ops) {
+		if i := slices.IndexFunc(batch, func(op kernel.Op) bool { return reflect.DeepEqual(op, failure.Op) }); i >= 0 {
+			at = begin + i
+			break
+		}
+		begin += len(batch)
 	}
-	if at == len(t.ops) {
+	if at < 0 {
 		return b
-	}
-	begin := at
-	for begin > 0 && sameTransaction(t.ops[begin-1], t.ops[begin]) {
-		begin--
 	}
 	n := 0
 	for i := t.first; i < t.end; i++ {
@@ -95,12 +96,6 @@ func (t *task) blame(steps []planner.Step, err error) blame {
 		}
 	}
 	return b
-}
-
-func sameTransaction(a, b kernel.Op) bool {
-	x, ok := a.(kernel.Iptables)
-	y, ok2 := b.(kernel.Iptables)
-	return ok && ok2 && x.Family == y.Family && x.Table == y.Table
 }
 
 // queue is the tasks that can start, as a heap: the first of the plan first.

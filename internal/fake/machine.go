@@ -160,21 +160,10 @@ func (m *Machine) Foreign(ops ...kernel.Op) error {
 
 // Do implements executor.Machine.
 func (m *Machine) Do(ctx context.Context, ops []kernel.Op) error {
-	for len(ops) > 0 {
-		n := 1
-		if first, ok := ops[0].(kernel.Iptables); ok {
-			for n < len(ops) {
-				next, ok := ops[n].(kernel.Iptables)
-				if !ok || next.Family != first.Family || next.Table != first.Table {
-					break
-				}
-				n++
-			}
-		}
-		if err := m.transaction(ctx, ops[:n]); err != nil {
+	for batch := range kernel.Transactions(ops) {
+		if err := m.transaction(ctx, batch); err != nil {
 			return err
 		}
-		ops = ops[n:]
 	}
 	return nil
 }

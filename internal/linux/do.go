@@ -12,37 +12,21 @@ import (
 // iptables ops of one family and table are one transaction: all of them or none. Between two edits
 // it ends with the context's error when that is done. Calls may run side by side.
 func (h *Host) Do(ctx context.Context, ops []kernel.Op) error {
-	for i := 0; i < len(ops); {
+	for batch := range kernel.Transactions(ops) {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if first, ok := ops[i].(kernel.Iptables); ok {
-			batch := transaction(ops[i:], first)
+		if _, ok := batch[0].(kernel.Iptables); ok {
 			if err := h.restore(ctx, batch); err != nil {
 				return err
 			}
-			i += len(batch)
 			continue
 		}
-		if err := h.do(ops[i]); err != nil {
-			return &kernel.OpError{Op: ops[i], Err: err}
+		if err := h.do(batch[0]); err != nil {
+			return &kernel.OpError{Op: batch[0], Err: err}
 		}
-		i++
 	}
 	return nil
-}
-
-// transaction is the row of ops at the front that share the first one's family and table.
-func transaction(ops []kernel.Op, first kernel.Iptables) []kernel.Iptables {
-	var batch []kernel.Iptables
-	for _, op := range ops {
-		o, ok := op.(kernel.Iptables)
-		if !ok || o.Family != first.Family || o.Table != first.Table {
-			break
-		}
-		batch = append(batch, o)
-	}
-	return batch
 }
 
 // errForeign is an op that another part of topo carries out.

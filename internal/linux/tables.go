@@ -177,7 +177,11 @@ func parseTables(f kernel.Family, save string) ([]kernel.Chain, []kernel.Rule, e
 
 // restore carries out a transaction. A line that deletes what is not there is left out and the rest tried again:
 // nothing of a failed transaction was done.
-func (h *Host) restore(ctx context.Context, batch []kernel.Iptables) error {
+func (h *Host) restore(ctx context.Context, ops []kernel.Op) error {
+	batch := make([]kernel.Iptables, len(ops))
+	for i, op := range ops {
+		batch[i] = op.(kernel.Iptables)
+	}
 	t, ok := h.tables[batch[0].Family]
 	if !ok {
 		return &kernel.OpError{Op: batch[0], Err: fmt.Errorf("family %q: %w", batch[0].Family, unix.EAFNOSUPPORT)}
