@@ -24,32 +24,9 @@ import (
 
 var update = flag.Bool("update", false, "write the goldens anew")
 
-// binaryVariable names the topo that is tested; TestMain builds one when it is not set. The
-// processes that testhost starts inherit it.
-const binaryVariable = "TOPO_TEST_BINARY"
+const binaryVariable = testhost.TopoVariable
 
-func TestMain(m *testing.M) {
-	os.Exit(func() int {
-		flag.Parse()
-		if os.Getenv(binaryVariable) != "" {
-			return m.Run()
-		}
-		dir, err := os.MkdirTemp("", "topo-examples-")
-		if err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			return 1
-		}
-		defer os.RemoveAll(dir)
-		build := exec.Command("go", "build", "-o", dir, "topo/cmd/topo")
-		build.Env = append(os.Environ(), "CGO_ENABLED=0") // as make build
-		if out, err := build.CombinedOutput(); err != nil {
-			fmt.Fprintf(os.Stderr, "building topo: %v\n%s", err, out)
-			return 1
-		}
-		os.Setenv(binaryVariable, filepath.Join(dir, "topo"))
-		return m.Run()
-	}())
-}
+func TestMain(m *testing.M) { os.Exit(testhost.RunWithTopo(m)) }
 
 // patience is how long anything may take that is waited for: much longer than any of it does.
 const patience = 20 * time.Second

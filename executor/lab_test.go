@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
 	"topo/executor"
@@ -147,7 +148,7 @@ func text(p *planner.Plan) string {
 func (l *lab) same(what, got, want string) {
 	l.Helper()
 	if got != want {
-		l.Fatalf("%s:\n%s", what, difference(got, want))
+		l.Fatalf("%s:\n%s", what, cmp.Diff(want, got))
 	}
 }
 
@@ -204,26 +205,6 @@ func ownChain(line string) string {
 		return ""
 	}
 	return words[1]
-}
-
-// difference is the lines that only one of two texts has.
-func difference(got, want string) string {
-	g, w := strings.Split(got, "\n"), strings.Split(want, "\n")
-	var b strings.Builder
-	for _, line := range w {
-		if !slices.Contains(g, line) {
-			b.WriteString("missing:    " + line + "\n")
-		}
-	}
-	for _, line := range g {
-		if !slices.Contains(w, line) {
-			b.WriteString("unexpected: " + line + "\n")
-		}
-	}
-	if b.Len() == 0 {
-		return "the same lines in another order:\n" + got + "\n--- want\n" + want
-	}
-	return b.String()
 }
 
 // isCrash: an error that is nothing but the crash that was asked for.

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
 	"topo/executor"
@@ -146,7 +147,7 @@ func TestRollback(t *testing.T) {
 			t.Fatalf("the way back to %s: %v\n%s\nafter:\n%s\n%s", from, err, text(back), text(p), b.YAML())
 		}
 		if got, want := withoutPast(m.String()), withoutPast(before); got != want {
-			t.Fatalf("machine after the way back to %s:\n%s\n%s\nafter:\n%s\n%s", from, difference(got, want), text(back), text(p), a.YAML())
+			t.Fatalf("machine after the way back to %s:\n%s\n%s\nafter:\n%s\n%s", from, cmp.Diff(want, got), text(back), text(p), a.YAML())
 		}
 		if from == "nothing" {
 			l.same("machine", m.String(), empty)
@@ -194,7 +195,7 @@ func TestRollbackFails(t *testing.T) {
 				t.Fatalf("the second try to get back to %s: %v\n%s\nafter:\n%s\nafter:\n%s", from, err, text(again), text(back), text(p))
 			}
 			if got, want := withoutPast(m.String()), withoutPast(before); got != want {
-				t.Fatalf("machine after the second try to get back to %s:\n%s\n%s\nafter:\n%s\nafter:\n%s", from, difference(got, want), text(again), text(back), text(p))
+				t.Fatalf("machine after the second try to get back to %s:\n%s\n%s\nafter:\n%s\nafter:\n%s", from, cmp.Diff(want, got), text(again), text(back), text(p))
 			}
 		case "up":
 			l.up(b)

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
 	"topo/internal/testhost"
@@ -80,7 +81,7 @@ func TestGCAfterKill(t *testing.T) {
 			t.Fatalf("round %d (%s, %s): gc ends with %d:\n%s", i, verb, death, code, said)
 		}
 		if after := testhost.Machine(t); after != before {
-			t.Fatalf("round %d (%s, %s): something is left:\n%s\ngc said:\n%s", i, verb, death, changed(before, after), said)
+			t.Fatalf("round %d (%s, %s): something is left:\n%s\ngc said:\n%s", i, verb, death, cmp.Diff(before, after), said)
 		}
 	}
 	must(t, "down", "-f", living)

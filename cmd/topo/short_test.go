@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
 	"topo/internal/kernel"
@@ -199,7 +200,7 @@ func TestShort(t *testing.T) {
 					}
 				}
 				if after := testhost.Machine(t); after != before {
-					t.Errorf("%s changed the machine: \n%s", verb, changed(before, after))
+					t.Errorf("%s changed the machine: \n%s", verb, cmp.Diff(before, after))
 				}
 			}
 		})
@@ -231,13 +232,13 @@ func TestShortDown(t *testing.T) {
 					t.Errorf("down ends with %d, and says nothing of %q:\n%s", code, hint, said)
 				}
 				if after := testhost.Machine(t); after != isUp {
-					t.Errorf("down changed the machine: \n%s", changed(isUp, after))
+					t.Errorf("down changed the machine: \n%s", cmp.Diff(isUp, after))
 				}
 				undo()
 				must(t, "down", "-f", file)
 			}
 			if after := testhost.Machine(t); after != before {
-				t.Errorf("something is left: \n%s", changed(before, after))
+				t.Errorf("something is left: \n%s", cmp.Diff(before, after))
 			}
 		})
 	}
@@ -260,7 +261,7 @@ func TestShortOfWhatIsNotNeeded(t *testing.T) {
 		undo[len(undo)-1-i]()
 	}
 	if after := testhost.Machine(t); after != before {
-		t.Errorf("something is left: \n%s", changed(before, after))
+		t.Errorf("something is left: \n%s", cmp.Diff(before, after))
 	}
 }
 
@@ -294,23 +295,6 @@ func TestEveryNeedIsWrittenDown(t *testing.T) {
 			t.Errorf("%s has no way out", need)
 		}
 	}
-}
-
-// changed lists the lines that only one of two readings of a machine has.
-func changed(before, after string) string {
-	b, a := strings.Split(before, "\n"), strings.Split(after, "\n")
-	var list strings.Builder
-	for _, line := range b {
-		if !slices.Contains(a, line) {
-			list.WriteString("- " + line + "\n")
-		}
-	}
-	for _, line := range a {
-		if !slices.Contains(b, line) {
-			list.WriteString("+ " + line + "\n")
-		}
-	}
-	return list.String()
 }
 
 func writeFile(t *testing.T, text string) string {

@@ -24,32 +24,9 @@ var (
 	seed  = flag.Uint64("seed", 1, "of the sample: the same one draws the same")
 )
 
-// binaryVariable names the topo that is tested; TestMain builds one when it is not set. The
-// processes that testhost starts inherit it.
-const binaryVariable = "TOPO_TEST_BINARY"
+const binaryVariable = testhost.TopoVariable
 
-func TestMain(m *testing.M) {
-	os.Exit(func() int {
-		flag.Parse()
-		if os.Getenv(binaryVariable) != "" {
-			return m.Run()
-		}
-		dir, err := os.MkdirTemp("", "topo-reliability-")
-		if err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			return 1
-		}
-		defer os.RemoveAll(dir)
-		build := exec.Command("go", "build", "-o", dir, "topo/cmd/topo")
-		build.Env = append(os.Environ(), "CGO_ENABLED=0") // as make build
-		if out, err := build.CombinedOutput(); err != nil {
-			fmt.Fprintf(os.Stderr, "building topo: %v\n%s", err, out)
-			return 1
-		}
-		os.Setenv(binaryVariable, filepath.Join(dir, "topo"))
-		return m.Run()
-	}())
-}
+func TestMain(m *testing.M) { os.Exit(testhost.RunWithTopo(m)) }
 
 // host is a test's machine, with what the topologies in testdata expect of it.
 type host struct {
