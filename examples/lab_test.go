@@ -29,7 +29,7 @@ const binaryVariable = testhost.TopoVariable
 func TestMain(m *testing.M) { os.Exit(testhost.RunWithTopo(m)) }
 
 // patience is how long anything may take that is waited for: much longer than any of it does.
-const patience = 20 * time.Second
+const patience = time.Minute
 
 // A lab is an example that is up.
 type lab struct {
@@ -219,7 +219,7 @@ func noPing(address string) string { return "ping -c 1 -W 1 " + address }
 // get fetches a page; it retries while nobody listens yet, which is the case in the first
 // moment of a process without a health check.
 func get(url string) string {
-	return "curl --silent --show-error --fail --max-time 10 --retry 50 --retry-connrefused --retry-delay 0 --retry-max-time 10 " + url
+	return "curl --silent --show-error --fail --max-time 10 --retry 60 --retry-connrefused --retry-delay 1 --retry-max-time 60 " + url
 }
 
 // noGet fetches a page that must not be reached.
