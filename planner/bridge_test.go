@@ -2,7 +2,6 @@ package planner_test
 
 import (
 	"errors"
-	"strings"
 	"testing"
 	"time"
 
@@ -25,69 +24,43 @@ namespaces:
 
 // The plan has what an edit of a bridge or a port, or somebody else's, makes necessary, and no other; up takes them all.
 func TestBridgePlans(t *testing.T) {
-	for name, c := range map[string]struct {
-		replace []string
-		foreign []kernel.Op
-		want    string
-		ops     string // the first
-	}{
+	testEdits(t, switchYAML, func(t *testing.T) *lab { return on(t, switchYAML) }, map[string]edit{
 		"a priority": {
 			replace: []string{"stp: true", "stp: true, priority: 4096"},
-			want:    "~ bridge/sw priority 32768 → 4096 edited",
-			ops:     "ip link set p-sw type bridge priority 4096",
+			want:    []string{"~ bridge/sw priority 32768 → 4096 edited"},
+			ops:     []string{"ip link set p-sw type bridge priority 4096"},
 		},
 		"times": {
 			replace: []string{"stp: true", "stp: true, hello_time: 1s, max_age: 10s, ageing_time: 0s"},
-			want:    "~ bridge/sw hello_time 2s → 1s, max_age 20s → 10s, ageing_time 5m0s → 0s edited",
-			ops:     "ip link set p-sw type bridge hello_time 100 max_age 1000 ageing_time 0",
+			want:    []string{"~ bridge/sw hello_time 2s → 1s, max_age 20s → 10s, ageing_time 5m0s → 0s edited"},
+			ops:     []string{"ip link set p-sw type bridge hello_time 100 max_age 1000 ageing_time 0"},
 		},
 		"no spanning tree": {
 			replace: []string{"stp: true", "stp: false"},
-			want:    "~ bridge/sw stp on → off edited",
-			ops:     "ip link set p-sw type bridge stp_state 0 ageing_time 30000",
+			want:    []string{"~ bridge/sw stp on → off edited"},
+			ops:     []string{"ip link set p-sw type bridge stp_state 0 ageing_time 30000"},
 		},
 		"no snooping": {
 			replace: []string{"stp: true", "stp: true, mcast_snooping: false"},
-			want:    "~ bridge/sw mcast_snooping on → off edited",
-			ops:     "ip link set p-sw type bridge mcast_snooping 0",
+			want:    []string{"~ bridge/sw mcast_snooping on → off edited"},
+			ops:     []string{"ip link set p-sw type bridge mcast_snooping 0"},
 		},
 		"what a port had": {
 			replace: []string{"isolated: true, cost: 50", "learning: false, flood: false, mcast_flood: false, bcast_flood: false, priority: 0"},
-			want: "~ port/a:eth0 isolated on → off, learning on → off, flood on → off, mcast_flood on → off, bcast_flood on → off, " +
-				"priority 32 → 0, cost 50 → 2 edited",
-			ops: "bridge link set dev a0 isolated off learning off flood off mcast_flood off bcast_flood off cost 2 priority 0",
+			want: []string{"~ port/a:eth0 isolated on → off, learning on → off, flood on → off, mcast_flood on → off, bcast_flood on → off, " +
+				"priority 32 → 0, cost 50 → 2 edited"},
+			ops: []string{"bridge link set dev a0 isolated off learning off flood off mcast_flood off bcast_flood off cost 2 priority 0"},
 		},
 		"by hand": {
 			foreign: []kernel.Op{kernel.PortSet{Name: "b0", Hairpin: ptr(true)}},
-			want:    "~ port/b:eth0 hairpin on → off changed outside topo",
+			want:    []string{"~ port/b:eth0 hairpin on → off changed outside topo"},
 		},
 		"a port that was off the bridge": {
 			foreign: []kernel.Op{kernel.LinkSet{Name: "a0", Master: ptr("")}},
-			want:    "~ port/a:eth0 bridge none → p-sw, isolated off → on, cost 2 → 50 changed outside topo",
-			ops:     "ip link set a0 master p-sw",
+			want:    []string{"~ port/a:eth0 bridge none → p-sw, isolated off → on, cost 2 → 50 changed outside topo"},
+			ops:     []string{"ip link set a0 master p-sw", "bridge link set dev a0 isolated on cost 50"},
 		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			l := on(t, switchYAML)
-			if err := l.m.Foreign(c.foreign...); err != nil {
-				t.Fatal(err)
-			}
-			if c.replace != nil {
-				l.load(strings.NewReplacer(c.replace...).Replace(switchYAML))
-			}
-			p := l.plan()
-			if diff := cmp.Diff([]string{c.want}, lines(p)); diff != "" {
-				t.Errorf("plan (-want +got):\n%s", diff)
-			}
-			if op := p.Steps[0].Ops[0].String(); c.ops != "" && op != c.ops {
-				t.Errorf("it does %q, want %q", op, c.ops)
-			}
-			l.up()
-			if again := lines(l.plan()); len(again) > 0 {
-				t.Errorf("then there is %q", again)
-			}
-		})
-	}
+	})
 }
 
 // The times of a bridge that is not the root are the root's, and the ageing time of one whose tree changes is another: the kernel

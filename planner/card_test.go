@@ -1,8 +1,6 @@
 package planner_test
 
 import (
-	"slices"
-	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -27,11 +25,7 @@ func TestCardsChange(t *testing.T) {
 	lost := []string{
 		"+ address/fw:wan/198.51.100.2/24 missing", "+ address/fw:wan/2001:db8:9::2/64 missing", "+ route/fw:default via 198.51.100.1 missing",
 	}
-	for name, c := range map[string]struct {
-		replace []string
-		foreign []kernel.Op
-		want    []string
-	}{
+	testEdits(t, cardYAML, func(t *testing.T) *lab { return on(t, cardYAML) }, map[string]edit{
 		"another MTU": {
 			replace: []string{"address:", "mtu: 1400, address:"},
 			want:    []string{"~ link/fw:wan mtu 1500 → 1400 edited"},
@@ -66,36 +60,7 @@ func TestCardsChange(t *testing.T) {
 			foreign: []kernel.Op{kernel.NetnsDelete{Name: "p-fw"}},
 			want:    append([]string{"+ netns/fw p-fw missing", "± link/fw:wan is there off → on, mtu 0 → 1500, state down → up, group 0 → 1946960879 changed outside topo"}, lost...),
 		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			before := fake.New().String()
-			l := on(t, cardYAML)
-			if err := l.m.Foreign(c.foreign...); err != nil {
-				t.Fatal(err)
-			}
-			if err := l.m.Settle(t.Context(), "p"); err != nil {
-				t.Fatal(err)
-			}
-			if c.replace != nil {
-				l.load(strings.NewReplacer(c.replace...).Replace(cardYAML))
-			}
-			got := lines(l.plan())
-			slices.Sort(got)
-			slices.Sort(c.want)
-			if diff := cmp.Diff(c.want, got); diff != "" {
-				t.Errorf("plan (-want +got):\n%s", diff)
-			}
-			l.up()
-			if again := lines(l.plan()); len(again) > 0 {
-				t.Errorf("then there is %q", again)
-			}
-			l.top = nil
-			l.up()
-			if diff := cmp.Diff(before, l.m.String()); diff != "" {
-				t.Errorf("the machine is not what it was (-before +after):\n%s", diff)
-			}
-		})
-	}
+	})
 }
 
 // The plan of a card that is a member of a bond was a panic. All members, and what stands on them, have the bond's MTU.

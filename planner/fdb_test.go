@@ -38,21 +38,16 @@ func TestEntryGoesBeforeItsPortLeavesTheVLAN(t *testing.T) {
 // The plan has what an edit of static entries, or somebody else's, makes necessary, and no other; up takes them all.
 func TestFDBPlans(t *testing.T) {
 	const a, c = "02:00:00:00:00:0a", "02:00:00:00:00:0c"
-	for name, x := range map[string]struct {
-		replace []string
-		foreign []kernel.Op
-		want    []string
-		op      string // the first
-	}{
+	testEdits(t, staticYAML, func(t *testing.T) *lab { return on(t, staticYAML) }, map[string]edit{
 		"one more": {
 			replace: []string{`["` + c + `"]`, `["` + c + `", "02:00:00:00:00:0d"]`},
 			want:    []string{"+ fdb/c:eth0/02:00:00:00:00:0d c0 missing"},
-			op:      "bridge fdb replace 02:00:00:00:00:0d dev c0 master static",
+			ops:     []string{"bridge fdb replace 02:00:00:00:00:0d dev c0 master static"},
 		},
 		"none": {
 			replace: []string{`port: {fdb: ["` + a + `"]}, `, ""},
 			want:    []string{"- fdb/a:eth0/" + a + "/10 not in the file"},
-			op:      "bridge fdb delete " + a + " dev a0 master vlan 10",
+			ops:     []string{"bridge fdb delete " + a + " dev a0 master vlan 10"},
 		},
 		"in another VLAN": {
 			replace: []string{"vlan: 10", "vlan: 20"},
@@ -85,29 +80,5 @@ func TestFDBPlans(t *testing.T) {
 			replace: []string{"flat: {subnet: none}", "flat: {subnet: none, vlan_filtering: true}"},
 			want:    []string{"~ bridge/flat vlan_filtering off → on edited"}, // the kernel had an entry for VLAN 1, too
 		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			l := on(t, staticYAML)
-			if err := l.m.Foreign(x.foreign...); err != nil {
-				t.Fatal(err)
-			}
-			if x.replace != nil {
-				l.load(strings.NewReplacer(x.replace...).Replace(staticYAML))
-			}
-			p := l.plan()
-			if diff := cmp.Diff(x.want, lines(p)); diff != "" {
-				t.Errorf("plan (-want +got):\n%s", diff)
-			}
-			if x.op != "" && (len(p.Steps) == 0 || p.Steps[0].Ops[0].String() != x.op) {
-				t.Errorf("it does %v, want %q", p.Steps, x.op)
-			}
-			l.up()
-			if again := lines(l.plan()); len(again) > 0 {
-				t.Errorf("then there is %q", again)
-			}
-			if absent := l.m.Absent(); len(absent) > 0 {
-				t.Errorf("deleted what was not there: %v", absent)
-			}
-		})
-	}
+	})
 }

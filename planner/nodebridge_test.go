@@ -28,31 +28,26 @@ links:
 
 // A bridge in a node is repaired, changed and removed there as one of the host is.
 func TestNodeBridgePlans(t *testing.T) {
-	for name, c := range map[string]struct {
-		replace []string
-		foreign []kernel.Op
-		want    []string
-		op      string // the first
-	}{
+	testEdits(t, switchesYAML, func(t *testing.T) *lab { return on(t, switchesYAML) }, map[string]edit{
 		"a priority": {
 			replace: []string{"{node: s1,", "{node: s1, priority: 1,"},
 			want:    []string{"~ bridge/sw1 priority 32768 → 1 edited"},
-			op:      "ip -n p-s1 link set sw1 type bridge priority 1",
+			ops:     []string{"ip -n p-s1 link set sw1 type bridge priority 1"},
 		},
 		"a VLAN": {
 			replace: []string{"vlan: 10,", "vlan: 20,"},
 			want:    []string{"~ vlan/a:eth0 pvid 10 → 20, untagged 10 → 20 edited"},
-			op:      "bridge -n p-s1 vlan delete dev a vid 10",
+			ops:     []string{"bridge -n p-s1 vlan delete dev a vid 10", "bridge -n p-s1 vlan add dev a vid 20 pvid untagged"},
 		},
 		"a port's cost, by hand": {
 			foreign: []kernel.Op{kernel.PortSet{Netns: "p-s2", Name: "b", Cost: ptr(3)}},
 			want:    []string{"~ port/b:eth0 cost 3 → 9 changed outside topo"},
-			op:      "bridge -n p-s2 link set dev b cost 9",
+			ops:     []string{"bridge -n p-s2 link set dev b cost 9"},
 		},
 		"no static entry": {
 			replace: []string{`, fdb: ["02:00:00:00:00:0b"]`, ""},
 			want:    []string{"- fdb/b:eth0/02:00:00:00:00:0b not in the file"},
-			op:      "bridge -n p-s2 fdb delete 02:00:00:00:00:0b dev b master",
+			ops:     []string{"bridge -n p-s2 fdb delete 02:00:00:00:00:0b dev b master"},
 		},
 		"no address": {
 			replace: []string{"subnet: 10.1.0.0/24", "subnet: 10.1.0.0/24, gateway: none"},
@@ -61,7 +56,7 @@ func TestNodeBridgePlans(t *testing.T) {
 		"off the bridge": {
 			foreign: []kernel.Op{kernel.LinkSet{Netns: "p-s1", Name: "a", Master: ptr("")}},
 			want:    []string{"~ port/a:eth0 bridge none → sw1 changed outside topo", "+ vlan/a:eth0 pvid 10 untagged 10 missing"},
-			op:      "ip -n p-s1 link set a master sw1",
+			ops:     []string{"ip -n p-s1 link set a master sw1"},
 		},
 		"no mark": {
 			foreign: []kernel.Op{kernel.LinkSet{Netns: "p-s1", Name: "a", Alias: ptr("")}, kernel.LinkSet{Netns: "p-s1", Name: "sw1", Alias: ptr("")}},
@@ -74,38 +69,11 @@ func TestNodeBridgePlans(t *testing.T) {
 				"+ vlan/a:eth0 pvid 10 untagged 10 missing", "+ vlan/sw1:up tagged 10 missing", "+ up/sw1 sw1 missing",
 			},
 		},
-		"no node": {
+		"no port": {
 			replace: []string{"  b: {", "  b: # {"},
-			want:    []string{"- netns/b not in the file", "- hosts/b not in the file"},
+			want:    []string{"- link/b:eth0 not in the file", "~ hosts/b 1 line missing, 1 line too many edited"},
 		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			l := on(t, switchesYAML)
-			if err := l.m.Foreign(c.foreign...); err != nil {
-				t.Fatal(err)
-			}
-			if c.replace != nil {
-				l.load(strings.NewReplacer(c.replace...).Replace(switchesYAML))
-			}
-			p := l.plan()
-			got := lines(p)
-			if name != "no node" {
-				if diff := cmp.Diff(c.want, got); diff != "" {
-					t.Errorf("plan (-want +got):\n%s", diff)
-				}
-			}
-			if c.op != "" && (len(p.Steps) == 0 || p.Steps[0].Ops[0].String() != c.op) {
-				t.Errorf("it does %v, want %q", p.Steps, c.op)
-			}
-			l.up()
-			if again := lines(l.plan()); len(again) > 0 {
-				t.Errorf("then there is %q", again)
-			}
-			if absent := l.m.Absent(); len(absent) > 0 {
-				t.Errorf("deleted what was not there: %v", absent)
-			}
-		})
-	}
+	})
 }
 
 // A bridge moves from the host into a node, and to another one: all that is plugged in is made anew.

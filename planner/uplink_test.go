@@ -29,17 +29,13 @@ namespaces:
 func TestUplinksChange(t *testing.T) {
 	one := netip.MustParsePrefix("192.0.2.10/24")
 	none, down := "", false
-	for name, c := range map[string]struct {
-		replace []string
-		foreign []kernel.Op
-		want    []string
-	}{
+	testEdits(t, uplinkYAML, func(t *testing.T) *lab { return on(t, uplinkYAML) }, map[string]edit{
 		"another bridge": {
 			replace: []string{"lan: {uplinks: [eth0]}\n  other: {subnet: none}", "lan: {subnet: none}\n  other: {uplinks: [eth0]}"},
 			want: []string{
-				"± uplink/eth0 bridge p-lan → p-other, port of p-lan → p-other edited",
 				"~ bridge/lan mac 52:54:00:00:00:10 → 02:a2:15:8d:5d:72 edited",
 				"~ bridge/other mac 02:52:98:3c:ff:80 → 52:54:00:00:00:10 edited",
+				"± uplink/eth0 bridge p-lan → p-other, port of p-lan → p-other edited",
 			},
 		},
 		"no uplink any more": {
@@ -49,10 +45,10 @@ func TestUplinksChange(t *testing.T) {
 		"another name of the bridge": {
 			replace: []string{"{uplinks: [eth0]}", "{uplinks: [eth0], name: br-lan}"},
 			want: []string{
-				"± uplink/eth0 bridge p-lan → br-lan, port of p-lan → br-lan edited",
 				"± bridge/lan interface p-lan → br-lan edited",
 				"~ port/a:eth0 bridge none → br-lan bridge/lan is replaced",
 				"+ up/lan br-lan bridge/lan is replaced",
+				"± uplink/eth0 bridge p-lan → br-lan, port of p-lan → br-lan edited",
 			},
 		},
 		"pulled out": {
@@ -82,39 +78,13 @@ func TestUplinksChange(t *testing.T) {
 		"the bridge deleted": {
 			foreign: []kernel.Op{kernel.LinkDelete{Name: "p-lan"}},
 			want: []string{
-				"± uplink/eth0 port of none → p-lan, missing on the bridge 192.0.2.10/24, 2001:db8:2::10/64, route 0.0.0.0/0, route ::/0 → none bridge/lan is replaced",
 				"+ bridge/lan missing",
 				"~ port/a:eth0 bridge none → p-lan changed outside topo",
 				"+ up/lan p-lan missing",
+				"± uplink/eth0 port of none → p-lan, missing on the bridge 192.0.2.10/24, 2001:db8:2::10/64, route 0.0.0.0/0, route ::/0 → none bridge/lan is replaced",
 			},
 		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			before := fake.New().String()
-			l := on(t, uplinkYAML)
-			if err := l.m.Foreign(c.foreign...); err != nil {
-				t.Fatal(err)
-			}
-			if c.replace != nil {
-				l.load(strings.NewReplacer(c.replace...).Replace(uplinkYAML))
-			}
-			got := lines(l.plan())
-			slices.Sort(got)
-			slices.Sort(c.want)
-			if diff := cmp.Diff(c.want, got); diff != "" {
-				t.Errorf("plan (-want +got):\n%s", diff)
-			}
-			l.up()
-			if again := lines(l.plan()); len(again) > 0 {
-				t.Errorf("then there is %q", again)
-			}
-			l.top = nil
-			l.up()
-			if diff := cmp.Diff(before, l.m.String()); diff != "" {
-				t.Errorf("the machine is not what it was (-before +after):\n%s", diff)
-			}
-		})
-	}
+	})
 }
 
 // Killed at any edit, before it or in the middle, up gets to its end, and down back to the beginning.

@@ -2,7 +2,6 @@ package planner_test
 
 import (
 	"errors"
-	"slices"
 	"strings"
 	"testing"
 
@@ -29,12 +28,7 @@ links:
 
 // The plan has what an edit of VLANs, or somebody else's, makes necessary, and no other; up takes them all.
 func TestVLANPlans(t *testing.T) {
-	for name, c := range map[string]struct {
-		replace []string
-		foreign []kernel.Op
-		want    []string
-		ops     []string // of the first step
-	}{
+	testEdits(t, trunkYAML, func(t *testing.T) *lab { return on(t, trunkYAML) }, map[string]edit{
 		"another one": {
 			replace: []string{"vlan: 10,", "vlan: 20,"},
 			want:    []string{"~ vlan/a:eth0 pvid 10 → 20, untagged 10 → 20 edited"},
@@ -96,35 +90,7 @@ func TestVLANPlans(t *testing.T) {
 			foreign: []kernel.Op{kernel.LinkSet{Name: "a0", Master: new(string)}},
 			want:    []string{"~ port/a:eth0 bridge none → p-sw changed outside topo", "+ vlan/a:eth0 pvid 10 untagged 10 missing"},
 		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			l := on(t, trunkYAML)
-			if err := l.m.Foreign(c.foreign...); err != nil {
-				t.Fatal(err)
-			}
-			if c.replace != nil {
-				l.load(strings.NewReplacer(c.replace...).Replace(trunkYAML))
-			}
-			p := l.plan()
-			if diff := cmp.Diff(c.want, lines(p)); diff != "" {
-				t.Errorf("plan (-want +got):\n%s", diff)
-			}
-			var ops []string
-			for _, op := range append(p.Steps, planner.Step{})[0].Ops {
-				ops = append(ops, op.String())
-			}
-			if c.ops != nil && !slices.Equal(ops, c.ops) {
-				t.Errorf("it does %q, want %q", ops, c.ops)
-			}
-			l.up()
-			if again := lines(l.plan()); len(again) > 0 {
-				t.Errorf("then there is %q", again)
-			}
-			if absent := l.m.Absent(); len(absent) > 0 {
-				t.Errorf("deleted what was not there: %v", absent)
-			}
-		})
-	}
+	})
 }
 
 // The ports of somebody else's bridge start with what that bridge gives them.
