@@ -1,6 +1,7 @@
 package testhost
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -13,23 +14,33 @@ import (
 const TopoVariable = "TOPO_TEST_BINARY"
 
 // RunWithTopo is a TestMain for tests of the program as users run it: it builds one where [TopoVariable] names none.
-func RunWithTopo(m *testing.M) (code int) {
+func RunWithTopo(m *testing.M) int {
 	flag.Parse()
 	if os.Getenv(TopoVariable) != "" {
 		return m.Run()
 	}
-	dir, err := os.MkdirTemp("", "topo-built-")
+	code, err := buildTopo(m.Run)
 	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
+		fmt.Fprintln(os.Stderr, "building topo:", err)
 		return 1
 	}
-	defer os.RemoveAll(dir)
+	return code
+}
+
+// buildTopo builds it for the time that run takes.
+func buildTopo(run func() int) (code int, err error) {
+	dir, err := os.MkdirTemp("", "topo-built-")
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	build := exec.Command("go", "build", "-o", dir, "topo/cmd/topo")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0") // as make build
 	if out, err := build.CombinedOutput(); err != nil {
-		fmt.Fprintf(os.Stderr, "building topo: %v\n%s", err, out)
-		return 1
+		return 0, fmt.Errorf("%w\n%s", err, out)
 	}
-	os.Setenv(TopoVariable, filepath.Join(dir, "topo"))
-	return m.Run()
+	if err := os.Setenv(TopoVariable, filepath.Join(dir, "topo")); err != nil {
+		return 0, err
+	}
+	return run(), nil
 }
