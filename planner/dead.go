@@ -13,8 +13,8 @@ import (
 //   - its processes are gone, and so is the supervisor that would start them again;
 //   - its state folder is gone, with which up begins and down ends: no up of it ever ended well, or somebody removed the folder.
 //
-// One that another topo works on lives. One of which nothing but files outlived a reboot (keys, logs) lives as long as its topology is there: the next up takes them
-// over. What differs from its file in any other way has drifted, and is up's to repair.
+// One that another topo works on lives. One of which nothing but files outlived a reboot (keys, logs) lives as long as its topology
+// is there: the next up takes them over. What differs from its file in any other way has drifted, and is up's to repair.
 func Dead(r kernel.Remains) string {
 	gone := len(r.Files) > 0 && len(r.Gone) == len(r.Files)
 	switch {

@@ -33,13 +33,7 @@ Example:
 }
 
 func confirm(c *cli.Context) error {
-	if _, err := operands(c, 0, 0); err != nil {
-		return err
-	}
-	if err := checkProgress(c); err != nil {
-		return err
-	}
-	project, err := runningProject(c.Context, c)
+	project, err := wholeProject(c)
 	if err != nil {
 		return err
 	}

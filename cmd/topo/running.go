@@ -14,6 +14,17 @@ import (
 	"topo/spec"
 )
 
+// wholeProject is the project of a verb that changes all of it, and takes no words.
+func wholeProject(c *cli.Context) (string, error) {
+	if _, err := operands(c, 0, 0); err != nil {
+		return "", err
+	}
+	if err := checkProgress(c); err != nil {
+		return "", err
+	}
+	return runningProject(c.Context, c)
+}
+
 // runningProject is the project that a command is about: that of -p, else that of
 // the file, else the only one on the machine.
 func runningProject(ctx context.Context, c *cli.Context) (string, error) {

@@ -57,7 +57,7 @@ func reexec() (handled bool, code int) {
 	return true, exitDone
 }
 
-// A watch is topo's side of a watchman.
+// watchOver is topo's side of a watchman.
 type watchOver struct {
 	pending *pending
 	news    *os.File

@@ -63,8 +63,7 @@ func removeSource(project string) error {
 	if err != nil {
 		return err
 	}
-	none := filepath.Join(recordsDir, "sysctl", project, ".none") // a killed writer may have left the folder empty
-	for _, path := range append(records, none, running, lasting) {
+	for _, path := range append(records, running, lasting) {
 		if err := removeWithFolders(path); err != nil {
 			return err
 		}
