@@ -2,6 +2,7 @@ package planner
 
 import (
 	"fmt"
+	"slices"
 
 	"topo/internal/kernel"
 	"topo/spec"
@@ -20,6 +21,7 @@ func limits(o Options) error {
 		}
 	}
 	errs = append(errs, vxlansFit(o)...)
+	errs = append(errs, vxlansAtHome(o)...)
 	if len(errs) > 0 {
 		return errs
 	}
@@ -74,6 +76,22 @@ func vxlansFit(o Options) (errs spec.Errors) {
 				errs = append(errs, &spec.Error{Pos: i.Parent.Pos, Msg: fmt.Sprintf(
 					"bridge %s has mtu %d, and its vxlan by %s (mtu %d) takes no more than %d: write mtu: %d", i.Bridge, i.MTU, l.Name, l.MTU, most, most)})
 			}
+		}
+	}
+	return errs
+}
+
+// vxlansAtHome: one over IPv6 needs an address to send from, or the kernel takes it for one over IPv4, and its remotes not at all. The file
+// may name all machines: then one of them is this one's. A plan without a machine is let pass.
+func vxlansAtHome(o Options) (errs spec.Errors) {
+	if len(o.Snapshot.Host.Addrs) == 0 {
+		return nil
+	}
+	for _, i := range interfacesHere(&Want{Topology: o.Topology, Host: o.Snapshot}) {
+		local := slices.ContainsFunc(i.Params, func(p spec.InterfaceParam) bool { return p.Name == "local" })
+		if i.Bridge != "" && !local && len(i.Remotes) > 0 && i.Remotes[0].Addr.Is6() {
+			errs = append(errs, &spec.Error{Pos: i.Remotes[0].Pos, Msg: fmt.Sprintf(
+				"none of the remotes of bridge %s is an address of this machine, and over IPv6 its vxlan needs one to send from: state it with local:", i.Bridge)})
 		}
 	}
 	return errs

@@ -2,6 +2,7 @@ package planner
 
 import (
 	"fmt"
+	"net/netip"
 	"strings"
 	"testing"
 
@@ -54,5 +55,26 @@ func TestPortsOfAnExternalBridge(t *testing.T) {
 		if got != want {
 			t.Errorf("%d ports of others: %q, want %q", others, got, want)
 		}
+	}
+}
+
+// A VXLAN over IPv6 with remotes that are all elsewhere was made for IPv4, and up failed in the middle (EAFNOSUPPORT).
+func TestVXLANOverIPv6NeedsAnAddress(t *testing.T) {
+	const yaml = `{name: p, bridges: {far: {subnet: none, vxlan: {id: 5, remotes: ["fd00::1", "fd00::2"]}}}}`
+	for own, want := range map[string]string{
+		"fd00::2/64": "",
+		"fd00::9/64": "t.yaml:1:66: none of the remotes of bridge far is an address of this machine, and over IPv6 its vxlan needs one to send from: state it with local:",
+	} {
+		s := kernel.Snapshot{Host: kernel.Netns{Addrs: []kernel.Addr{{Link: "em1", Prefix: netip.MustParsePrefix(own)}}}}
+		got := ""
+		if err := limits(Options{Topology: load(t, yaml), Project: "p", Snapshot: s}); err != nil {
+			got = err.Error()
+		}
+		if got != want {
+			t.Errorf("with %s: %q, want %q", own, got, want)
+		}
+	}
+	if err := limits(Options{Topology: load(t, yaml), Project: "p"}); err != nil {
+		t.Errorf("without a machine: %v", err)
 	}
 }
