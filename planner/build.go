@@ -84,6 +84,7 @@ func Build(o Options) (*Plan, error) {
 	if o.KeepOrphans {
 		keepOrphans(changes, o.Topology)
 	}
+	keepChains(changes, have)
 	nameInactive(changes, o.Topology)
 	if c := conflicts(w, h, changes); len(c) > 0 {
 		return nil, c

@@ -163,6 +163,21 @@ func keepOrphans(changes map[ID]*Change, t *spec.Topology) {
 	}
 }
 
+// keepChains takes the removal of chains out of the plan that hold rules of what is left out of it, and of what leads to them.
+func keepChains(changes map[ID]*Change, have []Resource) {
+	for _, r := range have {
+		rules, ok := r.(ruleset)
+		if c := changes[r.ID()]; !ok || c != nil && c.Want == nil {
+			continue
+		}
+		for _, id := range []ID{chainsID(rules.table), firewallID(rules.table)} {
+			if c := changes[id]; c != nil && c.Want == nil {
+				delete(changes, id)
+			}
+		}
+	}
+}
+
 // nameInactive tells what is removed because no profile of its node is active from what the file no longer has.
 func nameInactive(changes map[ID]*Change, t *spec.Topology) {
 	if t == nil {

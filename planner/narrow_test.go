@@ -98,3 +98,37 @@ func TestKeepOrphansOfBridges(t *testing.T) {
 		})
 	}
 }
+
+// Up of one node, or without the orphans, removed a chain in which rules of a node that it left out stood, and failed (EBUSY).
+func TestChainsOfWhatIsLeftOutStay(t *testing.T) {
+	const yaml = `
+name: p
+bridges: {b: {subnet: 10.0.0.0/24}}
+namespaces:
+  web: {bridges: [b], ports: ["8080:80"]}
+  other: {bridges: [b]}
+`
+	internal := strings.Replace(yaml, "subnet: 10.0.0.0/24", "subnet: 10.0.0.0/24, internal: true", 1)
+	for name, c := range map[string]struct {
+		without string // of the file as it is then
+		nodes   []string
+	}{
+		"up of the other node": {`, ports: ["8080:80"]`, []string{"other"}},
+		"without the orphan":   {"  web: {bridges: [b], ports: [\"8080:80\"]}\n", nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := on(t, yaml)
+			l.load(strings.Replace(internal, c.without, "", 1))
+			o := l.options()
+			o.Nodes, o.KeepOrphans = c.nodes, c.nodes == nil
+			p, err := planner.Build(o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := executor.Run(t.Context(), p, l.m, executor.Options{}).Err(); err != nil {
+				t.Fatal(err)
+			}
+			l.up() // and the rest
+		})
+	}
+}
