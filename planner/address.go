@@ -16,6 +16,8 @@ type address struct {
 	prefix netip.Prefix
 	// primary is the address whose removal takes this one along; zero: none.
 	primary ID
+	// fence is the one around the subnet of a bridge's address: what is translated into it has a route as long as the address is there.
+	fence ID
 	// member is the interface's place in a VRF; zero: none. Who joins or leaves one loses IPv6 addresses.
 	member ID
 }
@@ -96,7 +98,11 @@ func observeAddresses(h *Have) []Resource {
 	for _, n := range append([]kernel.Netns{h.Snapshot.Host}, h.Snapshot.Netns...) {
 		for _, a := range n.Addrs {
 			if l, ok := of[place{n.Name, a.Link}]; ok && !a.Kernel && (n.Name != "" || !h.movedHere(a)) { // what was a card's, it has back when it is no port any more
-				out = append(out, address{netns: n.Name, owner: l.node, iface: a.Link, link: l.id, prefix: a.Prefix})
+				r := address{netns: n.Name, owner: l.node, iface: a.Link, link: l.id, prefix: a.Prefix}
+				if l.id.Kind == bridgeKind.Name && n.Name == "" {
+					r.fence = fenceID(l.id.Name, a.Prefix)
+				}
+				out = append(out, r)
 			}
 		}
 	}
@@ -158,7 +164,7 @@ func addressID(owner, iface string, p netip.Prefix) ID {
 
 func (r address) ID() ID         { return addressID(r.owner, r.iface, r.prefix) }
 func (r address) In() []ID       { return []ID{r.link} }
-func (r address) Needs() []ID    { return []ID{r.link, r.member, r.primary} }
+func (r address) Needs() []ID    { return []ID{r.link, r.member, r.primary, r.fence} }
 func (r address) Attrs() []Attr  { return []Attr{{"interface", r.iface}} }
 func (r address) Shared() bool   { return r.link.Kind == "bridge" }
 func (r address) Detail() string { return "" }

@@ -1,6 +1,7 @@
 package planner
 
 import (
+	"slices"
 	"strings"
 
 	"topo/internal/kernel"
@@ -16,6 +17,7 @@ type bridge struct {
 	attrs kernel.BridgeAttrs
 	about string // its addresses, for the plan's line
 	in    []ID   // the namespace of the node that it is in
+	rules []ID   // of one that is there: those that go after it
 }
 
 // minMTU6 is the least for IPv6 (RFC 8200, section 5); below it the kernel switches IPv6 off.
@@ -60,6 +62,8 @@ func observeBridges(h *Have) []Resource {
 		}
 		if l.netns != "" {
 			b.in = netnsOf(l.node)
+		} else {
+			b.rules = h.outlive(l.id.Name)
 		}
 		if l.Bridge != nil {
 			b.attrs = readable(*l.Bridge, h.bridges[place{l.netns, l.Name}])
@@ -105,7 +109,7 @@ func gateways(b spec.Bridge) []string {
 
 func (r bridge) ID() ID      { return r.id }
 func (r bridge) In() []ID    { return r.in }
-func (r bridge) Needs() []ID { return r.in }
+func (r bridge) Needs() []ID { return slices.Concat(r.in, r.rules) }
 
 func (r bridge) Attrs() []Attr {
 	return []Attr{

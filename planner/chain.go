@@ -21,6 +21,7 @@ var chainLetters = map[string][][2]string{
 	"filter": {{"I", "TOPO-ISOLATE"}, {"A", "TOPO-ACCEPT"}},
 	"nat":    {{"D", "TOPO-DNAT"}, {"S", "TOPO-SNAT"}},
 	"raw":    {{"R", "TOPO-RAW"}},
+	"mangle": {{"F", "TOPO-FENCE"}},
 }
 
 var chainKind = Kind{Name: "chain", Desire: desireChains, Observe: observeChains}

@@ -37,10 +37,11 @@ var hooks = map[string][]hook{
 		{"OUTPUT", "-m addrtype --dst-type LOCAL ", "TOPO-DNAT"},
 		{"POSTROUTING", "", "TOPO-SNAT"},
 	},
-	"raw": {{"PREROUTING", "", "TOPO-RAW"}},
+	"raw":    {{"PREROUTING", "", "TOPO-RAW"}},
+	"mangle": {{"POSTROUTING", "", "TOPO-FENCE"}},
 }
 
-var tableNames = []string{"filter", "nat", "raw"}
+var tableNames = []string{"filter", "nat", "raw", "mangle"}
 
 var firewallKind = Kind{Name: "firewall", Desire: desireFirewall, Observe: observeFirewall}
 

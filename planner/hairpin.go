@@ -27,7 +27,7 @@ func desireHairpin(w *Want) []Resource {
 				rules = append(rules, fmt.Sprintf("%s -s %s -o %s -m conntrack --ctstate DNAT -j MASQUERADE", chain, s.Prefix, b.Interface))
 			}
 			out = append(out, newRuleset(w.Project, ruleID("hairpin", b.Name, f), table{f, "nat"}, "published ports from "+b.Interface+" and 127.0.0.1",
-				[]ID{{"bridge", b.Name}}, rules...))
+				fencesAround(w, b, f), rules...))
 		}
 	}
 	return out

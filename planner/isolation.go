@@ -6,7 +6,7 @@ import (
 )
 
 // ruleKinds are the kinds that are rulesets: a table is needed where one of them has rules in it.
-var ruleKinds = []Kind{isolationKind, guardKind, masqueradeKind, hairpinKind, publishKind}
+var ruleKinds = []Kind{isolationKind, guardKind, fenceKind, masqueradeKind, hairpinKind, publishKind}
 
 // isolation: what may be forwarded into a bridge and out of it. Into it comes what its nodes asked for,
 // and what was published; an internal bridge has no traffic with anything but the host.

@@ -25,6 +25,7 @@ var kinds = []Kind{
 	chainKind,
 	isolationKind,
 	guardKind,
+	fenceKind,
 	forwardingKind,
 	bridgeKind,
 	linkKind,
@@ -110,6 +111,7 @@ type Have struct {
 	lent     map[string]string // card → node that it is wanted in
 	unwanted bool              // volumes that are not wanted are removed
 	ours     []iface           // see interfaces
+	fenced   []ruleset         // see fences
 	known    []string          // projects that are on the machine, for the plan of what none needs
 }
 

@@ -22,7 +22,7 @@ func desireMasquerade(w *Want) []Resource {
 				about += s.Prefix.String() + " "
 			}
 			out = append(out, newRuleset(w.Project, ruleID("masquerade", b.Name, f), table{f, "nat"}, about+"leaves as the host",
-				[]ID{{"bridge", b.Name}}, rules...))
+				fencesAround(w, b, f), rules...))
 		}
 	}
 	return out

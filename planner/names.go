@@ -50,7 +50,7 @@ func chainHash(project string) string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
-var projectChain = regexp.MustCompile(`^TOPO-[IADSR]-([0-9a-f]{8})$`)
+var projectChain = regexp.MustCompile(`^TOPO-[IADSRF]-([0-9a-f]{8})$`)
 
 // chainOwner is the hash of the project that a chain belongs to.
 func chainOwner(name string) (hash string, ok bool) {

@@ -98,10 +98,11 @@ func compareHalves(a, b *half) int {
 
 // unitOf: rules of one iptables table are one transaction.
 func unitOf(h *half) string {
-	if len(h.ops) == 0 {
-		return ""
+	ops := h.ops
+	if _, ok := first(ops).(kernel.FlowsDelete); ok {
+		ops = ops[1:]
 	}
-	first, ok := h.ops[0].(kernel.Iptables)
+	rule, ok := first(ops).(kernel.Iptables)
 	if !ok {
 		return ""
 	}
@@ -109,7 +110,7 @@ func unitOf(h *half) string {
 	if h.remove {
 		verb = "remove"
 	}
-	return fmt.Sprintf("%s %s %s", verb, first.Family, first.Table)
+	return fmt.Sprintf("%s %s %s", verb, rule.Family, rule.Table)
 }
 
 // link draws the edges.
@@ -149,6 +150,14 @@ func link(halves []*half) {
 		for _, need := range h.change.Want.Needs() {
 			if n := makes[need]; n != nil && n != h {
 				h.after[n] = true
+			}
+		}
+		if r, ok := h.change.Have.(ruleset); ok {
+			// A rule that leads elsewhere now no longer needs what goes.
+			for _, need := range r.needs {
+				if n := removes[need]; n != nil && n != h {
+					n.after[h] = true
+				}
 			}
 		}
 		if r := removes[h.change.ID]; r != nil {

@@ -113,6 +113,7 @@ func (p past) whole(r Resource) Resource {
 		if r.kind != bridgeKind.Name {
 			return nil
 		}
+		r.rules = nil // they are needed when it goes
 		if l := p.h.spaces[r.spec.Netns][r.spec.Name]; l.Bridge != nil {
 			r.attrs = readable(*l.Bridge, bridge{})
 		}
@@ -211,22 +212,17 @@ func (p past) peer(r peer) Resource {
 	return r
 }
 
-// ruleset: DNAT comes after the addresses that it leads to, and what is about a bridge after that.
+// ruleset: DNAT comes after the addresses that it leads to.
 func (p past) ruleset(r ruleset) Resource {
-	name, _, _ := strings.Cut(r.id.Name, ":")
 	if r.id.Kind != publishKind.Name {
-		name, _, _ = strings.Cut(r.id.Name, "/")
+		return r
 	}
+	node, _, _ := strings.Cut(r.id.Name, ":")
 	r.needs = slices.Clone(r.needs)
-	switch r.id.Kind {
-	case publishKind.Name:
-		for _, id := range p.byNode[name] {
-			if a, ok := p.byID[id].(address); ok {
-				r.needs = append(r.needs, a.ID())
-			}
+	for _, id := range p.byNode[node] {
+		if a, ok := p.byID[id].(address); ok {
+			r.needs = append(r.needs, a.ID())
 		}
-	case masqueradeKind.Name, hairpinKind.Name:
-		r.needs = append(r.needs, ID{"bridge", name})
 	}
 	return r
 }

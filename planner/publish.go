@@ -114,12 +114,17 @@ func desirePublish(w *Want) []Resource {
 			// What is answered to ::1 is dropped: let it be refused at once, so that a client tries 127.0.0.1.
 			dst = " ! -d ::1"
 		}
-		to := netip.AddrPortFrom(p.addr.Addr(), p.port.NodePort).String()
-		// The rule comes after the address, and goes before it: what it sends to a private address must not
-		// leave by the uplink while no route leads there.
-		needs := []ID{addressID(p.node, p.iface, p.addr), {"bridge", p.bridge.Name}}
-		out = append(out, newRuleset(w.Project, p.id(), table{p.family, "nat"}, "to "+to, needs,
-			fmt.Sprintf("%s%s -p %s --dport %d -j DNAT --to-destination %s", chain, dst, p.port.Protocol, p.port.HostPort, to)))
+		to := netip.AddrPortFrom(p.addr.Addr(), p.port.NodePort)
+		needs := append([]ID{addressID(p.node, p.iface, p.addr)}, fencesAround(w, p.bridge, p.family)...)
+		r := newRuleset(w.Project, p.id(), table{p.family, "nat"}, "to "+to.String(), needs,
+			fmt.Sprintf("%s%s -p %s --dport %d -j DNAT --to-destination %s", chain, dst, p.port.Protocol, p.port.HostPort, to))
+		if p.port.Protocol == "udp" {
+			r.port = kernel.PublishedPort{Port: p.port.HostPort, To: to}
+			if p.port.HostIP.IsValid() && !p.port.HostIP.IsUnspecified() {
+				r.port.Addr = p.port.HostIP
+			}
+		}
+		out = append(out, r)
 	}
 	return out
 }

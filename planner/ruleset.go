@@ -2,6 +2,7 @@ package planner
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -17,6 +18,10 @@ type ruleset struct {
 	rules []kernel.Rule // sorted
 	about string        // what it does, for the plan's line
 	needs []ID
+	// subnet is what a fence stands around; zero: it is no fence.
+	subnet netip.Prefix
+	// port is one of UDP that is published; zero: it is none.
+	port kernel.PublishedPort
 }
 
 // newRuleset marks rules, given as "CHAIN rest of the rule".
@@ -64,6 +69,9 @@ func observeRules(kind string) func(*Have) []Resource {
 			p := place{id, table{rule.Family, rule.Table}}
 			if found[p] == nil {
 				found[p] = &ruleset{id: id, table: p.table, needs: []ID{chainsID(p.table)}}
+				if p.table.name == "nat" {
+					found[p].needs = append(found[p].needs, h.fencesIn(p.table.family)...)
+				}
 				order = append(order, p)
 			}
 			found[p].rules = append(found[p].rules, rule)
@@ -95,15 +103,30 @@ func (r ruleset) Differs(have Resource) string {
 	return countWords(len(without(r.rules, h.rules)), len(without(h.rules, r.rules)), "rule")
 }
 
-func (r ruleset) Create() []kernel.Op { return ruleOps("-A", r.rules) }
-func (r ruleset) Delete() []kernel.Op { return ruleOps("-D", r.rules) }
+func (r ruleset) Create() []kernel.Op { return r.renewed(ruleOps("-A", r.rules)) }
+
+// renewed: flows of before don't follow the new rules.
+func (r ruleset) renewed(ops []kernel.Op) []kernel.Op {
+	if r.port.Port != 0 && len(ops) > 0 {
+		ops = append(ops, kernel.FlowsRenew{Family: r.table.family, Ports: []kernel.PublishedPort{r.port}})
+	}
+	return ops
+}
+
+func (r ruleset) Delete() []kernel.Op {
+	ops := ruleOps("-D", r.rules)
+	if r.subnet.IsValid() {
+		ops = append([]kernel.Op{kernel.FlowsDelete{Family: r.table.family, Subnets: []netip.Prefix{r.subnet}}}, ops...)
+	}
+	return ops
+}
 
 func (r ruleset) Update(have Resource) ([]kernel.Op, bool) {
 	h := have.(ruleset)
 	if h.table != r.table {
 		return nil, false
 	}
-	return append(ruleOps("-D", without(h.rules, r.rules)), ruleOps("-A", without(r.rules, h.rules))...), true
+	return r.renewed(append(ruleOps("-D", without(h.rules, r.rules)), ruleOps("-A", without(r.rules, h.rules))...)), true
 }
 
 // without is a less b, counting: of a rule that stands twice, one is left over.

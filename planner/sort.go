@@ -31,6 +31,7 @@ func gather(halves []*half) []*group {
 		g.index = i
 		if len(g.halves) > 1 {
 			g.halves = within(g.halves)
+			joinFlows(g.halves)
 		}
 	}
 	for _, g := range out {

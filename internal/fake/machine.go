@@ -272,6 +272,8 @@ func (m *Machine) one(op kernel.Op) error {
 		return m.deleteVLAN(o)
 	case kernel.FDBReplace:
 		return m.replaceFDB(o)
+	case kernel.FlowsDelete, kernel.FlowsRenew:
+		return nil // no flow is tracked here
 	case kernel.FDBDelete:
 		return m.deleteFDB(o)
 	case kernel.PolicyRuleAdd:

@@ -86,6 +86,10 @@ func (h *Host) do(op kernel.Op) error {
 		return h.vlanDelete(o)
 	case kernel.FDBReplace:
 		return h.fdbReplace(o)
+	case kernel.FlowsDelete:
+		return h.flowsDelete(o)
+	case kernel.FlowsRenew:
+		return h.flowsRenew(o)
 	case kernel.FDBDelete:
 		return h.fdbDelete(o)
 	case kernel.PolicyRuleAdd:

@@ -200,11 +200,14 @@ func address(b []byte) string {
 }
 
 // netfilter is a message to nftables (linux/netfilter/nf_tables.h): a transaction begins with one of its own. What is in it depends on
-// which rules came together.
+// which rules came together. Or it is one to conntrack (linux/netfilter/nfnetlink_conntrack.h).
 func (m message) netfilter() string {
-	const begin = 16 // NFNL_MSG_BATCH_BEGIN
-	if m.kind == begin {
+	const begin, deleteFlow = 16, unix.NFNL_SUBSYS_CTNETLINK<<8 | 2 // NFNL_MSG_BATCH_BEGIN, IPCTNL_MSG_CT_DELETE
+	switch m.kind {
+	case begin:
 		return "nftables"
+	case deleteFlow:
+		return "forget flow"
 	}
 	return ""
 }
