@@ -58,6 +58,9 @@ func Remote(t testing.TB, name, hostAddr, remoteAddr string) *RemoteMachine {
 	return r
 }
 
+// Netns is the file of its network namespace, for setns(2).
+func (r *RemoteMachine) Netns() string { return "/proc/" + strconv.Itoa(r.pid) + "/ns/net" }
+
 // Command is a program to be run on the remote machine; the caller starts it.
 func (r *RemoteMachine) Command(argv ...string) *exec.Cmd {
 	argv = r.argv(argv)
@@ -77,5 +80,5 @@ func (r *RemoteMachine) Try(argv ...string) (string, error) {
 }
 
 func (r *RemoteMachine) argv(argv []string) []string {
-	return append([]string{"nsenter", "--net=/proc/" + strconv.Itoa(r.pid) + "/ns/net", "--"}, argv...)
+	return append([]string{"nsenter", "--net=" + r.Netns(), "--"}, argv...)
 }
