@@ -80,7 +80,9 @@ func atWork(c *cli.Context) (_ context.Context, release func()) {
 
 // lockProject takes the project's lock, or says who has it.
 func lockProject(ctx context.Context, c *cli.Context, project string) (unlock func(), err error) {
-	release, err := linux.LockProject(ctx, project, c.Duration("lock-timeout"))
+	release, err := linux.LockProject(ctx, project, linux.Wait{
+		Limit: c.Duration("lock-timeout"), Tell: tellWaiting(c.App.ErrWriter, c.String("progress")),
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -101,7 +103,7 @@ func (w *changing) run(ctx context.Context, m *machine) (*planner.Plan, error) {
 	if err := m.engine.Quiesce(ctx, w.project); err != nil {
 		return nil, fmt.Errorf("waiting for what a topo before this one asked for: %w", err)
 	}
-	release, err := m.host.LockHost(ctx, -1)
+	release, err := w.lockHost(ctx, m)
 	if err != nil {
 		return nil, err
 	}
@@ -139,6 +141,11 @@ func (w *changing) run(ctx context.Context, m *machine) (*planner.Plan, error) {
 		return p, err
 	}
 	return p, executor.Verify(ctx, m, w.plan, w.query, w.project, settleTime)
+}
+
+// lockHost waits for those that change what all projects share: none does for long.
+func (w *changing) lockHost(ctx context.Context, m *machine) (unlock func() error, err error) {
+	return m.host.LockHost(ctx, w.project, linux.Wait{Limit: -1, Tell: tellWaiting(w.err, w.progress)})
 }
 
 // execute carries a plan out, and tells of it while it does.

@@ -59,7 +59,7 @@ func (b *wayBack) carryOut(ctx context.Context, w *changing, m *machine) error {
 	if err := m.engine.Quiesce(ctx, w.project); err != nil {
 		return fmt.Errorf("waiting for what a topo before this one asked for: %w", err)
 	}
-	release, err := m.host.LockHost(ctx, -1)
+	release, err := w.lockHost(ctx, m)
 	if err != nil {
 		return err
 	}

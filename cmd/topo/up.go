@@ -47,7 +47,8 @@ as long. Meanwhile there is no other up of the project.
 
 --progress json writes an object a line to stderr: {"event": "started", "done", "failed"
 or "skipped", "id", "action", "elapsed_ms", "error"} for each action, {"event": "pulling",
-"image", "layer", "layers", "done_bytes", "total_bytes"} for each layer of an image, then
+"image", "layer", "layers", "done_bytes", "total_bytes"} for each layer of an image, {"event": "waiting", "pid",
+"command", "project", "since", "text"} while another topo is waited for, then
 {"event": "summary", "project", "done", "failed", "skipped", "interrupted", "elapsed_ms"},
 and {"event": "error", "error", "exit_code"} where there is one.
 

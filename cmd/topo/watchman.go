@@ -230,7 +230,7 @@ const (
 // putBack puts the state before back, unless somebody has said meanwhile that it is not to be, and leaves word of it.
 func (p *pending) putBack(back *wayBack, why string) error {
 	ctx := context.Background()
-	release, err := linux.LockProject(ctx, p.Project, -1)
+	release, err := linux.LockProject(ctx, p.Project, linux.Wait{Limit: -1})
 	if err != nil {
 		return err
 	}

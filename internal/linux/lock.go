@@ -1,13 +1,17 @@
 package linux
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -22,24 +26,53 @@ const hostLock = "host"
 // LockedError says who holds a lock.
 type LockedError struct {
 	Name    string // the project; "host" for what all projects share
-	PID     int    // 0 when the holder has not yet said
+	PID     int    // 0 when the holder can't be seen, as it is in another PID namespace
 	Command string
-	Since   time.Time
+	Project string    // that the holder works on; "" when it has not said
+	Since   time.Time // zero when the holder has not said
 }
 
 func (e *LockedError) Error() string {
-	if e.PID == 0 {
-		return e.Name + " is locked by another process"
+	text := e.Name + " is locked"
+	if e.Name == hostLock {
+		text = "what all projects share is being changed"
 	}
-	return fmt.Sprintf("%s is locked by process %d (%s) since %s", e.Name, e.PID, e.Command, e.Since.Format(time.TimeOnly))
+	if e.PID == 0 {
+		return text + " by another process"
+	}
+	text += fmt.Sprintf(" by process %d", e.PID)
+	if e.Command != "" {
+		text += " (" + e.Command + ")"
+	}
+	if e.Name == hostLock && e.Project != "" {
+		text += " for " + e.Project
+	}
+	if !e.Since.IsZero() {
+		text += " since " + moment(e.Since, time.Now())
+	}
+	return text
 }
 
-// LockProject takes the lock of a project, waiting for it at most as long as is said: 0 does not wait, less than
-// 0 waits for ever. The error is a *[LockedError] when another process has it.
+// moment is a time of today, or a date and a time.
+func moment(t, now time.Time) string {
+	if t.Local().Format(time.DateOnly) == now.Local().Format(time.DateOnly) {
+		return t.Local().Format(time.TimeOnly)
+	}
+	return t.Local().Format(time.DateTime)
+}
+
+// Wait is how long to wait for a lock, and who is to know meanwhile.
+type Wait struct {
+	Limit time.Duration // 0 does not wait, less than 0 waits for ever
+	// Tell, if not nil, is called with who is waited for: after a while, and when the lock has passed on to another one.
+	Tell func(*LockedError)
+}
+
+// LockProject takes the lock of a project, or waits for it. The error is a *[LockedError] when another process has it until the end.
 //
 // It is a flock(2): it ends with its holder, however that ends, and a file that is left means nothing.
-func LockProject(ctx context.Context, name string, wait time.Duration) (unlock func() error, err error) {
-	f, err := lock(ctx, name, wait)
+func LockProject(ctx context.Context, name string, wait Wait) (unlock func() error, err error) {
+	f, err := lock(ctx, name, name, wait)
 	if err != nil {
 		return nil, err
 	}
@@ -49,10 +82,10 @@ func LockProject(ctx context.Context, name string, wait time.Duration) (unlock f
 // LockFile is the file that stands for the lock of a project.
 func LockFile(project string) string { return filepath.Join(locksDir, project+".lock") }
 
-// LockHost takes the lock on what all projects share, as LockProject does. The programs that edit iptables have it, too, until they
-// end: one whose topo was killed would else change the rules behind the back of the next.
-func (h *Host) LockHost(ctx context.Context, wait time.Duration) (unlock func() error, err error) {
-	f, err := lock(ctx, hostLock, wait)
+// LockHost takes the lock on what all projects share, for one of them, as LockProject does. The programs that edit iptables have it,
+// too, until they end: one whose topo was killed would else change the rules behind the back of the next.
+func (h *Host) LockHost(ctx context.Context, project string, wait Wait) (unlock func() error, err error) {
+	f, err := lock(ctx, hostLock, project, wait)
 	if err != nil {
 		return nil, err
 	}
@@ -63,37 +96,60 @@ func (h *Host) LockHost(ctx context.Context, wait time.Duration) (unlock func() 
 	}, nil
 }
 
-// lockPause is between two tries. A flock can't be waited for and given up at a moment of our own.
-const lockPause = 20 * time.Millisecond
+const (
+	// lockPause is between two tries. A flock can't be waited for and given up at a moment of our own.
+	lockPause = 20 * time.Millisecond
+	// lockQuiet is how long one waits without a word, and how long after a word until the next.
+	lockQuiet = time.Second
+	// unseenTries is how often a lock is tried again that somebody has and nobody is seen to have: he is gone by now, or can't be seen.
+	unseenTries = 3
+)
 
-func lock(ctx context.Context, name string, wait time.Duration) (*os.File, error) {
+func lock(ctx context.Context, name, project string, wait Wait) (*os.File, error) {
 	path := LockFile(name)
-	end := time.Now().Add(wait)
-	for {
-		f, err := tryLock(path)
+	began := time.Now()
+	told, waitedFor := began, 0
+	for unseen := 0; ; {
+		f, mine, err := tryLock(path)
 		if err != nil {
 			return nil, fmt.Errorf("locking %s: %w", name, err)
 		}
-		if f != nil {
-			if err := sayHolder(f); err != nil {
+		if mine {
+			if err := sayHolder(f, project); err != nil {
 				return nil, errors.Join(fmt.Errorf("locking %s: %w", name, err), f.Close())
 			}
 			return f, nil
 		}
-		if wait >= 0 && !time.Now().Before(end) {
-			return nil, holder(name, path)
+		over := wait.Limit >= 0 && time.Since(began) >= wait.Limit
+		tell := wait.Tell != nil && time.Since(told) >= lockQuiet
+		var held *LockedError
+		if over || tell || ctx.Err() != nil {
+			held = holder(name, f)
+		}
+		if err := f.Close(); err != nil {
+			return nil, err
+		}
+		switch {
+		case ctx.Err() != nil:
+			return nil, errors.Join(ctx.Err(), held)
+		case over && (held.PID != 0 || unseen == unseenTries):
+			return nil, held
+		case over:
+			unseen++
+		case tell && held.PID != waitedFor:
+			wait.Tell(held)
+			told, waitedFor = time.Now(), held.PID
 		}
 		select {
-		case <-ctx.Done():
-			return nil, errors.Join(ctx.Err(), holder(name, path))
+		case <-ctx.Done(): // who has it is told after one more try
 		case <-time.After(lockPause):
 		}
 	}
 }
 
-// tryLock gives nil when another one has the lock. Who unlocks removes the file, so a lock counts
+// tryLock opens the lock's file, and says whether the lock is ours now or another one's. Who unlocks removes the file, so a lock counts
 // only if the file still is the one of that name.
-func tryLock(path string) (*os.File, error) {
+func tryLock(path string) (_ *os.File, mine bool, err error) {
 	for {
 		err := makeDir(filepath.Dir(path))
 		var f *os.File
@@ -104,24 +160,24 @@ func tryLock(path string) (*os.File, error) {
 			continue // the folder was just removed with the last lock in it
 		}
 		if err != nil {
-			return nil, err
+			return nil, false, err
 		}
 		err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
 		switch {
 		case errors.Is(err, unix.EWOULDBLOCK), errors.Is(err, unix.EINTR):
-			return nil, f.Close()
+			return f, false, nil
 		case err != nil:
-			return nil, errors.Join(err, f.Close())
+			return nil, false, errors.Join(err, f.Close())
 		}
-		mine, err := f.Stat()
+		opened, err := f.Stat()
 		if err != nil {
-			return nil, errors.Join(err, f.Close())
+			return nil, false, errors.Join(err, f.Close())
 		}
-		if there, err := os.Stat(path); err == nil && os.SameFile(mine, there) {
-			return f, nil
+		if there, err := os.Stat(path); err == nil && os.SameFile(opened, there) {
+			return f, true, nil
 		}
 		if err := f.Close(); err != nil {
-			return nil, err
+			return nil, false, err
 		}
 	}
 }
@@ -136,11 +192,12 @@ func unlockFile(f *os.File) error {
 type holding struct {
 	PID     int       `json:"pid"`
 	Command string    `json:"command"`
+	Project string    `json:"project"`
 	Since   time.Time `json:"since"`
 }
 
-func sayHolder(f *os.File) error {
-	b, err := json.Marshal(holding{PID: os.Getpid(), Command: strings.Join(os.Args, " "), Since: time.Now()})
+func sayHolder(f *os.File, project string) error {
+	b, err := json.Marshal(holding{PID: os.Getpid(), Command: strings.Join(os.Args, " "), Project: project, Since: time.Now()})
 	if err != nil {
 		return err
 	}
@@ -151,12 +208,75 @@ func sayHolder(f *os.File) error {
 	return err
 }
 
-// holder reads who has a lock. What it can't read, it leaves out.
-func holder(name, path string) *LockedError {
+// holder finds who has the lock of an open file. The file may still have the words of one who was killed, and whose lock has passed on to
+// a program that he started, or to another topo that hasn't said so yet: nobody is named who doesn't have the lock.
+func holder(name string, f *os.File) *LockedError {
 	e := &LockedError{Name: name}
-	var held holding
-	if b, err := os.ReadFile(path); err == nil && json.Unmarshal(b, &held) == nil {
-		e.PID, e.Command, e.Since = held.PID, held.Command, held.Since
+	said := readHolding(f)
+	e.PID = said.PID
+	if !holds(said.PID, f) {
+		if e.PID = findHolder(f); e.PID == 0 {
+			return e
+		}
+		if said = readHolding(f); said.PID != e.PID {
+			e.Command = commandLine(e.PID)
+			return e
+		}
 	}
+	e.Command, e.Project, e.Since = said.Command, said.Project, said.Since
 	return e
+}
+
+// readHolding gives nothing where nothing whole is written yet.
+func readHolding(f *os.File) holding {
+	var said holding
+	if err := json.NewDecoder(io.NewSectionReader(f, 0, 1<<20)).Decode(&said); err != nil {
+		return holding{}
+	}
+	return said
+}
+
+// findHolder looks through all processes; 0 is none that can be seen.
+func findHolder(f *os.File) int {
+	processes, err := os.ReadDir("/proc")
+	if err != nil {
+		return 0
+	}
+	for _, p := range processes {
+		if pid, err := strconv.Atoi(p.Name()); err == nil && holds(pid, f) {
+			return pid
+		}
+	}
+	return 0
+}
+
+// holds reports whether a process has the lock of a file, by proc_pid_fdinfo(5): proc_locks(5) names only who took it, and leaves out
+// those who are gone. What can't be read is that of one who has ended.
+func holds(pid int, f *os.File) bool {
+	wanted, err := f.Stat()
+	if err != nil {
+		return false
+	}
+	folder := filepath.Join("/proc", strconv.Itoa(pid))
+	files, err := os.ReadDir(filepath.Join(folder, "fdinfo"))
+	if err != nil {
+		return false
+	}
+	return slices.ContainsFunc(files, func(file fs.DirEntry) bool {
+		info, err := os.ReadFile(filepath.Join(folder, "fdinfo", file.Name()))
+		if err != nil || !bytes.Contains(info, []byte("FLOCK")) {
+			return false
+		}
+		locked, err := os.Stat(filepath.Join(folder, "fd", file.Name()))
+		return err == nil && os.SameFile(locked, wanted)
+	})
+}
+
+// commandLine is what a process was started with; "" of one that has ended.
+func commandLine(pid int) string {
+	line, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "cmdline"))
+	if err != nil {
+		return ""
+	}
+	return string(bytes.ReplaceAll(bytes.TrimRight(line, "\x00"), []byte{0}, []byte{' '}))
 }

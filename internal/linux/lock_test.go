@@ -24,21 +24,21 @@ func TestLock(t *testing.T) {
 		return
 	}
 	before := testhost.Machine(t)
-	unlock, err := LockProject(t.Context(), project, 0)
+	unlock, err := LockProject(t.Context(), project, Wait{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = LockProject(t.Context(), project, 50*time.Millisecond)
+	_, err = LockProject(t.Context(), project, Wait{Limit: 50 * time.Millisecond})
 	var locked *LockedError
 	if !errors.As(err, &locked) || locked.PID != os.Getpid() || locked.Name != project || locked.Command == "" || time.Since(locked.Since) > time.Minute {
 		t.Fatalf("error %v", err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := LockProject(ctx, project, -1); !errors.Is(err, context.Canceled) {
+	if _, err := LockProject(ctx, project, Wait{Limit: -1}); !errors.Is(err, context.Canceled) {
 		t.Errorf("error %v", err)
 	}
-	host, err := open(t).LockHost(t.Context(), 0)
+	host, err := open(t).LockHost(t.Context(), project, Wait{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -68,7 +68,7 @@ func TestARestoreThatOutlivesItsTopoHoldsTheLock(t *testing.T) {
 	t.Setenv("PATH", programs+":"+os.Getenv("PATH"))
 	testhost.Run(t, "mkfifo", "/run/on")
 	h := open(t)
-	if _, err := h.LockHost(t.Context(), 0); err != nil {
+	if _, err := h.LockHost(t.Context(), project, Wait{}); err != nil {
 		t.Fatal(err)
 	}
 	restored := make(chan error, 1)
@@ -82,8 +82,10 @@ func TestARestoreThatOutlivesItsTopoHoldsTheLock(t *testing.T) {
 	}
 	next := open(t)
 	var locked *LockedError
-	if _, err := next.LockHost(t.Context(), 0); !errors.As(err, &locked) {
+	if _, err := next.LockHost(t.Context(), project, Wait{}); !errors.As(err, &locked) {
 		t.Errorf("the next topo has the lock: %v", err)
+	} else if locked.PID == os.Getpid() || !strings.Contains(locked.Command, "iptables-restore") {
+		t.Errorf("it is not the program that is named: %v", err)
 	}
 	if err := os.WriteFile("/run/on", []byte("go on\n"), 0); err != nil {
 		t.Fatal(err)
@@ -91,7 +93,7 @@ func TestARestoreThatOutlivesItsTopoHoldsTheLock(t *testing.T) {
 	if err := <-restored; err != nil {
 		t.Error(err)
 	}
-	release, err := next.LockHost(t.Context(), 10*time.Second)
+	release, err := next.LockHost(t.Context(), project, Wait{Limit: 10 * time.Second})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -119,14 +121,14 @@ func TestStaleLock(t *testing.T) {
 		t.Fatalf("%q, %v", line, err)
 	}
 	var locked *LockedError
-	if _, err := LockProject(t.Context(), project, 0); !errors.As(err, &locked) || locked.PID != cmd.Process.Pid {
+	if _, err := LockProject(t.Context(), project, Wait{}); !errors.As(err, &locked) || locked.PID != cmd.Process.Pid {
 		t.Errorf("error %v", err)
 	}
 	if err := cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
 	_ = cmd.Wait() // says that it was killed
-	unlock, err := LockProject(t.Context(), project, 0)
+	unlock, err := LockProject(t.Context(), project, Wait{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -139,7 +141,7 @@ func TestLockForever(t *testing.T) {
 	if !creating() {
 		t.Skip("run by TestStaleLock")
 	}
-	if _, err := LockProject(t.Context(), project, 0); err != nil {
+	if _, err := LockProject(t.Context(), project, Wait{}); err != nil {
 		t.Fatal(err)
 	}
 	announce("locked")
@@ -158,7 +160,7 @@ func TestLockExcludes(t *testing.T) {
 	for range 8 {
 		g.Go(func() error {
 			for range 20 {
-				unlock, err := LockProject(t.Context(), project, -1)
+				unlock, err := LockProject(t.Context(), project, Wait{Limit: -1})
 				if err != nil {
 					return err
 				}

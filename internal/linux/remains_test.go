@@ -49,7 +49,7 @@ func TestRemains(t *testing.T) {
 			t.Fatalf("%s: (-want +got)\n%s", when, diff)
 		}
 	}
-	unlock, err := LockProject(t.Context(), "p", 0)
+	unlock, err := LockProject(t.Context(), "p", Wait{})
 	if err != nil {
 		t.Fatal(err)
 	}
