@@ -28,6 +28,7 @@ func hints(err error) []string {
 		missing  *missingFileError
 		notUp    *notUpError
 		locked   *linux.LockedError
+		tables   *linux.TablesLockedError
 		conflict *planner.ConflictError
 		short    *planner.ShortError
 		feature  *linux.FeatureError
@@ -73,6 +74,8 @@ func hints(err error) []string {
 		return []string{"\"topo ls\" lists what is up."}
 	case errors.As(err, &locked):
 		return []string{"Wait until it is done, or let topo wait: --lock-timeout 1m."}
+	case errors.As(err, &tables):
+		return []string{"Wait until that program is done, or end it."}
 	case errors.As(err, &inUse):
 		return []string{"Stop what uses it first: topo down -p " + inUse.volume.Users[0].Project}
 	case errors.As(err, &unasked):

@@ -36,6 +36,7 @@ func TestHints(t *testing.T) {
 		{"not up", &notUpError{"lab"}, "topo ls"},
 		{"a difference", &executor.VerifyError{Plan: &planner.Plan{}}, "topo plan"},
 		{"locked", &linux.LockedError{Name: "lab", PID: 7}, "--lock-timeout"},
+		{"locked tables", fmt.Errorf("up: %w", &executor.StepError{Err: &linux.TablesLockedError{PID: 7}}), "Wait until that program is done"},
 		{"conflict", &planner.ConflictError{Object: "bridge br0", Ways: []string{"rename it", "remove it"}}, "bridge br0: rename it; or remove it"},
 		{"conflicts", fmt.Errorf("planning: %w", planner.Conflicts{{Object: "a", Ways: []string{"x"}}, {Object: "b", Ways: []string{"y"}}}), "a: x\nb: y"},
 		{"no file", &missingFileError{"/x"}, "-f FILE"},

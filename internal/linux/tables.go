@@ -43,13 +43,17 @@ func newTables(f kernel.Family, prefix, proc string, protocol iptables.Protocol)
 	return t
 }
 
+// tablesWait is how many seconds a transaction waits for other programs that edit the old kind of tables: all take the same lock for it.
+// It has an end, as other topos wait for this one meanwhile. The nft kind has no such lock.
+const tablesWait = 30
+
 // restoreFlags: --noflush keeps what others have in the table, --wait takes turns with other programs
 // (iptables-restore has it since 1.6.2; before, a lock that is held is an error).
 func restoreFlags(major, minor, patch int) []string {
 	if slices.Compare([]int{major, minor, patch}, []int{1, 6, 2}) < 0 {
 		return []string{"--noflush"}
 	}
-	return []string{"--noflush", "--wait"}
+	return []string{"--noflush", fmt.Sprintf("--wait=%d", tablesWait)}
 }
 
 // errNoIptables is a family without a program.
@@ -191,7 +195,8 @@ func (h *Host) restore(ctx context.Context, ops []kernel.Op) error {
 		if err == nil {
 			return nil
 		}
-		if !takesAway(batch[at]) || !t.lacks(ctx, batch[:at+1]) {
+		var locked *TablesLockedError
+		if errors.As(err, &locked) || !takesAway(batch[at]) || !t.lacks(ctx, batch[:at+1]) {
 			return &kernel.OpError{Op: batch[at], Err: err}
 		}
 		batch = slices.Delete(slices.Clone(batch), at, at+1)
@@ -266,6 +271,9 @@ func (h *Host) runRestore(ctx context.Context, t *tables, batch []kernel.Iptable
 	}
 	if exit := (*exec.ExitError)(nil); !errors.As(err, &exit) {
 		return last, fmt.Errorf("running %s: %w", filepath.Base(program), err)
+	}
+	if strings.Contains(output.String(), "holding the xtables lock") {
+		return last, tablesHolder()
 	}
 	return failedOp(output.String(), len(batch)), restoreError(output.String())
 }
