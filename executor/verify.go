@@ -32,13 +32,19 @@ const (
 	lastPause  = 500 * time.Millisecond
 )
 
+// lastingReadings is how many readings in a row must have the same difference before it is believed to last. One doesn't do: what
+// iptables-nft-save prints while somebody commits a transaction is of no one moment.
+const lastingReadings = 4
+
 // Verify lets the host settle, reads it again, and asks replan for a plan, which must be
 // empty. The kernel does some of its work in its own time, so that is tried
 // until it holds or the deadline has passed; there is one reading at least. What
-// still differs then is a [*VerifyError]. For a process that has ended there is no waiting.
+// still differs then is a [*VerifyError]. There is no waiting for a process that has ended, and not for long for rules of
+// iptables that somebody else has taken away.
 func Verify(ctx context.Context, m Machine, replan func(kernel.Snapshot) (*planner.Plan, error), q kernel.Query, project string, deadline time.Duration) error {
 	limit, cancel := context.WithTimeout(ctx, deadline)
 	defer cancel()
+	same, last := 0, ""
 	for pause := firstPause; ; pause = min(2*pause, lastPause) {
 		settled := m.Settle(limit, project)
 		switch {
@@ -59,6 +65,14 @@ func Verify(ctx context.Context, m Machine, replan func(kernel.Snapshot) (*plann
 			return nil
 		}
 		if p.Ended() && settled == nil {
+			return &VerifyError{p}
+		}
+		if text := p.Text(planner.TextOptions{}); p.Lasting() && settled == nil && text == last {
+			same++
+		} else {
+			same, last = 1, text
+		}
+		if p.Lasting() && same == lastingReadings {
 			return &VerifyError{p}
 		}
 		select {

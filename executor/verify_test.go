@@ -77,6 +77,47 @@ func TestVerifyDoesNotWaitForTheEnded(t *testing.T) {
 	}
 }
 
+// Somebody had flushed iptables during an up, and that waited half a minute for the rules to come back. But a reading beside somebody's
+// transaction, which iptables-save makes of no one moment, is not taken for the truth.
+func TestVerifyOfRules(t *testing.T) {
+	rule := kernel.Iptables{Family: kernel.IPv4, Table: "filter", Args: "-A X -j ACCEPT"}
+	missing := func(ops ...kernel.Op) *planner.Plan {
+		r := resource{}
+		return &planner.Plan{
+			Project: "p", Changes: []planner.Change{{Action: planner.Create, ID: r.ID(), Want: r, Reason: planner.Missing}},
+			Steps: []planner.Step{{Ops: ops}},
+		}
+	}
+	for _, c := range []struct {
+		name     string
+		plan     *planner.Plan
+		readings int // that have this plan; those after them have none
+		limit    time.Duration
+		differs  bool
+	}{
+		{"they stay away", missing(rule), 1 << 20, time.Minute, true},
+		{"they are there again", missing(rule), 2, time.Minute, false},
+		{"more than rules", missing(rule, kernel.BridgeAdd{Name: "b"}), 1 << 20, 300 * time.Millisecond, true},
+		{"more than rules, which comes", missing(rule, kernel.BridgeAdd{Name: "b"}), 6, time.Minute, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			n := 0
+			began := time.Now()
+			err := executor.Verify(t.Context(), fake.New(), func(kernel.Snapshot) (*planner.Plan, error) {
+				if n++; n > c.readings {
+					return &planner.Plan{Project: "p"}, nil
+				}
+				return c.plan, nil
+			}, kernel.Query{}, "p", c.limit)
+			var differs *executor.VerifyError
+			if took := time.Since(began); errors.As(err, &differs) != c.differs || took > 20*time.Second {
+				t.Errorf("error %v after %v and %d readings", err, took, n)
+			}
+		})
+	}
+}
+
 func TestVerifyReadsOnceAtLeast(t *testing.T) {
 	if err := executor.Verify(t.Context(), fake.New(), gone("near"), kernel.Query{}, "p", 0); err != nil {
 		t.Error(err)

@@ -77,6 +77,26 @@ func (p *Plan) Ended() bool {
 	return !p.Empty()
 }
 
+// Lasting reports whether there are changes, and none that the kernel may still make in its own time: processes that have ended don't
+// come back by themselves, and neither do rules of iptables.
+func (p *Plan) Lasting() bool {
+	edits, rules := make([]int, len(p.Changes)), make([]int, len(p.Changes))
+	for _, s := range p.Steps {
+		for _, op := range s.Ops {
+			edits[s.Change]++
+			if _, ok := op.(kernel.Iptables); ok {
+				rules[s.Change]++
+			}
+		}
+	}
+	for i, c := range p.Changes {
+		if e, ok := c.Have.(ended); (!ok || !e.Ended()) && (edits[i] == 0 || rules[i] < edits[i]) {
+			return false
+		}
+	}
+	return !p.Empty()
+}
+
 // Step is edits that are carried out in a row. A change has one; a replacement may have two,
 // the removal and the creation, so that others come between.
 type Step struct {
