@@ -189,10 +189,15 @@ func (w *changing) stepped() {
 func (w *changing) told(ctx context.Context, err error) error {
 	var half *unfinishedError
 	var back *rolledBackError
-	if cause := context.Cause(ctx); cause != nil && errors.Is(err, ctx.Err()) && !errors.As(err, &half) && !errors.As(err, &back) {
-		err = fmt.Errorf("%s: %w, nothing was changed", w.project, cause)
+	var held *linux.LockedError
+	if cause := context.Cause(ctx); cause != nil && (errors.Is(err, ctx.Err()) || errors.Is(err, cause)) && !errors.As(err, &half) && !errors.As(err, &back) {
+		waited := ""
+		if errors.As(err, &held) {
+			waited = "; " + held.Error()
+		}
+		err = fmt.Errorf("%s: %w, nothing was changed%s", w.project, cause, waited)
 		if w.began {
-			err = fmt.Errorf("%s: %w", w.project, cause)
+			err = fmt.Errorf("%s: %w%s", w.project, cause, waited)
 		}
 	}
 	if err == nil || w.progress != progressJSON {

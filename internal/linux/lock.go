@@ -131,7 +131,7 @@ func lock(ctx context.Context, name, project string, wait Wait) (*os.File, error
 		}
 		switch {
 		case ctx.Err() != nil:
-			return nil, errors.Join(ctx.Err(), held)
+			return nil, fmt.Errorf("%w while it waited: %w", context.Cause(ctx), held)
 		case over && (held.PID != 0 || unseen == unseenTries):
 			return nil, held
 		case over:

@@ -7,7 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TablesLockedError: another program has had the lock on iptables' old kind of tables for as long as was waited for it.
+// TablesLockedError says that another program has had the lock on iptables' old kind of tables for as long as was waited for it.
 type TablesLockedError struct {
 	File    string
 	PID     int // 0 when nobody is seen to have it any more
