@@ -168,7 +168,9 @@ func (h *host) during(n int, do func(), args ...string) (r tracer.Result, met bo
 		}
 		if calls == n {
 			met = true
-			do()
+			var beside sync.WaitGroup
+			beside.Go(do) // the observer's thread waits for all that it starts, by wait(2)
+			beside.Wait()
 		}
 		calls++
 		return tracer.Continue
@@ -268,55 +270,42 @@ func TestDownDuringUp(t *testing.T) {
 	t.Log("figure: down during up, up during down: 2 runs, each waited and did its work")
 }
 
-// TestRulesGoMeanwhile empties the tables of iptables, or replays what somebody had saved, in the middle of an up. Up then
-// succeeds with all in place, or says that it isn't; the next one repairs.
-func TestRulesGoMeanwhile(t *testing.T) {
+// TestEditsTogether has many topos at one project, each with a file of its own. They come one after the other: the machine is as one of
+// the files has it, whole, and nothing is there of the others.
+func TestEditsTogether(t *testing.T) {
 	t.Parallel()
 	if testhost.Outside(t) {
 		return
 	}
 	h := newHost(t, "network")
-	testhost.Run(t, "iptables", "-A", "FORWARD", "-s", "198.51.100.7", "-j", "DROP")
-	testhost.Run(t, "iptables", "-t", "nat", "-A", "POSTROUTING", "-s", "198.51.100.7", "-j", "MASQUERADE")
-	saved := filepath.Join(t.TempDir(), "rules")
-	if err := os.WriteFile(saved, []byte(testhost.Run(t, "iptables-save")), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	h.before = h.machine() // with the rules of somebody
-
-	replay := func() { testhost.Run(t, "iptables-restore", saved) }
-	flush := func() {
-		testhost.Run(t, "iptables", "-F")
-		testhost.Run(t, "iptables", "-t", "nat", "-F")
-	}
-	runs, succeeded, told := 4, 0, 0
-	if *whole {
-		runs = 200
-	}
-	for i := range runs {
-		name, do := "replay", replay
-		if i%2 == 1 {
-			name, do = "flush", flush
+	n := crowd()
+	files := make([]string, n)
+	dir := t.TempDir()
+	for i := range files {
+		files[i] = filepath.Join(dir, fmt.Sprintf("edit%d.yaml", i))
+		text := fmt.Sprintf("name: one\nbridges: {app: {}}\nnamespaces:\n  node%d: {bridges: [app], ports: [\"%d:80\"]}\n", i, 8000+i)
+		if err := os.WriteFile(files[i], []byte(text), 0o600); err != nil {
+			t.Fatal(err)
 		}
-		at := h.random.IntN(2 * midway)
-		r, met := h.during(at, do, "up")
-		switch {
-		case !met:
-			t.Logf("%s before call %d: the run was over", name, at)
-		case r.Code == 0:
-			succeeded++
-		case strings.Contains(r.Output, "iptables") || strings.Contains(r.Output, "differ"):
-			told++
+	}
+	h.allMust(files, "up", "--lock-timeout", patience.String())
+	asked := 0
+	for i, r := range h.atOnce(n, func(i int) []string { return []string{"plan", "-f", files[i], "--detailed-exitcode"} }) {
+		switch r.code {
+		case 0:
+			asked++
+		case 2:
 		default:
-			t.Errorf("%s before call %d: exit code %d, and it isn't said what differs:\n%s", name, at, r.Code, r.Output)
-		}
-		h.must("up")
-		h.must("plan", "--detailed-exitcode")
-		h.must("down", "-v")
-		testhost.Run(t, "iptables-restore", saved) // what the flush took from somebody
-		if diff := h.residue(); diff != "" {
-			t.Fatalf("%s before call %d: down leaves (-before +after):\n%s", name, at, diff)
+			t.Errorf("a plan of %s: exit code %d\n%s", filepath.Base(files[i]), r.code, r.out)
 		}
 	}
-	t.Logf("figure: rules go in the middle of up: %d runs, %d succeeded, %d said what differs, all repaired by the next up", runs, succeeded, told)
+	if asked != 1 {
+		t.Errorf("the machine is as %d of %d files have it", asked, n)
+	}
+	h.chosen(1)
+	h.allMust(files[:1], "down")
+	if diff := h.residue(); diff != "" {
+		t.Errorf("left (-before +after):\n%s", diff)
+	}
+	t.Logf("figure: edits together: %d files of one project at once: all done, one whole file is what stays, nothing left", n)
 }
