@@ -169,6 +169,70 @@ func rulesGoMeanwhile(t *testing.T, legacy bool) {
 		map[bool]string{false: "nft", true: "legacy"}[legacy], did.runs, did.succeeded, did.told, did.inexact, did.unrepaired, did.lost)
 }
 
+// TestProjectsTogetherWhileRulesGo brings many projects up, and down, while somebody flushes iptables and replays his rules all the time.
+// Each run succeeds or says that it didn't. Once he has stopped, one more run of each gets there, and his rules are there as he left them.
+func TestProjectsTogetherWhileRulesGo(t *testing.T) {
+	t.Parallel()
+	if testhost.Outside(t) {
+		return
+	}
+	h := newHost(t, "network")
+	testhost.Run(t, "iptables", "-A", "FORWARD", "-s", "198.51.100.7", "-j", "DROP")
+	testhost.Run(t, "iptables", "-t", "nat", "-A", "POSTROUTING", "-s", "198.51.100.7", "-j", "MASQUERADE")
+	theirs := h.save("theirs")
+	h.before = h.machine()
+	files := h.projects(crowd())
+	var counts [2]int // of runs that succeeded, and that did not
+	edits := 0
+	for _, verb := range []string{"up", "down"} {
+		over, stopped := make(chan struct{}), make(chan struct{})
+		go func() {
+			defer close(stopped)
+			for {
+				select {
+				case <-over:
+					return
+				default:
+				}
+				for _, commands := range []string{"iptables -F && iptables -t nat -F", theirs.command("")} {
+					// One that comes upon a transaction of another one's may fail, and does so as a whole.
+					if _, err := testhost.Try(t, "sh", "-c", commands); err == nil {
+						edits++
+					}
+				}
+			}
+		}()
+		runs := h.atOnce(len(files), func(i int) []string { return []string{verb, "-f", files[i]} })
+		close(over)
+		<-stopped
+		for i, r := range runs {
+			if r.code > 1 || r.code == 1 && complaint(r.out) == "" {
+				t.Errorf("%s of %s: exit code %d\n%s", verb, filepath.Base(files[i]), r.code, r.out)
+				continue
+			}
+			counts[r.code]++
+		}
+		left := h.rules().others
+		h.allMust(files, verb)
+		if diff := cmp.Diff(left, h.rules().others); diff != "" {
+			t.Errorf("%s: the rules of somebody (-before +after):\n%s", verb, diff)
+		}
+		if verb == "up" {
+			h.allMust(files, "plan", "--detailed-exitcode")
+			h.chosen(len(files))
+		}
+	}
+	h.shell(theirs.command("")) // his last edit may have been to flush
+	if diff := h.residue(); diff != "" {
+		t.Errorf("left (-before +after):\n%s", diff)
+	}
+	if edits == 0 {
+		t.Error("nobody edited anything")
+	}
+	t.Logf("figure: projects together while rules go: %d at once, %d edits, %d runs succeeded, %d said that they didn't, all repaired by the next, nothing left",
+		len(files), edits, counts[0], counts[1])
+}
+
 // saved are files of iptables-save and ip6tables-save.
 type saved struct{ four, six string }
 

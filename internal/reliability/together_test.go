@@ -82,15 +82,7 @@ func TestProjectsTogether(t *testing.T) {
 	}
 	h := newHost(t, "network")
 	n := crowd()
-	files := make([]string, n)
-	dir := t.TempDir()
-	for i := range files {
-		files[i] = filepath.Join(dir, fmt.Sprintf("p%d.yaml", i))
-		text := fmt.Sprintf("name: p%d\nbridges: {app: {}}\nnamespaces:\n  web: {bridges: [app], ports: [\"80\"]}\n  db: {bridges: [app]}\n", i)
-		if err := os.WriteFile(files[i], []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
+	files := h.projects(n)
 	h.allMust(files, "up", "--lock-timeout", "2m")
 	h.chosen(n)
 	h.allMust(files, "plan", "--detailed-exitcode")
@@ -109,6 +101,21 @@ func TestProjectsTogether(t *testing.T) {
 		t.Errorf("%d projects leave (-before +after):\n%s", n, diff)
 	}
 	t.Logf("figure: projects together: %d at once, up, half down, up, down: no duplicate, nothing left", n)
+}
+
+// projects writes the files of n projects that leave it to topo to choose subnets, names and ports.
+func (h *host) projects(n int) []string {
+	h.Helper()
+	files := make([]string, n)
+	dir := h.TempDir()
+	for i := range files {
+		files[i] = filepath.Join(dir, fmt.Sprintf("p%d.yaml", i))
+		text := fmt.Sprintf("name: p%d\nbridges: {app: {}}\nnamespaces:\n  web: {bridges: [app], ports: [\"80\"]}\n  db: {bridges: [app]}\n", i)
+		if err := os.WriteFile(files[i], []byte(text), 0o600); err != nil {
+			h.Fatal(err)
+		}
+	}
+	return files
 }
 
 // every gives those of odd (1) or even (0) number.
