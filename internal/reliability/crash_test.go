@@ -1,6 +1,7 @@
 package reliability_test
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -77,6 +78,7 @@ func (h *host) killAt(p point, args ...string) bool {
 // crashes is what came of crashes.
 type crashes struct {
 	points, runs, missed, stuck, residue int
+	others                               int // machines that up has made another way than at once
 }
 
 // TestEveryCrash kills topo before and after every call that changes the machine, in up and in down. From each point up ends
@@ -103,12 +105,7 @@ func everyCrash(t *testing.T, topologies ...string) {
 				t.Fatalf("down leaves (-before +after):\n%s", diff)
 			}
 			c.points = len(ofUp) + len(ofDown)
-			for _, p := range h.sample(ofUp, 4) {
-				h.crash(&c, p, "up", standing)
-			}
-			for _, p := range h.sample(ofDown, 2) {
-				h.crash(&c, p, "down", standing)
-			}
+			h.crash(&c, h.sample(ofUp, 4), h.sample(ofDown, 2), standing)
 			t.Logf("figure: every crash, %s: %d points, %d runs, %d stuck, %d with residue (%d points not met again)",
 				topology, c.points, c.runs, c.stuck, c.residue, c.missed)
 			if c.missed > c.runs/4 { // what topo asks in its own time, and how often, differs a little
@@ -118,34 +115,51 @@ func everyCrash(t *testing.T, topologies ...string) {
 	}
 }
 
-// sample is n of the points, or with -full all of them.
+// sample is n of the points, or with -full all of them, or as many as -most says; in an order of chance, so that a run that is
+// ended early has met all kinds.
 func (h *host) sample(points []point, n int) []point {
-	if *whole || len(points) <= n {
-		return points
+	if *whole {
+		n = cmp.Or(*most, len(points))
 	}
 	points = slices.Clone(points)
 	h.random.Shuffle(len(points), func(i, j int) { points[i], points[j] = points[j], points[i] })
-	return points[:n]
+	return points[:min(n, len(points))]
 }
 
-// crash kills at a point twice: then there is an up, and a down.
-func (h *host) crash(c *crashes, p point, verb string, standing []string) {
+// crash kills at each point twice: then there is a down, and an up. What one run ends with is what the next begins with.
+func (h *host) crash(c *crashes, ofUp, ofDown []point, standing []string) {
 	h.Helper()
-	for _, then := range []string{"up", "down"} {
-		args := []string{"up"}
-		if verb == "down" {
-			h.must("up")
-			args = []string{"down", "-v"}
+	kill := func(points []point, i int, args ...string) point {
+		if i >= len(points) {
+			h.must(args...)
+			return point{by: "nobody", what: "nothing", victim: "nobody"}
 		}
 		c.runs++
-		if !h.killAt(p, args...) {
+		if !h.killAt(points[i], args...) {
 			c.missed++
-			h.Logf("not met again: %s of %s", p, verb)
+			h.Logf("not met again: %s of %s", points[i], args[0])
 		}
-		if then == "up" {
-			h.converges(c, p, verb, standing)
+		return points[i]
+	}
+	const (
+		tooMany = 10 // failures: what comes after them says nothing new
+		every   = 25 // points there is a word of how far it is
+	)
+	for i := range max(len(ofUp), len(ofDown)) {
+		if i < len(ofUp) {
+			h.leavesNothing(c, kill(ofUp, i, "up"), "up")
 		}
-		h.leavesNothing(c, p, verb)
+		h.converges(c, kill(ofUp, i, "up"), "up", standing)
+		if i < len(ofDown) {
+			h.converges(c, kill(ofDown, i, "down", "-v"), "down", standing)
+		}
+		h.leavesNothing(c, kill(ofDown, i, "down", "-v"), "down")
+		if c.stuck+c.residue+c.others > tooMany {
+			h.Fatalf("after %d runs that is enough: %d stuck, %d with residue, %d machines that differ", c.runs, c.stuck, c.residue, c.others)
+		}
+		if i%every == every-1 {
+			h.Logf("so far %d runs, %d stuck, %d with residue, %d machines that differ (%d points not met again)", c.runs, c.stuck, c.residue, c.others, c.missed)
+		}
 	}
 }
 
@@ -158,12 +172,12 @@ func (h *host) leavesNothing(c *crashes, p point, verb string) {
 	}
 	if diff := h.residue(); diff != "" {
 		c.residue++
-		h.Fatalf("%s of %s, and down leave (-before +after):\n%s", p, verb, diff)
+		h.Errorf("%s of %s, and down leave (-before +after):\n%s", p, verb, diff)
+		h.before = h.machine()
 	}
 }
 
 // converges brings up what there should be.
-
 func (h *host) converges(c *crashes, p point, verb string, standing []string) {
 	h.Helper()
 	if out, code := h.topo("up", "--lock-timeout", "10s"); code != 0 {
@@ -176,6 +190,7 @@ func (h *host) converges(c *crashes, p point, verb string, standing []string) {
 		h.Errorf("%s of %s; a plan after up has:\n%s", p, verb, out)
 	}
 	if diff := h.differs(standing, h.standing); diff != "" {
+		c.others++
 		h.Errorf("%s of %s; up makes another machine than at once (-at once +after the crash):\n%s", p, verb, diff)
 	}
 }

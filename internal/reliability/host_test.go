@@ -21,6 +21,7 @@ import (
 
 var (
 	whole = flag.Bool("full", false, "every point and every run, not a sample")
+	most  = flag.Int("most", 0, "with -full: so many points of a verb, or runs, and no more; 0 is all")
 	seed  = flag.Uint64("seed", 1, "of the sample: the same one draws the same")
 )
 
