@@ -1,7 +1,6 @@
 package reliability_test
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -118,9 +117,7 @@ func everyCrash(t *testing.T, topologies ...string) {
 // sample is n of the points, or with -full all of them, or as many as -most says; in an order of chance, so that a run that is
 // ended early has met all kinds.
 func (h *host) sample(points []point, n int) []point {
-	if *whole {
-		n = cmp.Or(*most, len(points))
-	}
+	n = howMany(n, len(points))
 	points = slices.Clone(points)
 	h.random.Shuffle(len(points), func(i, j int) { points[i], points[j] = points[j], points[i] })
 	return points[:min(n, len(points))]

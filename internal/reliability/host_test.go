@@ -27,6 +27,17 @@ var (
 
 const binaryVariable = testhost.TopoVariable
 
+// howMany runs of a test there are: those of the sample, or with -full all, or as many as -most says.
+func howMany(sample, all int) int {
+	switch {
+	case !*whole:
+		return sample
+	case *most > 0:
+		return *most
+	}
+	return all
+}
+
 func TestMain(m *testing.M) { os.Exit(testhost.RunWithTopo(m)) }
 
 // host is a test's machine, with what the topologies in testdata expect of it.

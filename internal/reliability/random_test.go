@@ -1,7 +1,7 @@
 package reliability_test
 
 import (
-	"cmp"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -23,10 +23,7 @@ func TestRandomKills(t *testing.T) {
 				return
 			}
 			h := newHost(t, topology)
-			runs := 9
-			if *whole {
-				runs = cmp.Or(*most, 500) // of each
-			}
+			runs := howMany(9, 500) // of each
 			took := map[string]time.Duration{}
 			for _, verb := range []string{"up", "down"} {
 				began := time.Now()
@@ -107,13 +104,15 @@ func (h *host) killAfter(p point, args ...string) bool {
 	return running
 }
 
-// killOthers kills all processes of the test's machine but its first, the test, and one more.
+// killOthers kills all processes of the test's machine but its first, the test, and one more, and waits for their end: what is
+// read of a container that is dying says that it runs.
 func killOthers(t *testing.T, spare int) {
 	t.Helper()
 	dirs, err := filepath.Glob("/proc/[0-9]*")
 	if err != nil {
 		t.Fatal(err)
 	}
+	var killed []string
 	for _, dir := range dirs {
 		pid, err := strconv.Atoi(filepath.Base(dir))
 		if err != nil || pid == 1 || pid == os.Getpid() || pid == spare {
@@ -122,5 +121,14 @@ func killOthers(t *testing.T, spare int) {
 		if err := unix.Kill(pid, unix.SIGKILL); err != nil && err != unix.ESRCH {
 			t.Fatal(err)
 		}
+		killed = append(killed, dir)
+	}
+	for _, dir := range killed { // the machine's first process reaps them
+		testhost.Poll(t, time.Minute, func() error {
+			if _, err := os.Stat(dir); err == nil {
+				return fmt.Errorf("%s is still there", dir)
+			}
+			return nil
+		})
 	}
 }

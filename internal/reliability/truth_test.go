@@ -34,10 +34,7 @@ func TestThePlanIsTheTruth(t *testing.T) {
 			if topology == "network" {
 				facts = h.trueToPlan()
 			} else {
-				runs = 2
-				if *whole {
-					runs = 200
-				}
+				runs = howMany(2, 200)
 				for n := range runs {
 					h.drawn(n, topogen.Options{Plain: !everything})
 					facts += h.trueToPlan()

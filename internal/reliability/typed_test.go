@@ -22,6 +22,7 @@ type plan struct {
 		ID       string
 		Action   string
 		Commands []string
+		After    map[string]string
 	}
 }
 

@@ -118,6 +118,50 @@ func (t *tracer) describe(th *thread) string {
 	return ""
 }
 
+// arguments are what [Call.Args] says.
+func (th *thread) arguments() []string {
+	const longest = 4096
+	text := func(address uint64) string { return word(th.read(address, longest)) }
+	target := func(dir int32, address uint64) string {
+		path := text(address)
+		for _, self := range []string{"/proc/self/fd/", "/proc/thread-self/fd/"} { // a runtime has opened it before
+			if fd, ok := strings.CutPrefix(path, self); ok {
+				if real, err := os.Readlink(fmt.Sprintf("/proc/%d/fd/%s", th.process, fd)); err == nil {
+					return real
+				}
+			}
+		}
+		return absolute(th, dir, path)
+	}
+	a := th.args
+	switch th.number {
+	case unix.SYS_EXECVE:
+		return th.list(a[1])
+	case unix.SYS_EXECVEAT:
+		return th.list(a[2])
+	case unix.SYS_MOUNT:
+		return []string{target(unix.AT_FDCWD, a[1]), text(a[0]), text(a[2]), fmt.Sprintf("%#x", a[3])}
+	case unix.SYS_MOVE_MOUNT:
+		return []string{target(int32(a[2]), a[3]), target(int32(a[0]), a[1]), "", "0"}
+	case unix.SYS_UMOUNT2:
+		return []string{target(unix.AT_FDCWD, a[0])}
+	}
+	return nil
+}
+
+// list is texts in a thread's memory, of which the addresses stand one behind the other, and a zero at the end.
+func (th *thread) list(at uint64) []string {
+	const most, longest = 1024, 4096
+	var out []string
+	for _, address := range th.words(at, most) {
+		if address == 0 {
+			break
+		}
+		out = append(out, word(th.read(address, longest)))
+	}
+	return out
+}
+
 // learn keeps what later calls refer to by a descriptor.
 func (t *tracer) learn(th *thread, result int64) {
 	if th.number == unix.SYS_SOCKET && th.args[0] == unix.AF_NETLINK {
@@ -228,17 +272,22 @@ func (t *tracer) descriptor(th *thread, verb string) string {
 // file is a change to a path as it stands at an address, relative to a folder.
 func (t *tracer) file(th *thread, verb string, dir int32, address uint64) string {
 	const longest = 4096
-	path := word(th.read(address, longest))
-	if !filepath.IsAbs(path) {
-		folder := fmt.Sprintf("/proc/%d/fd/%d", th.process, dir)
-		if dir == unix.AT_FDCWD {
-			folder = fmt.Sprintf("/proc/%d/cwd", th.process)
-		}
-		if base, err := os.Readlink(folder); err == nil {
-			path = filepath.Join(base, path)
-		}
+	return change(verb, absolute(th, dir, word(th.read(address, longest))))
+}
+
+// absolute is a path that a process says, which may be relative to a folder.
+func absolute(th *thread, dir int32, path string) string {
+	if filepath.IsAbs(path) {
+		return path
 	}
-	return change(verb, path)
+	folder := fmt.Sprintf("/proc/%d/fd/%d", th.process, dir)
+	if dir == unix.AT_FDCWD {
+		folder = fmt.Sprintf("/proc/%d/cwd", th.process)
+	}
+	if base, err := os.Readlink(folder); err == nil {
+		return filepath.Join(base, path)
+	}
+	return path
 }
 
 // change is one of a file: not of devices that keep nothing, of pipes and sockets, or of memory.

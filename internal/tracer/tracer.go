@@ -29,6 +29,10 @@ type Call struct {
 	What string
 	// By is the name of the program that makes it: "topo", "iptables-nft-restore".
 	By string
+	// Process and Thread are their numbers, as the tracer sees them.
+	Process, Thread int
+	// Args are the words of an execution; the target, the source, the type and the flags of a mount, the target of an unmount.
+	Args []string
 	// After: it has been carried out; otherwise it is about to be.
 	After bool
 	// Err is what it ended with, of a call that has been carried out; 0 is success.
@@ -280,7 +284,7 @@ func (t *tracer) syscall(th *thread) error {
 		return nil
 	}
 	th.facts = t.factsOf(th, what)
-	th.call = &Call{What: what, By: nameOf(th.process)}
+	th.call = &Call{What: what, By: nameOf(th.process), Process: th.process, Thread: th.tid, Args: th.arguments()}
 	return t.act(th, t.observe(*th.call))
 }
 
@@ -315,6 +319,7 @@ func (t *tracer) exit(th *thread) error {
 	}
 	call := *th.call
 	call.After = true
+	call.Thread = th.tid // an execution makes it the process's only one
 	if result >= 0 {
 		t.books.enter(th)
 	} else {
