@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -21,33 +23,55 @@ var errnos = []unix.Errno{unix.EBUSY, unix.ENOBUFS, unix.EEXIST, unix.ENODEV, un
 // failures is what came of failures.
 type failures struct {
 	points, runs, missed, withstood, lies, stuck, residue int
+
+	volumes map[string]string // of the topology, by their changes: which folder they are
 }
 
-// TestEveryFailure fails every call by which up changes the machine, with every errno. Then what up reports as done is no change of a
-// new plan, what it reports as failed or skipped is one; the exit code is 1 where anything is left to do; the next up ends clean,
-// and down leaves the machine as it was before.
-func TestEveryFailure(t *testing.T) {
-	for _, topology := range []string{"network", "processes"} {
+// TestEveryFailure fails every call by which up and down change the machine, with every errno. Then what is reported as done is no
+// change of a new plan, what is reported as failed or skipped is one; the exit code is 1 where anything is left to do; the next up
+// ends clean, and down leaves the machine as it was before.
+func TestEveryFailure(t *testing.T) { everyFailure(t, "network", "processes") }
+
+// TestVMEveryFailure is the same of what needs a kernel with everything.
+func TestVMEveryFailure(t *testing.T) { everyFailure(t, "kernel") }
+
+func everyFailure(t *testing.T, topologies ...string) {
+	for _, topology := range topologies {
 		t.Run(topology, func(t *testing.T) {
 			t.Parallel()
 			if testhost.Outside(t) {
 				return
 			}
 			h := newHost(t, topology)
-			points := slices.DeleteFunc(h.points("up"), func(p point) bool { return p.after || p.victim != "topo" })
-			h.must("plan", "--detailed-exitcode")
-			standing := h.standing()
-			h.must("down", "-v")
-			f := failures{points: len(points)}
-			for _, p := range h.sample(points, 6) {
-				for _, errno := range h.someErrnos() {
-					h.failAt(&f, p, errno, standing)
+			volumes := map[string]string{}
+			for _, c := range h.planned().Changes {
+				if strings.HasPrefix(c.ID, "volume/") {
+					volumes[c.ID] = "/var/lib/topo/volumes/" + c.After["name"]
 				}
 			}
-			t.Logf("figure: every failure, %s: %d points, %d runs, %d untrue reports, %d stuck, %d with residue (%d withstood, %d points not met again)",
-				topology, f.points, f.runs, f.lies, f.stuck, f.residue, f.withstood, f.missed)
-			if f.missed > f.runs/4 {
-				t.Errorf("%d of %d runs didn't come by the call that was to fail", f.missed, f.runs)
+			calls := func(args ...string) []point {
+				return slices.DeleteFunc(h.points(args...), func(p point) bool { return p.after || p.victim != "topo" })
+			}
+			of := map[string][]point{"up": calls("up")}
+			h.must("plan", "--detailed-exitcode")
+			standing := h.standing()
+			of["down"] = calls("down", "-v")
+			for _, verb := range []string{"up", "down"} {
+				sample := map[string]int{"up": 6, "down": 4}[verb]
+				f := failures{points: len(of[verb]), volumes: volumes}
+				for i, p := range h.sample(of[verb], sample) {
+					for _, errno := range h.someErrnos() {
+						h.failAt(&f, p, verb, errno, standing)
+					}
+					if i%25 == 24 {
+						h.Logf("so far %d runs of %s, %d untrue reports, %d stuck, %d with residue", f.runs, verb, f.lies, f.stuck, f.residue)
+					}
+				}
+				t.Logf("figure: every failure of %s, %s: %d points, %d runs, %d untrue reports, %d stuck, %d with residue (%d withstood, %d points not met again)",
+					verb, topology, f.points, f.runs, f.lies, f.stuck, f.residue, f.withstood, f.missed)
+				if f.missed > f.runs/4 {
+					t.Errorf("%d of %d runs didn't come by the call that was to fail", f.missed, f.runs)
+				}
 			}
 		})
 	}
@@ -61,10 +85,15 @@ func (h *host) someErrnos() []unix.Errno {
 	return []unix.Errno{errnos[h.random.IntN(len(errnos))]}
 }
 
-// failAt runs up with one call that fails.
-func (h *host) failAt(f *failures, p point, errno unix.Errno, standing []string) {
+// failAt runs up, or down, with one call that fails.
+func (h *host) failAt(f *failures, p point, verb string, errno unix.Errno, standing []string) {
 	h.Helper()
 	f.runs++
+	args := []string{"up", "--progress", "json"}
+	if verb == "down" {
+		h.must("up")
+		args = []string{"down", "-v", "--progress", "json"}
+	}
 	seen, failed := 0, false
 	r := h.trace(func(c tracer.Call) tracer.Action {
 		if failed || c.After || c.By != p.by || c.What != p.what {
@@ -76,8 +105,8 @@ func (h *host) failAt(f *failures, p point, errno unix.Errno, standing []string)
 		}
 		failed = true
 		return tracer.Fail(errno)
-	}, "up", "--progress", "json")
-	where := fmt.Sprintf("%s: %s (%d) fails with %v", p.by, p.what, p.n, errno)
+	}, args...)
+	where := fmt.Sprintf("%s of %s: %s (%d) fails with %v", verb, p.by, p.what, p.n, errno)
 	if !failed {
 		f.missed++
 		h.Logf("not met again: %s", where)
@@ -89,18 +118,49 @@ func (h *host) failAt(f *failures, p point, errno unix.Errno, standing []string)
 	if p.by == "topo" {
 		words = []string{errno.Error()}
 	}
-	if lie := h.untrue(r, words...); lie != "" {
+	if lie := h.untrue(r, h.left(verb, f.volumes), words...); lie != "" {
 		f.lies++
 		h.Errorf("%s: %s\n%s", where, lie, tail(r.Output))
 	}
 	var c crashes
-	h.converges(&c, p, "up", standing)
-	h.leavesNothing(&c, p, "up")
+	if verb == "up" || h.random.IntN(2) == 0 {
+		h.converges(&c, p, verb, standing)
+	}
+	h.leavesNothing(&c, p, verb)
 	if c.stuck+c.residue > 0 {
 		h.Logf("that was after: %s\n%s", where, tail(r.Output))
 	}
 	f.stuck += c.stuck
 	f.residue += c.residue
+}
+
+// left are the changes that a verb still has to make, by a new reading of the machine. What down has left is what up would remove for
+// a file without anything, and the volumes, which up never removes.
+func (h *host) left(verb string, volumes map[string]string) map[string]bool {
+	h.Helper()
+	left := map[string]bool{}
+	if verb == "down" {
+		text, err := os.ReadFile(h.file)
+		if err != nil {
+			h.Fatal(err)
+		}
+		file := h.file
+		defer func() { h.file = file }()
+		h.file = filepath.Join(h.TempDir(), "empty.yaml")
+		name := regexp.MustCompile(`(?m)^name: .*\n`).Find(text)
+		if err := os.WriteFile(h.file, name, 0o600); err != nil {
+			h.Fatal(err)
+		}
+		for id, folder := range volumes {
+			if _, err := os.Stat(folder); err == nil {
+				left[id] = true
+			}
+		}
+	}
+	for _, c := range h.planned().Changes {
+		left[c.ID] = true
+	}
+	return left
 }
 
 // told is what topo tells of a run, in the lines of --progress json.
@@ -135,19 +195,15 @@ func readProgress(output string) told {
 	return t
 }
 
-// untrue says in what the report of a run that met a failure differs from what a new reading of the machine has; "" in
-// nothing. words are the kernel's, one of which the report must have; none where another program heard them.
-func (h *host) untrue(r tracer.Result, words ...string) string {
+// untrue says in what the report of a run that met a failure differs from what a new reading of the machine has left to
+// do; "" in nothing. words are the kernel's, one of which the report must have; none where another program heard them.
+func (h *host) untrue(r tracer.Result, left map[string]bool, words ...string) string {
 	h.Helper()
 	switch {
 	case r.Signal != 0 || r.Code != 0 && r.Code != 1:
 		return fmt.Sprintf("it ends with %d, signal %d", r.Code, r.Signal)
 	case strings.Contains(r.Output, "internal error") || strings.Contains(r.Output, "goroutine "):
 		return "it panics"
-	}
-	left := map[string]bool{}
-	for _, c := range h.planned().Changes {
-		left[c.ID] = true
 	}
 	said := readProgress(r.Output)
 	switch {
@@ -315,7 +371,7 @@ func TestFullDisk(t *testing.T) {
 						f.withstood++
 					}
 					// An overlay on a full disk is one that can't be written to (ovl_make_workdir in fs/overlayfs/super.c).
-					if lie := h.untrue(r, unix.ENOSPC.Error(), unix.EROFS.Error()); lie != "" {
+					if lie := h.untrue(r, h.left("up", nil), unix.ENOSPC.Error(), unix.EROFS.Error()); lie != "" {
 						f.lies++
 						h.Errorf("with room for %d files in %s: %s\n%s", room, folder, lie, tail(r.Output))
 					}
