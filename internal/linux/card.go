@@ -139,7 +139,7 @@ func (h *Host) cardReturn(o kernel.CardReturn) error {
 			return err
 		}
 	}
-	return removeWithFolders(lentFile(r.Card))
+	return removeRecord(lentFile(r.Card))
 }
 
 // findStray gives a card back its name that the kernel put into the first namespace when its own went away: hardware does not go with

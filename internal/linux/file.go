@@ -48,7 +48,8 @@ func overwrite(path, content string) error {
 	return errors.Join(err, f.Close())
 }
 
-// fileDelete removes the file, the folder that is empty then, and those above that topo made.
+// fileDelete removes the file, the folder that is empty then, and those above that topo made. Of the folders the same is true as in
+// removeRecord.
 func (h *Host) fileDelete(path string) error {
 	h.traced("", "remove "+path)
 	h.folders.Lock()
@@ -56,18 +57,17 @@ func (h *Host) fileDelete(path string) error {
 	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	dir := filepath.Dir(path)
-	empty, err := removeEmpty(dir)
-	for ; empty && err == nil; empty, err = removeEmpty(dir) {
-		if err := removeWithFolders(folderRecord(dir)); err != nil {
-			return err
+	for dir := filepath.Dir(path); ; dir = filepath.Dir(dir) {
+		if empty, err := removeEmpty(dir); !empty || err != nil {
+			return nil
 		}
-		dir = filepath.Dir(dir)
-		if _, err := os.Stat(folderRecord(dir)); err != nil {
+		if err := removeRecord(folderRecord(dir)); err != nil {
+			return nil
+		}
+		if _, err := os.Stat(folderRecord(filepath.Dir(dir))); err != nil {
 			return nil // somebody else's
 		}
 	}
-	return err
 }
 
 // folderRecord is the empty file that says that topo made a folder.
@@ -249,10 +249,27 @@ func writeRenamed(path string, content []byte, mode os.FileMode) error {
 // removeWithFolders removes a file of topo's own and the folders above that are empty then, up to and with /run/topo
 // or /var/lib/topo.
 func removeWithFolders(path string) error {
-	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) && !notThere(path) {
+	if err := removeFile(path); err != nil {
 		return err
 	}
 	return removeFolders(filepath.Dir(path))
+}
+
+func removeFile(path string) error {
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) && !notThere(path) {
+		return err
+	}
+	return nil
+}
+
+// removeRecord removes a file that a change had kept, and the folders that are empty then. A folder that can't be removed makes the
+// change no failed one: all that it is about is done. The end of the run tries again, and tells (RemoveState, WriteApplied).
+func removeRecord(path string) error {
+	if err := removeFile(path); err != nil {
+		return err
+	}
+	_ = removeFolders(filepath.Dir(path))
+	return nil
 }
 
 // removeFolders removes a folder of topo's own, with what killed writers left in it, and those above, as far as they are empty.

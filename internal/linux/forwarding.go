@@ -160,5 +160,5 @@ func (h *Host) forwardingRestore(f kernel.Family) error {
 			return err
 		}
 	}
-	return removeWithFolders(forwardingFile(f))
+	return removeRecord(forwardingFile(f))
 }

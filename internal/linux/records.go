@@ -38,7 +38,7 @@ func (h *Host) keepRecord(r kernel.SysctlRecord) error {
 func (h *Host) dropRecord(project string, k kernel.SysctlKey) error {
 	h.records.Lock()
 	defer h.records.Unlock()
-	return removeWithFolders(recordFile(project, k))
+	return removeRecord(recordFile(project, k))
 }
 
 func findRecord(project string, k kernel.SysctlKey) (r kernel.SysctlRecord, ok bool, err error) {

@@ -22,8 +22,12 @@ func ReadApplied(project string) ([]byte, error) {
 }
 
 // WriteApplied keeps what the last successful up of a project applied. It decides nothing, it only tells
-// "edited" from "changed outside topo". What writers of records left that were killed in a run before goes now.
+// "edited" from "changed outside topo". What writers of records left that were killed in a run before, and folders that a change could not remove,
+// go now.
 func WriteApplied(project string, content []byte) error {
+	if err := sweepFolders(); err != nil {
+		return err
+	}
 	if err := sweepRecords(recordsDir); err != nil {
 		return err
 	}

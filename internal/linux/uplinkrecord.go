@@ -37,7 +37,7 @@ func findUplink(card string) (r uplinkRecord, ok bool, err error) {
 }
 
 func (r uplinkRecord) write() error { return writeJSON(uplinkFile(r.Card), r) }
-func (r uplinkRecord) drop() error  { return removeWithFolders(uplinkFile(r.Card)) }
+func (r uplinkRecord) drop() error  { return removeRecord(uplinkFile(r.Card)) }
 
 // readUplinks reads the records of all cards, as far as others may know.
 func readUplinks() ([]kernel.Uplink, error) {
