@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -322,5 +323,29 @@ func TestALockWithoutASupervisorIsWaitedFor(t *testing.T) {
 	time.AfterFunc(20*time.Millisecond, func() { left.Close() })
 	if only, err := lockOut(l, next); !only || err != nil {
 		t.Errorf("%v, %v", only, err)
+	}
+}
+
+// A topo that was killed after it had started a supervisor left one that stood there only when the next topo had read that there is none.
+func TestQuiesceAwaitsASupervisorThatIsBeingStarted(t *testing.T) {
+	e := New(Config{RunDir: t.TempDir(), DataDir: t.TempDir()})
+	l := e.layout("lab")
+	if err := e.Quiesce(t.Context(), "lab"); err != nil { // nobody has begun to
+		t.Fatal(err)
+	}
+	if err := os.MkdirAll(filepath.Dir(l.lock()), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	starting, err := os.OpenFile(l.lock(), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Flock(int(starting.Fd()), unix.LOCK_EX); err != nil {
+		t.Fatal(err)
+	}
+	var ended atomic.Bool
+	time.AfterFunc(20*time.Millisecond, func() { ended.Store(true); starting.Close() })
+	if err := e.Quiesce(t.Context(), "lab"); err != nil || !ended.Load() {
+		t.Errorf("it was waited for: %v, %v", ended.Load(), err)
 	}
 }

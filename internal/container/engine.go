@@ -120,9 +120,12 @@ func (e *Engine) ask(ctx context.Context, l layout, r request) error {
 	return call(ctx, l, r)
 }
 
-// Quiesce waits until a project's supervisor has done what it was asked to: a topo may have asked and been killed. The caller has
-// the project's lock, so nobody asks for more.
+// Quiesce waits until a project's supervisor has done what it was asked to, and until one that is being started can be asked: a topo
+// may have asked, or begun that, and been killed. The caller has the project's lock, so nobody asks for more.
 func (e *Engine) Quiesce(ctx context.Context, project string) error {
+	if err := awaitStart(ctx, e.layout(project)); err != nil {
+		return err
+	}
 	err := call(ctx, e.layout(project), request{Op: opQuiesce})
 	if errors.Is(err, errNoSupervisor) {
 		return nil // it may have been asked to end

@@ -29,14 +29,15 @@ const (
 func Reexec() (handled bool, code int) {
 	switch {
 	case os.Args[0] == supervisorName && len(os.Args) == 6:
-		CloseInherited(readyFD)
+		CloseInherited(lockFD)
 		log.SetFlags(log.LstdFlags | log.LUTC)
 		a := os.Args
 		l := layout{runDir: a[2], dataDir: a[3], project: a[1]}
 		c := Config{RunDir: a[2], DataDir: a[3], Runtime: a[4], Self: a[5]}
-		ready := os.NewFile(readyFD, "ready")
+		ready, lock := os.NewFile(readyFD, "ready"), os.NewFile(lockFD, "lock")
 		unix.CloseOnExec(readyFD)
-		return true, superviseMain(l, c, ready)
+		unix.CloseOnExec(lockFD)
+		return true, superviseMain(l, c, ready, lock)
 	case os.Args[0] == mapName:
 		return true, mapMain()
 	case os.Args[0] == sandboxPath && len(os.Args) == 3 && os.Args[1] == sandboxName:
@@ -47,8 +48,10 @@ func Reexec() (handled bool, code int) {
 	return false, 0
 }
 
-// readyFD is where a supervisor says that it is ready.
-const readyFD = 3
+const (
+	readyFD = 3 // where a supervisor says that it is ready
+	lockFD  = 4 // its lock, which it has from its first moment: who starts it gives it
+)
 
 // CloseInherited closes files above keep that whoever ran topo had open: a supervisor, or a watchman, outlives them, and would keep
 // a pipe or a lock of theirs. Go's own files are all close-on-exec, so the others are foreign.
@@ -90,6 +93,17 @@ func (e *Engine) startSupervisor(ctx context.Context, l layout) error {
 	if err != nil {
 		return err
 	}
+	lock, err := os.OpenFile(l.lock(), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return err
+	}
+	defer lock.Close()
+	switch only, err := lockOut(l, lock); {
+	case err != nil:
+		return fmt.Errorf("locking %s: %w", l.lock(), err)
+	case !only:
+		return nil // another runs: that is what was asked for
+	}
 	ready, theirs, err := os.Pipe()
 	if err != nil {
 		return err
@@ -100,7 +114,7 @@ func (e *Engine) startSupervisor(ctx context.Context, l layout) error {
 		Args: []string{supervisorName, l.project, l.runDir, l.dataDir, e.config.Runtime, self},
 		// Nothing of the caller's environment but where its programs are.
 		Env: []string{"PATH=" + os.Getenv("PATH")},
-		Dir: "/", Stdout: stderr, Stderr: stderr, ExtraFiles: []*os.File{theirs},
+		Dir: "/", Stdout: stderr, Stderr: stderr, ExtraFiles: []*os.File{theirs, lock},
 		SysProcAttr: &syscall.SysProcAttr{Setsid: true},
 	}
 	err = cmd.Start()

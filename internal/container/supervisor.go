@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log"
 	"net"
 	"os"
@@ -30,8 +31,9 @@ type supervisor struct {
 
 // superviseMain is the supervisor's main function. It writes "ok" to ready when it can be asked; a line with
 // the error otherwise.
-func superviseMain(l layout, c Config, ready io.WriteCloser) int {
-	unix.Umask(0o022) // the programs' own, too, whatever that of topo's user is: the same file gives the same process
+func superviseMain(l layout, c Config, ready io.WriteCloser, lock *os.File) int {
+	unix.Umask(0o022)  // the programs' own, too, whatever that of topo's user is: the same file gives the same process
+	defer lock.Close() // which says, for as long as it is open, that there is one
 	err := supervise(l, c, ready)
 	if err != nil {
 		log.Print(err)
@@ -41,7 +43,7 @@ func superviseMain(l layout, c Config, ready io.WriteCloser) int {
 	return 0
 }
 
-// lockOut takes the supervisor's lock; only is false where another supervisor runs. That the lock is held does not say
+// lockOut takes the supervisor's lock, for one that is about to be started; only is false where another supervisor runs. That the lock is held does not say
 // so yet: one that was killed leaves it for a moment to a child that was about to become another program, and
 // one that has just begun can't be found yet.
 func lockOut(l layout, lock *os.File) (only bool, err error) {
@@ -60,19 +62,35 @@ func lockOut(l layout, lock *os.File) (only bool, err error) {
 	}
 }
 
-func supervise(l layout, c Config, ready io.WriteCloser) error {
-	lock, err := os.OpenFile(l.lock(), os.O_CREATE|os.O_RDWR, 0o600)
+// awaitStart waits until no supervisor is being started. Who started it may have been killed, and it would stand there after a next
+// topo had read that there is none.
+func awaitStart(ctx context.Context, l layout) error {
+	lock, err := os.Open(l.lock())
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
 	if err != nil {
 		return err
 	}
 	defer lock.Close()
-	switch only, err := lockOut(l, lock); {
-	case err != nil:
-		return fmt.Errorf("locking %s: %w", l.lock(), err)
-	case !only:
-		fmt.Fprintln(ready, "ok") // another runs: that is what was asked for
-		return nil
+	const patience, pause = 10 * time.Second, 5 * time.Millisecond
+	for end := time.Now().Add(patience); ; {
+		err := unix.Flock(int(lock.Fd()), unix.LOCK_SH|unix.LOCK_NB)
+		if err != unix.EWOULDBLOCK || findSupervisor(l).PID != 0 {
+			return nil // nobody has it, or one that can be asked
+		}
+		if time.Now().After(end) {
+			return fmt.Errorf("%s is locked, and no supervisor of %s can be asked", l.lock(), l.project)
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(pause):
+		}
 	}
+}
+
+func supervise(l layout, c Config, ready io.WriteCloser) error {
 	debug.SetGCPercent(garbage)
 	me, err := identify(os.Getpid())
 	if err != nil {

@@ -78,7 +78,7 @@ func syncFolder(dir string) error {
 func (h *Host) keyDelete(o kernel.KeyDelete) error {
 	path := keyFile(o.Project, o.Name)
 	h.traced("", "remove key "+path)
-	return removeWithFolders(path)
+	return removeRecord(path)
 }
 
 // readKeys lists the keys that topo made for a project.

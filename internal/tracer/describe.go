@@ -315,6 +315,9 @@ func (th *thread) read(address, n uint64) []byte {
 		part := min(n, page-address%page)
 		b := make([]byte, part)
 		got, err := unix.ProcessVMReadv(th.tid, []unix.Iovec{{Base: &b[0], Len: part}}, []unix.RemoteIovec{{Base: uintptr(address), Len: int(part)}}, 0)
+		if err == unix.ENOSYS { // without CONFIG_CROSS_MEMORY_ATTACH, as user-mode Linux is
+			got, err = th.peek(b, address)
+		}
 		if err != nil || got == 0 {
 			break
 		}
@@ -322,6 +325,16 @@ func (th *thread) read(address, n uint64) []byte {
 		address, n = address+part, n-part
 	}
 	return out
+}
+
+// peek reads a thread's memory in the way that ptrace(2) has for it.
+func (th *thread) peek(b []byte, address uint64) (int, error) {
+	memory, err := os.Open(fmt.Sprintf("/proc/%d/mem", th.tid))
+	if err != nil {
+		return 0, err
+	}
+	defer memory.Close()
+	return memory.ReadAt(b, int64(address)) //nolint:gosec // addresses of processes are below 2^63
 }
 
 // words are numbers of eight bytes in a thread's memory.
