@@ -32,7 +32,7 @@ func TestStartsAndMountsArePlanned(t *testing.T) {
 			h := newHost(t, "network")
 			runs, made := 1, 0
 			if topology == "random" {
-				runs = howMany(2, 200)
+				runs = howMany(1, 200)
 			} else {
 				h.file = filepath.Join("testdata", topology+".yaml")
 			}
