@@ -33,7 +33,7 @@ type supervisor struct {
 // the error otherwise.
 func superviseMain(l layout, c Config, ready io.WriteCloser, lock *os.File) int {
 	unix.Umask(0o022)  // the programs' own, too, whatever that of topo's user is: the same file gives the same process
-	defer lock.Close() // which says, for as long as it is open, that there is one
+	defer lock.Close() //nolint:errcheck // that it is open says that there is a supervisor, nothing else
 	err := supervise(l, c, ready)
 	if err != nil {
 		log.Print(err)

@@ -2,6 +2,7 @@ package tracer
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -315,7 +316,7 @@ func (th *thread) read(address, n uint64) []byte {
 		part := min(n, page-address%page)
 		b := make([]byte, part)
 		got, err := unix.ProcessVMReadv(th.tid, []unix.Iovec{{Base: &b[0], Len: part}}, []unix.RemoteIovec{{Base: uintptr(address), Len: int(part)}}, 0)
-		if err == unix.ENOSYS { // without CONFIG_CROSS_MEMORY_ATTACH, as user-mode Linux is
+		if errors.Is(err, unix.ENOSYS) { // without CONFIG_CROSS_MEMORY_ATTACH, as user-mode Linux is
 			got, err = th.peek(b, address)
 		}
 		if err != nil || got == 0 {
