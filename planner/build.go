@@ -84,7 +84,9 @@ func Build(o Options) (*Plan, error) {
 	if o.KeepOrphans {
 		keepOrphans(changes, o.Topology)
 	}
-	keepChains(changes, have)
+	if len(o.Nodes) > 0 || o.KeepOrphans {
+		keepBelow(changes, have)
+	}
 	nameInactive(changes, o.Topology)
 	if c := conflicts(w, h, changes); len(c) > 0 {
 		return nil, c

@@ -163,19 +163,33 @@ func keepOrphans(changes map[ID]*Change, t *spec.Topology) {
 	}
 }
 
-// keepChains takes the removal of chains out of the plan that hold rules of what is left out of it, and of what leads to them.
-func keepChains(changes map[ID]*Change, have []Resource) {
-	for _, r := range have {
-		rules, ok := r.(ruleset)
-		if c := changes[r.ID()]; !ok || c != nil && c.Want == nil {
-			continue
+// keepBelow takes the removal of what rules that are left out of the plan stand on out of it, too: the fences around what they
+// translate to, their chains, and what leads to these.
+func keepBelow(changes map[ID]*Change, have []Resource) {
+	keep := func(id ID) {
+		if c := changes[id]; c != nil && c.Want == nil {
+			delete(changes, id)
 		}
-		for _, id := range []ID{chainsID(rules.table), firewallID(rules.table)} {
-			if c := changes[id]; c != nil && c.Want == nil {
-				delete(changes, id)
+	}
+	staying := func(visit func(ruleset)) {
+		for _, r := range have {
+			rules, ok := r.(ruleset)
+			if c := changes[r.ID()]; ok && (c == nil || c.Want != nil) {
+				visit(rules)
 			}
 		}
 	}
+	staying(func(r ruleset) {
+		for _, f := range have {
+			if f, ok := f.(ruleset); ok && r.table.name == "nat" && f.id.Kind == fenceKind.Name && f.table.family == r.table.family {
+				keep(f.id)
+			}
+		}
+	})
+	staying(func(r ruleset) {
+		keep(chainsID(r.table))
+		keep(firewallID(r.table))
+	})
 }
 
 // nameInactive tells what is removed because no profile of its node is active from what the file no longer has.

@@ -125,6 +125,11 @@ namespaces:
 			if err != nil {
 				t.Fatal(err)
 			}
+			for _, line := range lines(p) {
+				if strings.HasPrefix(line, "- fence") {
+					t.Errorf("what a port that stays translates to is kept in no more: %s", line)
+				}
+			}
 			if err := executor.Run(t.Context(), p, l.m, executor.Options{}).Err(); err != nil {
 				t.Fatal(err)
 			}
