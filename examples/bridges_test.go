@@ -74,7 +74,7 @@ func TestRing(t *testing.T) {
 		return nil
 	}
 	whole := map[string]string{"one-two": "forwarding", "two-one": "forwarding", "one-three": "forwarding", "three-one": "forwarding"}
-	testhost.Poll(t, patience, func() error {
+	testhost.Poll(t, func() error {
 		if err := states(whole); err != nil {
 			return err
 		}
@@ -88,7 +88,7 @@ func TestRing(t *testing.T) {
 	l.shows("ip -d link show ring-sw1", "priority 4096", "max_age 600")
 	// While the tree changes, addresses are remembered for twice the forward delay only. That is no difference.
 	l.settled()
-	testhost.Poll(t, patience, func() error {
+	testhost.Poll(t, func() error {
 		if out := l.sh("ip -d link show type bridge"); strings.Count(out, "ageing_time 30000 ") != 3 {
 			return fmt.Errorf("the tree changes:\n%s", out)
 		}
@@ -98,7 +98,7 @@ func TestRing(t *testing.T) {
 	l.heal("ip link set ring-sw3 type bridge priority 40000 ageing_time 700 mcast_snooping 0", "~ bridge/sw3")
 	// Without one way there is the other.
 	l.sh("ip link set one-two down")
-	testhost.Poll(t, patience, func() error {
+	testhost.Poll(t, func() error {
 		return states(map[string]string{"two-three": "forwarding", "three-two": "forwarding", "one-three": "forwarding"})
 	})
 	l.sh(in("ring-b", ping("10.10.0.3")))

@@ -163,7 +163,7 @@ type redisClient struct {
 func dialRedis(t *testing.T, address string) *redisClient {
 	t.Helper()
 	c := &redisClient{t: t}
-	testhost.Poll(t, patience, func() (err error) {
+	testhost.Poll(t, func() (err error) {
 		c.Conn, err = net.DialTimeout("tcp", address, 2*time.Second)
 		return err
 	})

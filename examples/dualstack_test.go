@@ -61,7 +61,7 @@ func TestDualStack(t *testing.T) {
 	l.heal("ip netns exec dual-stack-auto sysctl -qw net.ipv6.conf.eth0.accept_ra=0", "+ accept_ra/auto:eth0")
 	// An advertisement: who is to hear it has an address and a route of it, and nobody else, the host least of all.
 	l.sh(in("dual-stack-rogue", advertise))
-	testhost.Poll(t, patience, func() error {
+	testhost.Poll(t, func() error {
 		if got := l.sh("ip -n dual-stack-auto -6 address show dev eth0"); !strings.Contains(got, "2001:db8:bad:") {
 			return fmt.Errorf("no address of the advertisement:\n%s", got)
 		}

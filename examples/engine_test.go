@@ -58,23 +58,23 @@ func testEngine(t *testing.T, example, engine string) {
 	// Somebody restarts it, by the engine's own means: another process, in the same network.
 	before := l.pid("web")
 	l.sh(engine + "restart --time 5 engine-web")
-	testhost.Poll(t, patience, func() error { return l.runsAgain("web", before) })
+	testhost.Poll(t, func() error { return l.runsAgain("web", before) })
 	counts("2")
 	l.settled()
 	before = l.pid("web")
 	l.sh(engine + "restart --time 0 engine-web.sandbox engine-web")
-	testhost.Poll(t, patience, func() error { return l.runsAgain("web", before) })
+	testhost.Poll(t, func() error { return l.runsAgain("web", before) })
 	counts("3")
 	l.settled()
 
 	// Somebody kills it, or removes it.
 	l.sh(engine + "kill engine-web")
-	testhost.Poll(t, patience, func() error { return l.planned("~ process/web") })
+	testhost.Poll(t, func() error { return l.planned("~ process/web") })
 	l.up()
 	l.settled()
 	counts("4")
 	l.sh(engine + "kill engine-web; " + engine + "rm --force engine-web")
-	testhost.Poll(t, patience, func() error { return l.planned("~ process/web") })
+	testhost.Poll(t, func() error { return l.planned("~ process/web") })
 	l.up()
 	l.settled()
 	counts("5")
@@ -82,7 +82,7 @@ func testEngine(t *testing.T, example, engine string) {
 	// topo's own commands.
 	printed := func(want int) {
 		t.Helper()
-		testhost.Poll(t, patience, func() error {
+		testhost.Poll(t, func() error {
 			got := l.sh(os.Getenv(binaryVariable) + " logs -f " + l.file + " web 2>&1")
 			if n := strings.Count(got, "GET / HTTP"); n != want {
 				return fmt.Errorf("the log has %d requests, not %d: %s", n, want, got)

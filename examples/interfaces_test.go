@@ -50,7 +50,7 @@ func TestTunnel(t *testing.T) {
 	l.sh(in("tunnel-b", ping("10.8.0.2")))
 	l.sh(ping("10.8.0.3"))
 	l.sh(ping("10.8.0.9"))
-	testhost.Poll(t, patience, func() error { // where both ends of a veth have the same number, the kernel says late that it has a carrier
+	testhost.Poll(t, func() error { // where both ends of a veth have the same number, the kernel says late that it has a carrier
 		if out := l.sh("ip link && ip -all netns exec ip link"); strings.Contains(out, "NO-CARRIER") {
 			return errors.New(out)
 		}

@@ -138,7 +138,7 @@ func (l *lab) heal(broken string, want ...string) {
 	l.plans(broken, want...)
 	l.up()
 	l.settled()
-	testhost.Poll(l.T, patience, func() error {
+	testhost.Poll(l.T, func() error {
 		// Once a bridge is up, the kernel takes up to a second to say so (linkwatch).
 		if diff := cmp.Diff(before, quiet(testhost.Machine(l.T))); diff != "" {
 			return fmt.Errorf("after %q and its repair the machine differs (-before +after):\n%s", broken, diff)

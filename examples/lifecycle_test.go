@@ -35,7 +35,7 @@ func TestLifecycle(t *testing.T) {
 	}
 	reached := func() {
 		t.Helper()
-		testhost.Poll(t, patience, func() error {
+		testhost.Poll(t, func() error {
 			if out, code := l.try("exec", "web", "bash", "-c", "echo > /dev/tcp/store/8000"); code != 0 {
 				return fmt.Errorf("exit code %d: %s", code, out)
 			}
@@ -71,7 +71,7 @@ func TestLifecycle(t *testing.T) {
 // await waits until topo ps shows a node so.
 func (l *lab) await(node, status string) {
 	l.Helper()
-	testhost.Poll(l.T, patience, func() error {
+	testhost.Poll(l.T, func() error {
 		if out := l.topo("ps", node); !strings.Contains(out, " "+status) {
 			return fmt.Errorf("it is not %q: %s", status, out)
 		}

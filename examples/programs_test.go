@@ -72,7 +72,7 @@ func TestNginx(t *testing.T) {
 // gone waits until a process has left the machine, and topo knows it.
 func (l *lab) gone(pid string) {
 	l.Helper()
-	testhost.Poll(l.T, patience, func() error {
+	testhost.Poll(l.T, func() error {
 		if out, code := l.try("plan", "--detailed-exitcode"); code != 2 {
 			return fmt.Errorf("topo plan: exit code %d: %s", code, out)
 		}
@@ -128,7 +128,7 @@ func (l *lab) collides(text string) {
 	if code != 1 && code != 3 || !strings.Contains(out, "80/tcp") || !strings.Contains(out, "web") {
 		l.Errorf("two that listen on one port: exit code %d, %s", code, out)
 	}
-	testhost.Poll(l.T, patience, func() error {
+	testhost.Poll(l.T, func() error {
 		if diff := cmp.Diff(before, quiet(testhost.Machine(l.T))); diff != "" {
 			return fmt.Errorf("the refused plan changed the machine (-before +after):\n%s", diff)
 		}

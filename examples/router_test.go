@@ -65,7 +65,7 @@ func TestRouter(t *testing.T) {
 	// One line's far end is taken down by an edit: all take the other one.
 	l.edited("{node: isp-a, interface: router,", "{node: isp-a, interface: router, up: false,")
 	l.up()
-	testhost.Poll(t, patience, func() error { // the kernel takes up to a second to see that a cable is out (linkwatch)
+	testhost.Poll(t, func() error { // the kernel takes up to a second to see that a cable is out (linkwatch)
 		if n := lines(); n > 0 {
 			return fmt.Errorf("%d of 400 pairs take the line that is down", n)
 		}
@@ -74,7 +74,7 @@ func TestRouter(t *testing.T) {
 	l.file = "router.yaml"
 	l.edited("weight: 3", "weight: 1", "{priority: 100, iif: guests, table: 100}", "{priority: 100, iif: guests, from: 10.60.2.0/25, table: 100}")
 	l.up()
-	testhost.Poll(t, patience, func() error {
+	testhost.Poll(t, func() error {
 		if n := lines(); n < 160 || n > 240 { // 200, give or take four deviations of 10
 			return fmt.Errorf("%d of 400 pairs take a line with half the shares", n)
 		}

@@ -27,7 +27,7 @@ func testRing(t *testing.T, file string) {
 	l := start(t, beside(t, file, "frr"))
 	reaches := func(by string) {
 		t.Helper()
-		testhost.Poll(t, 3*patience, func() error {
+		testhost.Poll(t, func() error {
 			way, err := testhost.Try(t, "sh", "-c", "ip -n "+project+"-r1 route get 10.255.0.2 | grep 'dev "+by+"' && "+in(project+"-r1", "ping -c 1 -W 1 10.255.0.2"))
 			if err != nil {
 				return fmt.Errorf("r1 does not reach r2 by %s: %w\n%s", by, err, way)

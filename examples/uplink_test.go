@@ -37,7 +37,7 @@ func newLAN(t *testing.T, l *lab, env ...string) (router *testhost.RemoteMachine
 		_ = holder.Wait()         // says only that it was killed
 	})
 	other = &twin{l: l, pid: strconv.Itoa(holder.Process.Pid), env: env}
-	testhost.Poll(t, patience, func() error {
+	testhost.Poll(t, func() error {
 		_, err := os.Stat("/proc/" + other.pid + "/root/run/ready")
 		return err
 	})

@@ -22,7 +22,7 @@ func TestVMWireGuard(t *testing.T) {
 	l.sh(in("wireguard-a", ping("10.99.0.1")))
 	meet := func() { // b says where it is at once, and where that was too early, after five seconds
 		t.Helper()
-		testhost.Poll(t, patience, func() error {
+		testhost.Poll(t, func() error {
 			_, err := testhost.Try(t, "sh", "-c", in("wireguard-a", noPing("10.99.0.3")))
 			return err
 		})

@@ -99,7 +99,7 @@ func killTopo(t *testing.T, after time.Duration, args ...string) {
 	_ = cmd.Wait()
 	kill.Stop()
 	last := ""
-	testhost.Poll(t, 30*time.Second, func() error {
+	testhost.Poll(t, func() error {
 		now := testhost.Machine(t)
 		if now != last {
 			last = now
@@ -156,7 +156,7 @@ func killRecorded(t *testing.T, state string) {
 		}
 		killed = append(killed, who.PID)
 	}
-	testhost.Poll(t, 10*time.Second, func() error {
+	testhost.Poll(t, func() error {
 		for _, pid := range killed {
 			if _, err := os.Stat("/proc/" + strconv.Itoa(pid)); err == nil {
 				return fmt.Errorf("process %d is still there", pid)

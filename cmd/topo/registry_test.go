@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/registry"
@@ -74,7 +73,7 @@ func TestSlowRegistryBlocksNoOtherProject(t *testing.T) {
 			if err := os.RemoveAll("/var/lib/topo/images"); err != nil {
 				t.Error(err)
 			}
-			testhost.Poll(t, 5*time.Second, func() error {
+			testhost.Poll(t, func() error {
 				_ = os.Remove("/var/lib/topo")
 				if after := testhost.Machine(t); after != before {
 					return fmt.Errorf("something is left on the machine:\nbefore:\n%s\nafter:\n%s", before, after)

@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
@@ -268,7 +267,7 @@ func TestShortOfWhatIsNotNeeded(t *testing.T) {
 // settled is the machine once the kernel is through with addresses and bridges.
 func settled(t *testing.T) (machine string) {
 	t.Helper()
-	testhost.Poll(t, 20*time.Second, func() error {
+	testhost.Poll(t, func() error {
 		machine = testhost.Machine(t)
 		for _, passing := range []string{"tentative", "NO-CARRIER"} {
 			if strings.Contains(machine, passing) {

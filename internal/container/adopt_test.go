@@ -118,7 +118,7 @@ func TestLostOutput(t *testing.T) {
 				return info.Size()
 			}
 			from := size()
-			testhost.Poll(l, 20*time.Second, func() error {
+			testhost.Poll(l, func() error {
 				if now := size(); now < from+by {
 					return fmt.Errorf("it grew by %d bytes", now-from)
 				}
@@ -174,7 +174,7 @@ func TestLost(t *testing.T) {
 		if err := unix.Kill(pid, unix.SIGKILL); err != nil {
 			l.Fatal(err)
 		}
-		testhost.Poll(l, 5*time.Second, func() error {
+		testhost.Poll(l, func() error {
 			if s := l.state("n"); s.Status != kernel.Lost || s.PID != 0 {
 				return fmt.Errorf("state %+v", s)
 			}
@@ -269,7 +269,7 @@ func TestARuntimeOutlivesItsSupervisor(t *testing.T) {
 				p := l.complete(kernel.Process{Container: true, Argv: []string{"sleep", "1000"}, Restart: kernel.Restart{Policy: restart}})
 				result := make(chan error)
 				go func() { result <- call(l.Context(), l.layout(l.project), request{Op: opStart, Process: &p}) }()
-				testhost.Poll(l, 10*time.Second, func() error { _, err := os.Stat(begun); return err })
+				testhost.Poll(l, func() error { _, err := os.Stat(begun); return err })
 				l.killSupervisor()
 				<-result
 				l.do(kernel.SupervisorStart{Project: l.project})

@@ -9,7 +9,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -31,7 +30,7 @@ func (s *screen) Write(p []byte) (int, error) {
 
 func (s *screen) shows(l *lab, text string) {
 	l.Helper()
-	testhost.Poll(l, 10*time.Second, func() error {
+	testhost.Poll(l, func() error {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		if got := s.text.String(); !strings.Contains(got, text) {

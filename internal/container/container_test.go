@@ -65,7 +65,7 @@ func (l *lab) down(before string) {
 	if l.Failed() {
 		return
 	}
-	testhost.Poll(l, 5*time.Second, func() error { return same(before, testhost.Machine(l)) })
+	testhost.Poll(l, func() error { return same(before, testhost.Machine(l)) })
 	if groups := l.groups(); len(groups) != 0 {
 		l.Errorf("control groups are left: %v", groups)
 	}
@@ -155,7 +155,7 @@ func (l *lab) state(node string) kernel.ProcessState {
 // logged gives what a process printed, once it has ended.
 func (l *lab) logged(node string) string {
 	l.Helper()
-	testhost.Poll(l, 10*time.Second, func() error {
+	testhost.Poll(l, func() error {
 		if s := l.state(node); s.Status == kernel.Running {
 			return fmt.Errorf("%s still runs: %+v", node, s)
 		}

@@ -233,7 +233,7 @@ func TestDockerLifecycle(t *testing.T) {
 		l.awaitLog("n", "line 3\n")
 		l.killSupervisor()
 		end()
-		testhost.Poll(l, 20*time.Second, func() error {
+		testhost.Poll(l, func() error {
 			if left := testhost.Run(l, "sh", "-c", engine+"ps --quiet --filter name="+kernel.EngineName(l.project, "n")+"$"); left != "" {
 				return fmt.Errorf("%s runs on", left)
 			}
@@ -319,7 +319,7 @@ func TestDockerHandsOn(t *testing.T) {
 		// Whoever starts it again, the volume is in use as long as anybody has it.
 		before := l.state("reader").PID
 		testhost.Run(l, "sh", "-c", engine+"restart --time 0 "+kernel.EngineName(l.project, "reader"))
-		testhost.Poll(l, 20*time.Second, func() error {
+		testhost.Poll(l, func() error {
 			if s := l.state("reader"); s.Status != kernel.Running || s.PID == before {
 				return fmt.Errorf("reader is %+v", s)
 			}

@@ -187,7 +187,7 @@ func TestExecCancelled(t *testing.T) {
 		if !errors.Is(err, context.DeadlineExceeded) {
 			l.Errorf("error %v", err)
 		}
-		testhost.Poll(l, 5*time.Second, func() error { return sleeping(l, 0) })
+		testhost.Poll(l, func() error { return sleeping(l, 0) })
 	})
 }
 
@@ -198,9 +198,9 @@ func TestExecDetached(t *testing.T) {
 		if code, _, stderr := l.exec(ExecRequest{Argv: []string{"sleep", "3333"}, Detach: true}); code != 0 || stderr != "" {
 			l.Errorf("%d %q", code, stderr)
 		}
-		testhost.Poll(l, 5*time.Second, func() error { return sleeping(l, 1) })
+		testhost.Poll(l, func() error { return sleeping(l, 1) })
 		l.do(kernel.ProcessStop{Project: l.project, Node: "n"})
-		testhost.Poll(l, 5*time.Second, func() error { return sleeping(l, 0) })
+		testhost.Poll(l, func() error { return sleeping(l, 0) })
 	})
 }
 
@@ -260,7 +260,7 @@ func terminal(l *lab) {
 	// runc tells the terminal its size a moment after it has started the program.
 	io.WriteString(pty, "test -t 0 && test -t 1 && echo te''rminal; until stty size | grep -v ^0; do sleep 0.1; done; echo term=$TERM\n")
 	io.WriteString(pty, "sleep 2222\n")
-	testhost.Poll(l, 10*time.Second, func() error {
+	testhost.Poll(l, func() error {
 		if out, _ := testhost.Try(l, "pgrep", "-fc", "^sleep 2222"); out != "1\n" {
 			return fmt.Errorf("sleep does not run")
 		}

@@ -7,7 +7,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"golang.org/x/sys/unix"
@@ -152,7 +151,7 @@ func (l *lab) locking() (release, waited func()) {
 	}
 	return release, func() {
 		l.Helper()
-		testhost.Poll(l, 10*time.Second, func() error {
+		testhost.Poll(l, func() error {
 			locks, err := os.ReadFile("/proc/locks")
 			if err != nil {
 				return err

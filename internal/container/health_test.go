@@ -15,7 +15,7 @@ import (
 func (l *lab) awaitHealth(want kernel.Health) kernel.ProcessState {
 	l.Helper()
 	var s kernel.ProcessState
-	testhost.Poll(l, 20*time.Second, func() error {
+	testhost.Poll(l, func() error {
 		if s = l.state("n"); s.Health != want {
 			return fmt.Errorf("%s, not %s: %+v", s.Health, want, s)
 		}
@@ -96,7 +96,7 @@ func TestHealthTimeout(t *testing.T) {
 		}
 		// The process's end ends its checks.
 		l.do(kernel.ProcessStop{Project: l.project, Node: "n"})
-		testhost.Poll(l, 5*time.Second, func() error { return sleeping(l, 0) })
+		testhost.Poll(l, func() error { return sleeping(l, 0) })
 	})
 }
 

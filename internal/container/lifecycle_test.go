@@ -20,7 +20,7 @@ import (
 func (l *lab) await(what string, met func(kernel.ProcessState) bool) kernel.ProcessState {
 	l.Helper()
 	var s kernel.ProcessState
-	testhost.Poll(l, 20*time.Second, func() error {
+	testhost.Poll(l, func() error {
 		if s = l.state("n"); !met(s) {
 			return fmt.Errorf("not %s: %+v\n%s", what, s, l.supervisorLog())
 		}
@@ -214,7 +214,7 @@ func TestRestartAfterTheSupervisorsDeath(t *testing.T) {
 		// It dies while there is no supervisor.
 		l.killSupervisor()
 		killPID(l, l.state("n").PID)
-		testhost.Poll(l, 5*time.Second, func() error {
+		testhost.Poll(l, func() error {
 			if s := l.state("n"); s.Status != kernel.Lost {
 				return fmt.Errorf("state %+v", s)
 			}
@@ -229,7 +229,7 @@ func TestRestartAfterTheSupervisorsDeath(t *testing.T) {
 		l.killSupervisor()
 		l.do(kernel.SupervisorStart{Project: l.project})
 		l.await("running again", func(s kernel.ProcessState) bool { return s.Status == kernel.Running && s.Restarts >= 3 })
-		testhost.Poll(l, 5*time.Second, func() error { return sleeping(l, 2) })
+		testhost.Poll(l, func() error { return sleeping(l, 2) })
 		l.do(kernel.ProcessStop{Project: l.project, Node: "n"})
 		if err := sleeping(l, 0); err != nil {
 			l.Error(err)

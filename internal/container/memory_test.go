@@ -60,7 +60,7 @@ func TestMemory(t *testing.T) {
 			l.Errorf("starting took %v", up)
 		}
 		limit := 8<<10 + 13*many // KiB
-		testhost.Poll(l, 20*time.Second, func() error {
+		testhost.Poll(l, func() error {
 			if kib := resident(l, pid); kib > limit {
 				return fmt.Errorf("the supervisor of %d containers takes %d KiB, more than %d", many, kib, limit)
 			}

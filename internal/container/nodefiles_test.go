@@ -60,7 +60,7 @@ func TestFilesOfContainers(t *testing.T) {
 			const script = "cat /new /srv/vol/new 2> /dev/null && exit; echo kept > /kept; echo inner > /srv/vol/inner; chown 33:44 /kept /srv/vol/inner; touch /srv/memory/x; echo ready; exec sleep 1000"
 			p.Argv = []string{"sh", "-c", script}
 			l.start(p)
-			testhost.Poll(l, 10*time.Second, func() error {
+			testhost.Poll(l, func() error {
 				if code, _, _ := l.exec(ExecRequest{Argv: []string{"test", "-e", "/srv/memory/x"}}); code != 0 {
 					return errors.New("not ready")
 				}
@@ -154,7 +154,7 @@ func TestFilesAreLent(t *testing.T) {
 		if err := errors.Join(root.Close(), f.Close()); err != nil {
 			l.Error(err)
 		}
-		testhost.Poll(l, 10*time.Second, func() error {
+		testhost.Poll(l, func() error {
 			if got := l.logged("n"); got != "run\nrun\n" {
 				return fmt.Errorf("printed %q", got)
 			}

@@ -59,7 +59,7 @@ func (l *lab) holdings() holdings {
 		l.Fatal(err)
 	}
 	h := holdings{}
-	testhost.Poll(l, 10*time.Second, func() error {
+	testhost.Poll(l, func() error {
 		var n int
 		err := readJSON(file, &n)
 		h["goroutines"] = n
@@ -110,7 +110,7 @@ func (l *lab) holdings() holdings {
 func (l *lab) leaks(before holdings) {
 	l.Helper()
 	const threads = 8
-	testhost.Poll(l, 10*time.Second, func() error {
+	testhost.Poll(l, func() error {
 		now := l.holdings()
 		for name, n := range now {
 			most := before[name]
@@ -164,7 +164,7 @@ func TestManyExecs(t *testing.T) {
 		}
 		l.Logf("%d commands took %v", 2*many, time.Since(begin))
 		l.leaks(before)
-		testhost.Poll(l, 5*time.Second, func() error {
+		testhost.Poll(l, func() error {
 			if r, f := runtime.NumGoroutine(), open(); r > routines || f > files {
 				return fmt.Errorf("of the caller, %d goroutines and %d files, before %d and %d", r, f, routines, files)
 			}
@@ -216,7 +216,7 @@ func TestThousandRestarts(t *testing.T) {
 		if err := all.Wait(); err != nil {
 			l.Fatal(err)
 		}
-		testhost.Poll(l, 2*time.Minute, func() error {
+		testhost.Poll(l, func() error {
 			_, states, err := l.Observe(l.Context(), l.project)
 			if err != nil {
 				return err
@@ -277,7 +277,7 @@ func (n neighbour) lives(beside string) {
 	n.Helper()
 	begin := time.Now()
 	checks, printed := n.counts()
-	testhost.Poll(n, 30*time.Second, func() error {
+	testhost.Poll(n, func() error {
 		if c, p := n.counts(); c < checks+10 || p < printed+50 {
 			return fmt.Errorf("beside %s: checked %d times, printed %d lines in %v", beside, c-checks, p-printed, time.Since(begin))
 		}
@@ -358,7 +358,7 @@ func TestBadNeighbours(t *testing.T) {
 			u, err := l.Usage(l.Context(), l.project, "n")
 			return err == nil && u != nil && u.Pids >= 30
 		})
-		testhost.Poll(l, 10*time.Second, func() error {
+		testhost.Poll(l, func() error {
 			u, err := l.Usage(l.Context(), l.project, "n")
 			if err != nil || u == nil || u.Pids < 10 {
 				return fmt.Errorf("what forks without end has ended: %+v, %v; %+v", u, err, l.state("n"))

@@ -157,12 +157,12 @@ func TestQuiesceWaitsForWhatADeadTopoAskedFor(t *testing.T) {
 		there := func(name string) func() error {
 			return func() error { _, err := os.Stat(dir + "/" + name); return err }
 		}
-		testhost.Poll(l, 20*time.Second, there("begun"))
+		testhost.Poll(l, there("begun"))
 		ctx, kill := context.WithCancel(l.Context())
 		defer kill()
 		stopped := make(chan error, 1)
 		go func() { stopped <- l.Do(ctx, kernel.ProcessStop{Project: l.project, Node: "n"}) }()
-		testhost.Poll(l, 20*time.Second, there("ending"))
+		testhost.Poll(l, there("ending"))
 		kill()
 		if err := <-stopped; !errors.Is(err, context.Canceled) {
 			l.Fatalf("the stop ended with %v", err)

@@ -69,7 +69,7 @@ func settle(t testing.TB, h *Host) {
 // unchanged fails the test unless the machine is as it was, once the kernel has done what it does later.
 func unchanged(t testing.TB, before string) {
 	t.Helper()
-	testhost.Poll(t, 10*time.Second, func() error {
+	testhost.Poll(t, func() error {
 		after := testhost.Machine(t)
 		if after == before {
 			return nil

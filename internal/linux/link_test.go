@@ -242,7 +242,7 @@ func TestKilledCreatorLeavesItsMark(t *testing.T) {
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
-		testhost.Poll(t, 10*time.Second, func() error {
+		testhost.Poll(t, func() error {
 			if len(snapshot(t, h).Host.Links) > 1 {
 				return nil
 			}

@@ -75,7 +75,7 @@ func TestARestoreThatOutlivesItsTopoHoldsTheLock(t *testing.T) {
 	go func() {
 		restored <- h.Do(t.Context(), []kernel.Op{kernel.Iptables{Family: kernel.IPv4, Table: "filter", Args: "-N TOPO-USER"}})
 	}()
-	testhost.Poll(t, 10*time.Second, func() error { _, err := os.Stat("/run/begun"); return err })
+	testhost.Poll(t, func() error { _, err := os.Stat("/run/begun"); return err })
 	// The topo ends, as far as the lock goes: a killed one doesn't remove the file.
 	if err := h.lock.Load().Close(); err != nil {
 		t.Fatal(err)

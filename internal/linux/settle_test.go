@@ -33,7 +33,7 @@ func TestSettleSaysWhatItWaitsFor(t *testing.T) {
 	if err := holder.Start(); err != nil {
 		t.Fatal(err)
 	}
-	testhost.Poll(t, 5*time.Second, func() error {
+	testhost.Poll(t, func() error {
 		if pids := testhost.Run(t, "ip", "netns", "pids", "web"); strings.TrimSpace(pids) == "" {
 			return errors.New("not in there yet")
 		}
@@ -64,7 +64,7 @@ func TestSettleAfterReplacement(t *testing.T) {
 		do(t, h, node("web", "br0", "10.0.0.2/24", "10.0.0.1")...)
 		snapshot(t, h)
 		do(t, h, kernel.NetnsDelete{Name: "web"})
-		testhost.Poll(t, 10*time.Second, func() error {
+		testhost.Poll(t, func() error {
 			if n := len(snapshot(t, h).Host.Links); n != 2 {
 				return errors.New("the link into the namespace is still there")
 			}

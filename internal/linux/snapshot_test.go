@@ -12,7 +12,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sync/errgroup"
@@ -34,7 +33,7 @@ func TestSnapshotIsTheSameTwice(t *testing.T) {
 	}
 	do(t, h, kernel.LinkSet{Name: "br0", Up: ptr(true)})
 	settle(t, h)
-	testhost.Poll(t, 10*time.Second, func() error { // link-local addresses come by and by
+	testhost.Poll(t, func() error { // link-local addresses come by and by
 		first := snapshot(t, h)
 		if d := cmp.Diff(first, snapshot(t, open(t)), cmp.Comparer(func(a, b netip.Addr) bool { return a == b }), cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })); d != "" {
 			return errors.New(d)
@@ -108,7 +107,7 @@ func TestSnapshotChangesNothing(t *testing.T) {
 	settle(t, h)
 	h.Trace(func(change string) { t.Errorf("sent %s", change) })
 	var before string
-	testhost.Poll(t, 10*time.Second, func() error { // until the kernel has come to rest
+	testhost.Poll(t, func() error { // until the kernel has come to rest
 		before = testhost.Machine(t)
 		if strings.Contains(before, "tentative") {
 			return errors.New("an address is tentative")

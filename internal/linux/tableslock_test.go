@@ -5,7 +5,6 @@ import (
 	"os"
 	"os/exec"
 	"testing"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -29,7 +28,7 @@ func TestTheLockOfOldTablesIsNotWaitedForForEver(t *testing.T) {
 	if err := holder.Start(); err != nil {
 		t.Fatal(err)
 	}
-	testhost.Poll(t, 10*time.Second, func() error {
+	testhost.Poll(t, func() error {
 		f, err := os.Open(file)
 		if err != nil {
 			return err

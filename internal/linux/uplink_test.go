@@ -49,7 +49,7 @@ func card(t *testing.T) (*testhost.RemoteMachine, func() string) {
 	testhost.Run(t, "sh", "-ec", cardSetup)
 	return lan, func() string {
 		var out string
-		testhost.Poll(t, 10*time.Second, func() error {
+		testhost.Poll(t, func() error {
 			out = testhost.Run(t, "ip", "-d", "address", "show", "dev", "em1")
 			if strings.Contains(out, "tentative") {
 				return unix.EAGAIN
@@ -86,7 +86,7 @@ func cardAndBridge(t *testing.T) (h *Host, before string, state func() string) {
 // asBefore waits for what the kernel does in its own time: the local routes of IPv6 addresses (addrconf_dad_work).
 func asBefore(t *testing.T, what, before string, state func() string) {
 	t.Helper()
-	testhost.Poll(t, 10*time.Second, func() error {
+	testhost.Poll(t, func() error {
 		if diff := cmp.Diff(before, state()); diff != "" {
 			return fmt.Errorf("%s, the card is not as it was (-before +after):\n%s", what, diff)
 		}

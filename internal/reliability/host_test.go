@@ -60,7 +60,7 @@ func newHost(t *testing.T, topology string) *host {
 		testhost.Run(t, "ip", "link", "add", card, "type", "veth", "peer", "name", "wire-"+card)
 		testhost.Run(t, "ip", "link", "set", "wire-"+card, "up")
 		testhost.Run(t, "ip", "link", "set", card, "up")
-		testhost.Poll(t, 10*time.Second, func() error { // the kernel sees a carrier in its own time
+		testhost.Poll(t, func() error { // the kernel sees a carrier in its own time
 			if !strings.Contains(testhost.Run(t, "ip", "link", "show", card), "state UP") {
 				return fmt.Errorf("%s has no carrier", card)
 			}
@@ -68,7 +68,7 @@ func newHost(t *testing.T, topology string) *host {
 		})
 	}
 	for _, card := range []string{"em1", "em2", "wire-em1", "wire-em2"} { // the kernel says so a while later
-		testhost.Poll(t, 10*time.Second, func() error {
+		testhost.Poll(t, func() error {
 			state, err := os.ReadFile("/sys/class/net/" + card + "/operstate")
 			if err == nil && string(state) != "up\n" {
 				err = fmt.Errorf("%s is %s", card, state)
@@ -146,7 +146,7 @@ func (h *host) residue() string { h.Helper(); return h.differs(h.before, h.machi
 // differs is in what the machine is not as wanted. What ends in its own time gets some.
 func (h *host) differs(want []string, now func() []string) string {
 	h.Helper()
-	for end := time.Now().Add(5 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+	for end := time.Now().Add(20 * time.Second); ; time.Sleep(50 * time.Millisecond) {
 		if diff := cmp.Diff(want, now()); diff == "" || time.Now().After(end) {
 			return diff
 		}

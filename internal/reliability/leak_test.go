@@ -316,7 +316,7 @@ func TestNothingPrivateLeaves(t *testing.T) {
 			out = append(out, kind)
 			node.in(t, netns, stream(kind, to+":8"))
 		}
-		testhost.Poll(t, 20*time.Second, func() error { return through.missing(append(out, kinds...)) })
+		testhost.Poll(t, func() error { return through.missing(append(out, kinds...)) })
 		h.must("down")
 		node.stop()
 		came += through.reset()
@@ -368,7 +368,7 @@ func (h *host) capture(remote *testhost.RemoteMachine) *capture {
 // until waits for a text.
 func (c *capture) until(t *testing.T, text string) {
 	t.Helper()
-	testhost.Poll(t, 10*time.Second, func() error {
+	testhost.Poll(t, func() error {
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		if !strings.Contains(c.text.String(), text) {

@@ -124,7 +124,7 @@ func killOthers(t *testing.T, spare int) {
 		killed = append(killed, dir)
 	}
 	for _, dir := range killed { // the machine's first process reaps them
-		testhost.Poll(t, time.Minute, func() error {
+		testhost.Poll(t, func() error {
 			if _, err := os.Stat(dir); err == nil {
 				return fmt.Errorf("%s is still there", dir)
 			}

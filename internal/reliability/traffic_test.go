@@ -138,7 +138,7 @@ func TestLiveTraffic(t *testing.T) {
 		for network, port := range map[string]string{"udp": "9000", "tcp": "8080"} {
 			a := &asking{name: network + " from " + where}
 			ports = append(ports, a)
-			testhost.Poll(t, 10*time.Second, func() error { // once it is heard
+			testhost.Poll(t, func() error { // once it is heard
 				once, end := context.WithCancel(t.Context())
 				end()
 				first := &asking{}

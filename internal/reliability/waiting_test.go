@@ -58,7 +58,7 @@ func TestWhoWaitsSaysForWhom(t *testing.T) {
 			wait(`topo: waiting: what all projects share is being changed by `+holder+` for net`+since, "up", "-f", file)
 		}
 		for _, w := range waiters {
-			testhost.Poll(t, patience, func() error {
+			testhost.Poll(t, func() error {
 				text, err := os.ReadFile(w.log)
 				if err == nil && !w.says.Match(text) {
 					err = fmt.Errorf("%s doesn't say for whom it waits:\n%s", w, text)

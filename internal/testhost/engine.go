@@ -7,7 +7,6 @@ import (
 	"regexp"
 	"strings"
 	"testing"
-	"time"
 )
 
 // Engines are the ways to have containers run by Docker's API: by Podman with either OCI runtime and, on a machine that has it, by
@@ -69,8 +68,7 @@ func Engine(t testing.TB, engine string, registries ...string) (command string) 
 			_, _ = exec.Command("find", "/sys/fs/cgroup", "-depth", "-name", parent, "-exec", "rmdir", "{}", ";").CombinedOutput()
 		}
 	})
-	const patience = time.Minute // dockerd, on a busy machine
-	Poll(t, patience, func() error {
+	Poll(t, func() error {
 		return exec.Command("curl", "--silent", "--fail", "--unix-socket", socket, "http://d/_ping").Run()
 	})
 	return fmt.Sprintf("nsenter --mount=/proc/%d/ns/mnt ", run.Process.Pid) + client

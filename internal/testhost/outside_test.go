@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 )
 
 // child makes tests below run only as part of another one, which looks at their result.
@@ -70,7 +69,7 @@ func TestOrphansAreReaped(t *testing.T) {
 		return
 	}
 	Run(t, "sh", "-c", "sh -c 'true & true &' &")
-	Poll(t, 5*time.Second, func() error {
+	Poll(t, func() error {
 		_, err := Try(t, "sh", "-c", `! grep -l '^State:.*Z' /proc/[0-9]*/status`)
 		return err
 	})
@@ -150,7 +149,7 @@ func TestMachineTextShowsEachChange(t *testing.T) {
 			t.Errorf("%s: the text is the same after %s", c.name, c.do)
 		}
 		Run(t, "sh", "-c", c.undo)
-		Poll(t, 5*time.Second, func() error { return diff(before, Machine(t)) })
+		Poll(t, func() error { return diff(before, Machine(t)) })
 	}
 }
 

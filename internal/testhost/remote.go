@@ -8,7 +8,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 )
 
 // RemoteMachine is another machine on a wire to the test's host: a network namespace of its own,
@@ -49,7 +48,7 @@ func Remote(t testing.TB, name, hostAddr, remoteAddr string) *RemoteMachine {
 		end.run(add...)
 		end.run("ip", "link", "set", end.link, "up")
 	}
-	Poll(t, 10*time.Second, func() error { // the kernel takes up to a second to see that a cable is in (linkwatch)
+	Poll(t, func() error { // the kernel takes up to a second to see that a cable is in (linkwatch)
 		if out := Run(t, "ip", "-o", "link", "show", "dev", name); !strings.Contains(out, " state UP ") {
 			return errors.New(out)
 		}

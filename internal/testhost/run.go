@@ -34,19 +34,22 @@ func Try(t testing.TB, argv ...string) (stdout string, err error) {
 	return string(out), fmt.Errorf("running %s: %w", strings.Join(argv, " "), err)
 }
 
-// Poll calls f until it gives nil, or fails the test with f's last error after limit.
+// patience is how long anything may take that is waited for: much longer than any of it does, on a busy machine, too.
+const patience = 2 * time.Minute
+
+// Poll calls f until it gives nil, or fails the test with f's last error when that takes too long.
 // It is what stands where another test would sleep.
-func Poll(t testing.TB, limit time.Duration, f func() error) {
+func Poll(t testing.TB, f func() error) {
 	t.Helper()
 	const pause = 5 * time.Millisecond // short against anything that is waited for here
-	end := time.Now().Add(limit)
+	end := time.Now().Add(patience)
 	for {
 		err := f()
 		if err == nil {
 			return
 		}
 		if time.Now().After(end) {
-			t.Fatalf("after %v: %v", limit, err)
+			t.Fatalf("after %v: %v", patience, err)
 		}
 		time.Sleep(pause)
 	}
