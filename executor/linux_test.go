@@ -2,6 +2,7 @@ package executor_test
 
 import (
 	"context"
+	"encoding/json"
 	"flag"
 	"fmt"
 	"os"
@@ -130,60 +131,87 @@ func (l *lab) read() kernel.Snapshot {
 	return s
 }
 
-// facts is what a reading finds, less what the kernel makes up (indices, MAC addresses of ports,
-// link-local addresses, operational states) and what tells of the way (see withoutHistory).
+// facts is all that a reading finds of the network, less what the kernel makes up and what tells of the way: see made, below. What a
+// reading has and this leaves out whole is not the project's (other routes, addresses that the kernel makes by itself), or is the way's
+// (records of what was there before).
 func (l *lab) facts() string {
 	l.Helper()
 	s := l.read()
 	var lines []string
-	add := func(format string, a ...any) { lines = append(lines, fmt.Sprintf(format, a...)) }
+	add := func(what string, fact any) {
+		text, err := json.Marshal(fact)
+		if err != nil {
+			l.Fatal(err)
+		}
+		lines = append(lines, what+" "+string(text))
+	}
 	for _, n := range append([]kernel.Netns{s.Host}, s.Netns...) {
-		add("netns %q %v %d", n.Name, n.Mark, n.Group)
+		add("netns", []any{n.Name, n.Mark, n.Unfinished, n.Group})
 		for _, x := range n.Links {
-			mac := x.MAC
-			if x.Port != nil {
-				mac = ""
-			}
-			add("%s: link %s %s mtu %d %s up %t group %d alias %q master %q peer %v", n.Name, x.Name, x.Kind, x.MTU, mac, x.Up, x.Group, x.Alias, x.Master, x.Peer)
-			if x.Bridge != nil {
-				b := *x.Bridge
-				b.Changing = false // a tree that has just changed, or was given up just then
-				if b.STP {         // and has another ageing time for a while
-					b.AgeingTime = 0
-				}
-				add("%s: bridge %s %+v vlans %v", n.Name, x.Name, b, x.VLANs)
-			}
-			if x.Port != nil {
-				p := *x.Port
-				p.State = ""
-				add("%s: port %s %+v vlans %v", n.Name, x.Name, p, x.VLANs)
-			}
+			add(n.Name+": link", made(x))
 		}
 		for _, x := range n.Addrs {
 			if !x.Kernel {
-				add("%s: address %s %s", n.Name, x.Link, x.Prefix)
+				add(n.Name+": address", []any{x.Link, x.Prefix, x.Dynamic})
 			}
 		}
 		for _, x := range n.Routes {
 			if x.Protocol == kernel.Protocol {
-				add("%s: route %+v", n.Name, x)
+				add(n.Name+": route", x)
 			}
+		}
+		for _, x := range n.PolicyRules {
+			add(n.Name+": rule", x)
 		}
 	}
 	for _, x := range s.Chains {
 		if strings.HasPrefix(x.Name, "TOPO-") {
-			add("chain %+v", x)
+			add("chain", x)
 		}
 	}
 	for _, x := range s.Rules {
-		add("rule %+v", x)
+		add("rule", x)
 	}
 	for _, x := range s.Forwards {
-		add("forwarding %+v", x)
+		add("forwarding", x)
 	}
 	for _, x := range s.Files {
-		add("file %+v", x)
+		add("file", x)
+	}
+	for _, x := range s.Uplinks {
+		add("uplink", x)
+	}
+	for _, x := range s.Lent {
+		add("card", x)
+	}
+	for _, x := range s.Volumes {
+		add("volume", x)
 	}
 	slices.Sort(lines)
 	return strings.Join(lines, "\n")
+}
+
+// made is a link as topo makes it: all of it, without the kernel's own.
+func made(x kernel.Link) kernel.Link {
+	x.Index, x.Oper = 0, "" // given out anew; in the kernel's own time
+	if x.Port != nil {
+		x.MAC = "" // nobody states a port's
+		p := *x.Port
+		p.State = ""
+		x.Port = &p
+	}
+	if x.Bridge != nil {
+		b := *x.Bridge
+		b.Changing = false // a tree that has just changed, or was given up just then
+		if b.STP {         // and has another ageing time for a while
+			b.AgeingTime = 0
+		}
+		x.Bridge = &b
+	}
+	if x.WireGuard != nil {
+		w := *x.WireGuard
+		w.PublicKey, w.ListenPort = "", 0 // chance's, where the file states none
+		x.WireGuard = &w
+	}
+	return x
 }

@@ -1,6 +1,7 @@
 package executor_test
 
 import (
+	"context"
 	"errors"
 	"maps"
 	"net/netip"
@@ -276,6 +277,11 @@ func truthful(t *rapid.T, p *planner.Plan, r *executor.Report, done []kernel.Op)
 				ops++
 				all = all && carried[op.String()] > 0
 			}
+			if len(s.Ops) == 0 { // made by those that it comes after
+				for _, a := range s.After {
+					all = all && r.Results[p.Steps[a].Change].State == executor.Done
+				}
+			}
 		}
 		if ops > 0 && (result.State == executor.Done) != all {
 			t.Fatalf("%s is reported %s; all its ops were carried out: %t\n%s", p.Changes[i].ID, result.State, all, text(p))
@@ -321,6 +327,9 @@ func (l *lab) repairs(f *topogen.File, edit topogen.Edit) {
 	}
 	if p, err := l.run(f); err != nil {
 		l.Fatalf("%s: %v\n%s\n%s", edit.Name, err, text(p), yaml(f))
+	}
+	if err := l.m.Do(context.Background(), edit.Undo); err != nil {
+		l.Fatalf("%s: %v", edit.Name, err)
 	}
 }
 

@@ -82,8 +82,12 @@ func (l *lab) beginning(t *rapid.T, m *fake.Machine, a *topogen.File, o topogen.
 	}
 	if from == "an edited a" {
 		// Cards, the jumps and chains, and the files that processes have bound are mended on the way back, whatever they were like.
-		edits := slices.DeleteFunc(topogen.Edits(l.read(), project), func(e topogen.Edit) bool {
+		s := l.read()
+		edits := slices.DeleteFunc(topogen.Edits(s, project), func(e topogen.Edit) bool {
 			kind, _, _ := strings.Cut(e.ID, "/")
+			if kind == "bridge" && !e.Exact && len(s.Uplinks) > 0 {
+				return true // its card has no bridge to go back to
+			}
 			return o.Processes && strings.HasPrefix(e.Name, "deletion of /etc/netns/") || slices.Contains([]string{"uplink", "firewall", "chain", ""}, kind)
 		})
 		if len(edits) > 0 {

@@ -137,11 +137,12 @@ var notCompared = map[string]string{
 	"advertisement.link":  "is order",
 }
 
-func TestEveryFieldIsCompared(t *testing.T) {
+// examples has one of each type of resource, or several where no one has all attributes.
+func examples() map[string][]Resource {
 	tb := table{kernel.IPv4, "filter"}
 	rule := kernel.Rule{Family: kernel.IPv4, Table: "filter", Chain: "FORWARD", Spec: "-j ACCEPT"}
 	port := veth{id: ID{"port", "a:eth0"}, own: kernel.VethEnd{Name: "v", Master: "br", MTU: 1}}
-	resources := map[string][]Resource{
+	return map[string][]Resource{
 		"netns":  {netns{}},
 		"bridge": {bridge{}},
 		// What a link has and a port has not, and the other way round, differ.
@@ -176,6 +177,10 @@ func TestEveryFieldIsCompared(t *testing.T) {
 
 		"advertisement": {advertisement{}},
 	}
+}
+
+func TestEveryFieldIsCompared(t *testing.T) {
+	resources := examples()
 	inID := map[string]bool{
 		"route.op.Netns": true, "route.op.Dst": true, "route.op.Metric": true, "route.op.Table": true,
 		"policyRule.rule.Family": true, "policyRule.rule.Priority": true,
@@ -235,13 +240,17 @@ func eachLeaf(t reflect.Type, path []int, name string, visit func([]int, string)
 
 // changesAttrs sets one field to another value and reports whether Attrs says so.
 func changesAttrs(r Resource, path []int) bool {
-	before := fmt.Sprint(r.Attrs())
+	return fmt.Sprint(withChanged(r, path).Attrs()) != fmt.Sprint(r.Attrs())
+}
+
+// withChanged is a resource with another value of one field.
+func withChanged(r Resource, path []int) Resource {
 	v := reflect.New(reflect.TypeOf(r)).Elem()
 	v.Set(reflect.ValueOf(r))
 	f := v.FieldByIndex(path)
 	f = reflect.NewAt(f.Type(), unsafe.Pointer(f.UnsafeAddr())).Elem()
 	change(f)
-	return fmt.Sprint(v.Interface().(Resource).Attrs()) != before
+	return v.Interface().(Resource)
 }
 
 func change(f reflect.Value) {

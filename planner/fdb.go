@@ -46,14 +46,12 @@ func desireFDB(w *Want) []Resource {
 	return out
 }
 
-// observeFDB lists the entries of the project's ports that have an effect: those of a VLAN where VLANs are filtered, or are to
-// be, and those of none elsewhere. On somebody else's bridge others may put some, too.
+// observeFDB lists the entries of the project's ports that have an effect: those of a VLAN where VLANs are filtered, or are to be, and those of none elsewhere. On somebody else's bridge others may put some, too.
 func observeFDB(h *Have) []Resource {
 	var out []Resource
 	for _, l := range h.interfaces() {
-		master, wanted := h.ports[l.id]
 		of, id, ours := h.bridgeAt(l.netns, l.Master)
-		if len(l.FDB) == 0 || l.id.Kind != "port" || wanted && master != l.Master || of.Bridge == nil {
+		if len(l.FDB) == 0 || of.Bridge == nil || !h.isPort(l) {
 			continue
 		}
 		filters := of.Bridge.VLANFiltering
@@ -68,6 +66,15 @@ func observeFDB(h *Have) []Resource {
 		}
 	}
 	return out
+}
+
+// isPort reports whether an interface is a port that stays where it is: a veth's end, or a VXLAN that is wanted there.
+func (h *Have) isPort(l iface) bool {
+	if d, ok := h.want[l.id].(device); ok {
+		return d.own.Master == l.Master
+	}
+	master, wanted := h.ports[l.id]
+	return l.id.Kind == "port" && (!wanted || master == l.Master)
 }
 
 func (r fdb) ID() ID {

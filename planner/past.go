@@ -103,6 +103,9 @@ func whole(h *Have, rs []Resource) []Resource {
 
 // whole is a resource so that it can be made again; nil where it can't be, or is no state to go back to.
 func (p past) whole(r Resource) Resource {
+	if c, ok := r.(contained); ok && slices.ContainsFunc(c.In(), p.strange) {
+		return nil
+	}
 	switch r := r.(type) {
 	case netns:
 		if r.unfinished {
@@ -110,7 +113,7 @@ func (p past) whole(r Resource) Resource {
 		}
 		return r
 	case bridge:
-		if r.kind != bridgeKind.Name {
+		if p.strange(r.id) {
 			return nil
 		}
 		r.rules = nil // they are needed when it goes
@@ -162,6 +165,12 @@ func (p past) whole(r Resource) Resource {
 		return p.process(r)
 	}
 	return r
+}
+
+// strange reports whether something of another kind stood in a bridge's place: it is not made again, and neither is what it had.
+func (p past) strange(id ID) bool {
+	b, ok := p.byID[id].(bridge)
+	return ok && b.kind != bridgeKind.Name
 }
 
 // secret is a key in the kernel; the zero one where there is none.

@@ -181,11 +181,23 @@ func TestForeign(t *testing.T) {
 		}
 		h.must("up")
 		stays("up")
+		h.shell(amongTopos("-I", "-A"))
+		among := notTopos(h.machine())
+		keepTheirPlaces := func(when string) {
+			t.Helper()
+			if moved := disordered(h.machine(), among); len(moved) > 0 {
+				touched++
+				t.Errorf("after %s:\n%s\n%s", when, strings.Join(moved, "\n"), f.YAML())
+			}
+		}
 		blockers := inTheWay(h.own(m))
 		h.write(alter(h.random.Uint64()>>1, f, o))
 		h.must("up")
 		stays("a change")
+		keepTheirPlaces("a change")
 		h.must("down", "-v")
+		keepTheirPlaces("down")
+		h.shell(amongTopos("-D", "-D"))
 		if diff := h.residue(); diff != "" {
 			touched++
 			t.Errorf("down leaves (-before +after):\n%s\n%s", diff, f.YAML())
@@ -213,6 +225,28 @@ func TestForeign(t *testing.T) {
 		files, len(decoys)-len(left), touched, refusals, untrue)
 }
 
+// amongTopos are rules before, between and behind topo's; that which is behind is removed as it was added.
+func amongTopos(before, behind string) string {
+	at := func(n string) string {
+		if before == "-D" {
+			return ""
+		}
+		return n
+	}
+	var all []string
+	for _, chain := range []string{"iptables -t filter X FORWARD", "ip6tables -t filter X FORWARD", "iptables -t nat X PREROUTING", "iptables -t nat X POSTROUTING"} {
+		first, next := strings.Replace(chain, "X", before, 1), strings.Replace(chain, "X", behind, 1)
+		all = append(all, first+" -m comment --comment before -j RETURN", next+" -m comment --comment behind -j RETURN",
+			first+at(" 2")+" -m comment --comment between -j RETURN")
+	}
+	return strings.Join(all, " && ")
+}
+
+// notTopos are the lines of a machine without topo's own rules and chains.
+func notTopos(machine []string) []string {
+	return slices.DeleteFunc(slices.Clone(machine), func(l string) bool { return strings.Contains(l, "topo:p:") || strings.Contains(l, "TOPO-") })
+}
+
 // lacks lists lines of before that now are gone. Forwarding is a parameter of the host's that topo changes, and puts back.
 func lacks(now, before []string) []string {
 	count := map[string]int{}
@@ -225,7 +259,31 @@ func lacks(now, before []string) []string {
 			gone = append(gone, l)
 		}
 	}
-	return gone
+	return append(gone, disordered(now, before)...)
+}
+
+// disordered lists rules of iptables that stand in another place among the others of before now.
+func disordered(now, before []string) []string {
+	order := map[string][]string{} // by title
+	for begin, end := range tables(now) {
+		order[now[begin-1]] = now[begin:end]
+	}
+	var out []string
+	for begin, end := range tables(before) {
+		left := order[before[begin-1]]
+		for _, rule := range before[begin:end] {
+			if !strings.HasPrefix(rule, "-A ") {
+				continue // a table is there as long as anybody has something in it
+			}
+			i := slices.Index(left, rule)
+			if i < 0 {
+				out = append(out, before[begin-1]+": not in its place: "+rule)
+				break
+			}
+			left = left[i+1:]
+		}
+	}
+	return out
 }
 
 // forwarding is what the kernel sets with the forwarding of a family.

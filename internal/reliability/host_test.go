@@ -4,11 +4,13 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"iter"
 	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -87,21 +89,48 @@ func newHost(t *testing.T, topology string) *host {
 func (h *host) machine() []string { h.Helper(); return testhost.Steady(testhost.Machine(h.T)) }
 
 // chance is what differs between two machines on which the same was brought up: MAC addresses of ports, which the kernel makes up,
-// numbers of namespaces and processes, and what the kernel says of a link in its own time.
-var chance = regexp.MustCompile(`link/ether \S+( .* bridge_slave )|link-netnsid \d+|net:\[\d+\]|NO-CARRIER,|,LOWER_UP| linkdown| state (UP|DOWN|UNKNOWN)|^ *\d+ `)
+// numbers of namespaces and processes, and what the kernel says of a link in its own time. A link that was up once has a queueing
+// discipline of the kernel's for good, which does nothing (noqueue) or, where no traffic could come, was none (noop).
+var chance = regexp.MustCompile(`link/ether \S+( .* bridge_slave )|link-netnsid \d+|net:\[\d+\]|NO-CARRIER,|,LOWER_UP| linkdown| state (UP|DOWN|LOWERLAYERDOWN|UNKNOWN)| qdisc no(op|queue)|^ *\d+ `)
 
 // checking is the process of a health check, which may be there at the moment; one that is about to end has no words any more.
 var checking = regexp.MustCompile(`^ *\d+ (|true|\S*(crun|runc) .* exec .*|runc init)$`)
 
-// standing is a machine without what chance gives it, and without topo's own files: they have times and process IDs.
+// ageing is that of a bridge with a spanning tree: it is another one for a while after the tree has changed.
+var ageing = regexp.MustCompile(` ageing_time \d+( stp_state 1)`)
+
+// standing is a machine without what chance gives it, and without topo's own files: they have times and process IDs. Rules of a chain
+// of topo's stand in the order in which they were made, which says nothing: all are sorted.
 func standing(machine []string) []string {
 	var lines []string
 	for _, l := range machine {
-		if !strings.Contains(l, " /run/topo") && !strings.Contains(l, " /var/lib/topo") && !strings.HasPrefix(l, "multicast ff00::") && !checking.MatchString(l) {
-			lines = append(lines, chance.ReplaceAllString(l, "$1"))
+		if !strings.Contains(l, " /run/topo") && !strings.Contains(l, " /var/lib/topo") && !strings.HasPrefix(l, "multicast ff00::") && !strings.HasPrefix(l, "qdisc noqueue ") && !checking.MatchString(l) {
+			lines = append(lines, ageing.ReplaceAllString(chance.ReplaceAllString(l, "$1"), "$1"))
 		}
 	}
+	for begin, end := range tables(lines) {
+		slices.Sort(lines[begin:end])
+	}
 	return lines
+}
+
+// tables are the sections of a machine that have rules of iptables, from where to where.
+func tables(machine []string) iter.Seq2[int, int] {
+	return func(yield func(begin, end int) bool) {
+		for begin, line := range machine {
+			title, ok := strings.CutPrefix(line, "== ")
+			if !ok || !testhost.IsTables(title) {
+				continue
+			}
+			end := slices.IndexFunc(machine[begin+1:], func(l string) bool { return strings.HasPrefix(l, "== ") })
+			if end < 0 {
+				end = len(machine) - begin - 1
+			}
+			if !yield(begin+1, begin+1+end) {
+				return
+			}
+		}
+	}
 }
 
 // topo runs topo, and gives what it prints and its exit code.

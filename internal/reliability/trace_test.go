@@ -46,7 +46,7 @@ func noTrace(t *testing.T, all bool) {
 		h.write(f)
 		h.before = h.entire(project)
 		h.must("up")
-		groups += len(controlGroups(t, project))
+		groups += len(testhost.ControlGroups(t, "topo-"+project+"-"))
 		if h.random.IntN(2) == 0 {
 			f = alter(h.random.Uint64()>>1, f, o)
 			h.write(f)
@@ -91,24 +91,10 @@ func (h *host) entire(project string) []string {
 	h.Helper()
 	lines := h.machine()
 	lines = append(lines, "== control groups")
-	lines = append(lines, controlGroups(h.T, project)...)
+	lines = append(lines, testhost.ControlGroups(h.T, "topo-"+project+"-")...)
 	lines = append(lines, "== all files")
 	lines = append(lines, written(h.T, "/etc", "/tmp", "/var/lib")...)
 	return slices.DeleteFunc(lines, func(l string) bool { return strings.Contains(l, " "+h.file+" ") }) // the test's own
-}
-
-// controlGroups are those of a project's containers.
-func controlGroups(t *testing.T, project string) []string {
-	t.Helper()
-	var found []string
-	for _, pattern := range []string{"/sys/fs/cgroup/topo-%s-*", "/sys/fs/cgroup/*/topo-%s-*"} {
-		groups, err := filepath.Glob(fmt.Sprintf(pattern, project))
-		if err != nil {
-			t.Fatal(err)
-		}
-		found = append(found, groups...)
-	}
-	return found
 }
 
 // others are folders of the real machine in which programs that have nothing to do with a test may be at work.

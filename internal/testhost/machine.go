@@ -2,6 +2,7 @@ package testhost
 
 import (
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -14,7 +15,9 @@ import (
 // Machine is the whole host as text, for comparison before and after. Two texts are equal when the
 // machine is the same: links, VLANs, static FDB entries, addresses, routes, rules and permanent neighbours of the host's namespace
 // and of each one in /run/netns, iptables of both families (and both kinds, nft and legacy), the parameters under
-// net.*, mounts, the files in /run, /etc/netns and /var/lib/topo, and processes.
+// net.* of each namespace, and all others; mounts, the files in /run, /etc/netns and /var/lib/topo, and processes.
+//
+// Control groups are not in it: there is no hierarchy of a test's own, and all tests' are in the one. See [ControlGroups].
 //
 // What is left out, and why, is written down in normal.go.
 func Machine(t testing.TB) string {
@@ -28,9 +31,10 @@ func Machine(t testing.TB) string {
 	for _, n := range names {
 		network(t, &m, "netns "+n.Name(), []string{"nsenter", "--net=/run/netns/" + n.Name(), "--"})
 	}
+	section(&m, "sysctls of no network", normalSysctls(systemSysctls(t)))
 	section(&m, "mounts", mounts(t))
 	section(&m, "files", files(t, "/run", "/etc/netns", "/var/lib/topo"))
-	section(&m, "processes", processes(t))
+	section(&m, "processes", Processes(t))
 	return m.String()
 }
 
@@ -69,6 +73,74 @@ func network(t testing.TB, m *strings.Builder, name string, enter []string) {
 	}
 	// Some parameters can't be read, or not yet: grep then says 2.
 	section(m, name+": sysctls", normalSysctls(run("sh", "-c", "grep -rs '' /proc/sys/net || true")))
+}
+
+// systemSysctls are the parameters that are not under net.*.
+func systemSysctls(t testing.TB) []string {
+	t.Helper()
+	const root = "/proc/sys"
+	var lines []string
+	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() {
+			if path == root+"/net" {
+				return filepath.SkipDir
+			}
+			return nil
+		}
+		info, err := d.Info()
+		if err != nil {
+			return err
+		}
+		if info.Mode().Perm()&0o444 == 0 {
+			return nil // what is only written does something
+		}
+		content, err := os.ReadFile(path)
+		if err != nil {
+			content = []byte("unreadable\n") // of what the machine has not
+		}
+		for line := range strings.Lines(string(content)) {
+			lines = append(lines, path+":"+strings.TrimSuffix(line, "\n"))
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return lines
+}
+
+// ControlGroups lists those whose names begin with a prefix, in all hierarchies of either version, the named ones too.
+func ControlGroups(t testing.TB, prefix string) []string {
+	t.Helper()
+	info, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var found []string
+	for line := range strings.Lines(string(info)) {
+		fields := strings.Fields(line)
+		dash := slices.Index(fields, "-")
+		if dash < 5 || len(fields) < dash+2 || fields[dash+1] != "cgroup" && fields[dash+1] != "cgroup2" {
+			continue
+		}
+		err := filepath.WalkDir(fields[4], func(path string, d fs.DirEntry, err error) error {
+			if os.IsNotExist(err) {
+				return nil // others come and go
+			}
+			if err == nil && d.IsDir() && strings.HasPrefix(d.Name(), prefix) {
+				found = append(found, path)
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	slices.Sort(found)
+	return slices.Compact(found)
 }
 
 // mounts lists the mounts by where they are, with what propagates to them.
@@ -126,8 +198,8 @@ func files(t testing.TB, roots ...string) []string {
 	return lines
 }
 
-// processes lists those of the machine, without the test itself.
-func processes(t testing.TB) []string {
+// Processes lists those of the machine, without the test itself: process ID and command line.
+func Processes(t testing.TB) []string {
 	t.Helper()
 	dirs, err := filepath.Glob("/proc/[0-9]*")
 	if err != nil {
@@ -148,8 +220,8 @@ func processes(t testing.TB) []string {
 			continue // dead, about to be reaped
 		}
 		argv, err := os.ReadFile(filepath.Join(dir, "cmdline"))
-		if err != nil {
-			continue
+		if err != nil || len(argv) == 0 {
+			continue // it ends, or becomes another program
 		}
 		lines = append(lines, fmt.Sprintf("%7d %s", pid, strings.ReplaceAll(strings.TrimRight(string(argv), "\x00"), "\x00", " ")))
 	}

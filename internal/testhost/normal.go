@@ -41,7 +41,8 @@ var (
 )
 
 func normalTables(lines []string) []string {
-	var out, table []string
+	var tables [][]string
+	var table []string
 	empty := true
 	for _, l := range lines {
 		switch {
@@ -54,15 +55,21 @@ func normalTables(lines []string) []string {
 		}
 		table = append(table, tableCounters.ReplaceAllString(l, "[0:0]"))
 		if l == "COMMIT" && !empty {
-			out = append(out, table...)
+			tables = append(tables, table)
 		}
 	}
-	return out
+	// They are listed in the order in which they were first used.
+	slices.SortFunc(tables, slices.Compare)
+	return slices.Concat(tables...)
 }
 
 // movingSysctls are read-outs, not parameters: the number of tracked connections, and the key of TCP fast
-// open, which the kernel makes up when it is first used.
-var movingSysctls = []string{"nf_conntrack_count", "nf_conntrack_buckets", "tcp_fastopen_key"}
+// open, which the kernel makes up when it is first used; how many files, inodes, names, AIO contexts and terminals there are on the whole
+// real machine; the last process ID; and random numbers.
+var movingSysctls = []string{
+	"nf_conntrack_count", "nf_conntrack_buckets", "tcp_fastopen_key",
+	"dentry-state", "dentry-negative", "file-nr", "inode-nr", "inode-state", "aio-nr", "nr", "ns_last_pid", "uuid", "entropy_avail",
+}
 
 func normalSysctls(lines []string) []string {
 	lines = slices.DeleteFunc(lines, func(l string) bool {

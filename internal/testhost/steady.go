@@ -11,20 +11,27 @@ import (
 var passing = regexp.MustCompile(`^\d+: |@if\d+|port_(id|no) \w+|designated_port \d+|topology_change(_detected|_ack)? \d|config_pending \d`)
 
 // Steady is a machine's text ([Machine]) for comparison of two moments between which things were made and removed: in lines, each
-// section sorted, without what passes and without what the kernel does in its own time, which gives each link an IPv6
+// section sorted but for rules of iptables, of which the order counts; without what passes and without what the kernel does in its own time, which gives each link an IPv6
 // address of its own once it is sure that nobody else has it.
 func Steady(machine string) []string {
 	var lines []string
-	section := 0 // where it begins
+	section, ordered := 0, false // where it begins
 	for _, line := range strings.Split(machine, "\n") {
-		if strings.HasPrefix(line, "== ") {
-			slices.Sort(lines[section:])
+		if title, ok := strings.CutPrefix(line, "== "); ok {
+			if !ordered {
+				slices.Sort(lines[section:])
+			}
 			lines = append(lines, line)
-			section = len(lines)
+			section, ordered = len(lines), IsTables(title)
 		} else if !strings.Contains(line, "fe80::") {
 			lines = append(lines, passing.ReplaceAllString(line, ""))
 		}
 	}
-	slices.Sort(lines[section:])
+	if !ordered {
+		slices.Sort(lines[section:])
+	}
 	return lines
 }
+
+// IsTables reports whether a section of a machine's text, by its title, has rules of iptables.
+func IsTables(title string) bool { return strings.HasSuffix(title, "-save") }

@@ -3,6 +3,7 @@ package topogen
 import (
 	"fmt"
 	"net/netip"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -19,11 +20,33 @@ type Edit struct {
 	ID string
 	// Exact: nothing follows from the edit, so a plan must name nothing else.
 	Exact bool
+	// Of says of what kind the link is that is edited; "" where it is none.
+	Of string
+	// Undo takes away what is somebody else's, and stays.
+	Undo []kernel.Op
+}
+
+// named are the words of an edit's name that say which one it is.
+var named = regexp.MustCompile(`\S*[/:]\S*`)
+
+// Different leaves one of those that do the same to another link, rule or address.
+func Different(edits []Edit) []Edit {
+	seen := map[string]bool{}
+	var out []Edit
+	for _, e := range edits {
+		kind, _, _ := strings.Cut(e.ID, "/")
+		like := strings.Join([]string{named.ReplaceAllString(e.Name, "X"), e.Of, kind}, ", ")
+		if !seen[like] {
+			seen[like] = true
+			out = append(out, e)
+		}
+	}
+	return out
 }
 
 // Edits lists edits of single attributes of what a project has on a machine.
 func Edits(s kernel.Snapshot, project string) []Edit {
-	e := editor{project: project}
+	e := editor{project: project, s: s}
 	e.uplinks(s)
 	e.space(s.Host)
 	for _, n := range s.Netns {
@@ -31,9 +54,14 @@ func Edits(s kernel.Snapshot, project string) []Edit {
 			continue
 		}
 		e.space(n)
+		e.add("group of namespace "+n.Name, n.Mark.ID, true, kernel.LinkSet{Netns: n.Name, Name: "lo", Group: ref(uint32(99))})
+		if slices.ContainsFunc(s.Lent, func(c kernel.LentCard) bool { return c.Netns == n.Name }) {
+			continue // a veth that stands for a card would go with it, for good
+		}
 		e.add("deletion of namespace "+n.Name, n.Mark.ID, false, kernel.NetnsDelete{Name: n.Name})
 	}
 	e.rules(s)
+	e.chains()
 	e.sysctls(s)
 	for _, f := range s.Files {
 		if f.Mark.Project == project {
@@ -48,12 +76,14 @@ type editor struct {
 	project string
 	here    kernel.Netns // where the edits are
 	edits   []Edit
+	of      string
 	moved   map[string]kernel.Uplink // by bridge
+	s       kernel.Snapshot
 }
 
 // uplinks edits cards that are ports, and what the bridges have of them.
 func (e *editor) uplinks(s kernel.Snapshot) {
-	e.moved = map[string]kernel.Uplink{}
+	e.here, e.moved = s.Host, map[string]kernel.Uplink{}
 	for _, u := range s.Uplinks {
 		if u.Project != e.project {
 			continue
@@ -62,6 +92,9 @@ func (e *editor) uplinks(s kernel.Snapshot) {
 		id := "uplink/" + u.Card
 		e.add("master of "+id, id, true, kernel.LinkSet{Name: u.Card, Master: ref("")})
 		e.add(id+" down", id, true, kernel.LinkSet{Name: u.Card, Up: ref(false)})
+		if e.filters(kernel.Link{Name: u.Card, Master: u.Bridge}) {
+			e.add("a VLAN of "+id, id, true, kernel.VLANAdd{Link: u.Card, VLAN: kernel.VLAN{First: 3000, Last: 3001}})
+		}
 		for _, p := range u.Addrs {
 			e.add("the address of "+id+" back on it", id, true, kernel.AddrAdd{Link: u.Card, Prefix: p})
 			e.add("deletion of an address of "+id, id, true, kernel.AddrDelete{Link: u.Bridge, Prefix: p})
@@ -73,7 +106,7 @@ func (e *editor) uplinks(s kernel.Snapshot) {
 }
 
 func (e *editor) add(name, id string, exact bool, ops ...kernel.Op) {
-	e.edits = append(e.edits, Edit{Name: name, Ops: ops, ID: id, Exact: exact})
+	e.edits = append(e.edits, Edit{Name: name, Ops: ops, ID: id, Exact: exact, Of: e.of})
 }
 
 // space edits the links of a namespace, with what stands on them.
@@ -101,7 +134,9 @@ func (e *editor) space(n kernel.Netns) {
 			e.add("lo of "+node+" down", n.Mark.ID, exact, kernel.LinkSet{Netns: n.Name, Name: "lo", Up: ref(false)})
 			continue
 		}
+		e.of = l.Kind
 		e.link(n.Name, id, l)
+		e.of = ""
 		e.impair(n.Name, owner, l)
 		e.advertisements(n.Name, owner, l)
 		for _, a := range n.Addrs {
@@ -171,6 +206,10 @@ func (e *editor) advertisements(netns, owner string, l kernel.Link) {
 	if netns == "" && l.Kind != "bridge" {
 		return
 	}
+	if l.AcceptRA != 0 {
+		e.add("another kind of router advertisements of "+owner+":"+l.Name, "accept_ra/"+owner+":"+l.Name, true,
+			kernel.SysctlSet{SysctlKey: kernel.AcceptRAKey(netns, l.Name), Value: strconv.Itoa(3 - l.AcceptRA)})
+	}
 	value := map[int]string{0: "1"}[l.AcceptRA]
 	if value == "" {
 		value = "0"
@@ -191,6 +230,11 @@ func (e *editor) policyRules(node string, n kernel.Netns) {
 		other.In = "elsewhere"
 		e.add("another "+id, id, true, drop, kernel.PolicyRuleAdd{Netns: n.Name, PolicyRule: other})
 		e.add("one more "+id, "", true, kernel.PolicyRuleAdd{Netns: n.Name, PolicyRule: other})
+		other = r
+		if other.Table++; r.Type != "" {
+			other.Table, other.Type = 77, ""
+		}
+		e.add("another table of "+id, id, true, drop, kernel.PolicyRuleAdd{Netns: n.Name, PolicyRule: other})
 	}
 	e.add("a rule of "+node, "rule/"+node+":7", true,
 		kernel.PolicyRuleAdd{Netns: n.Name, PolicyRule: kernel.PolicyRule{Family: kernel.IPv4, Priority: 7, Table: 7}})
@@ -216,6 +260,7 @@ func (e *editor) impair(netns, owner string, l kernel.Link) {
 			netem := *q.Netem
 			netem.Duplicate++
 			e.add("more duplicates by "+id, id, true, kernel.NetemSet{Netns: netns, Link: l.Name, Netem: netem})
+			e.netem(netns, id, l)
 		}
 	}
 }
@@ -236,7 +281,8 @@ func (e *editor) fdb(netns, id string, l kernel.Link) {
 		}
 		vlan = l.VLANs[0].First
 	}
-	name := "fdb/" + strings.TrimPrefix(id, "port/") + "/"
+	_, port, _ := strings.Cut(id, "/")
+	name := "fdb/" + port + "/"
 	entry := kernel.FDBEntry{MAC: "02:ee:00:00:00:01", VLAN: vlan}
 	suffix := ""
 	if vlan != 0 {
@@ -271,12 +317,18 @@ func (e *editor) link(netns, id string, l kernel.Link) {
 		edit(&o)
 		e.add(what+" of "+id, id, exact, o)
 	}
+	if i := slices.IndexFunc(e.s.Lent, func(c kernel.LentCard) bool { return c.Netns == netns && c.Name == l.Name }); i >= 0 {
+		e.of = "card"
+		set("MTU", true, func(o *kernel.LinkSet) { o.MTU = ref(l.MTU - 100) })
+		e.card(id, l, e.s.Lent[i])
+		return
+	}
 	if l.Kind != "macvlan" { // it can't be more than its parent's
-		set("MTU", true, func(o *kernel.LinkSet) { o.MTU = ref(l.MTU + 100) })
+		set("MTU", l.Kind != "bond", func(o *kernel.LinkSet) { o.MTU = ref(l.MTU + 100) }) // its members follow
 	}
 	set("group", true, func(o *kernel.LinkSet) { o.Group = ref(uint32(99)) })
-	if !strings.HasPrefix(id, "port/") && l.Kind != "wireguard" && l.Kind != "ifb" {
-		set("MAC", true, func(o *kernel.LinkSet) { o.MAC = ref("02:ee:ee:ee:ee:ee") })
+	if !strings.HasPrefix(id, "port/") && hasMAC(l) {
+		set("MAC", l.Kind != "bond", func(o *kernel.LinkSet) { o.MAC = ref("02:ee:ee:ee:ee:ee") })
 	}
 	if netns == "" || l.Alias != "" {
 		set("alias", true, func(o *kernel.LinkSet) { o.Alias = ref("") })
@@ -290,6 +342,7 @@ func (e *editor) link(netns, id string, l kernel.Link) {
 	switch {
 	case l.Master == "":
 	case l.Port == nil: // of a bond or a VRF: routes may go with it
+		e.member(netns, id, l)
 		e.add("master of "+id, "member/"+strings.TrimPrefix(id, "link/"), false, off)
 	default: // of a bridge: VLANs and static entries go with it
 		plain := len(l.FDB) == 0 && (!e.filters(l) || slices.Equal(l.VLANs, kernel.DefaultVLANs(1)))
@@ -306,6 +359,7 @@ func (e *editor) link(netns, id string, l kernel.Link) {
 	e.vlans(netns, id, l)
 	e.device(netns, id, l)
 	if l.Bridge != nil {
+		e.remakeBridge(netns, id, l)
 		if slices.ContainsFunc(e.here.Links, e.filters) { // then the machine's bridges can
 			e.add("VLAN filtering of "+id, id, true, kernel.BridgeSet{Netns: netns, Name: l.Name, VLANFiltering: ref(!l.Bridge.VLANFiltering)})
 		}
@@ -315,27 +369,38 @@ func (e *editor) link(netns, id string, l kernel.Link) {
 		e.add("times of "+id, id, true, kernel.BridgeSet{Netns: netns, Name: l.Name, HelloTime: ref(9 * time.Second), MaxAge: ref(39 * time.Second), AgeingTime: ref(7 * time.Second)})
 		e.add("snooping of "+id, id, true, kernel.BridgeSet{Netns: netns, Name: l.Name, McastSnooping: ref(!l.Bridge.McastSnooping)})
 	}
+	switch {
+	case l.Kind == "veth":
+		e.remakeVeth(netns, id, l)
+	case l.Bridge == nil:
+		e.remakeDevice(netns, id, l)
+	}
 	e.add("deletion of "+id, "", false, kernel.LinkDelete{Netns: netns, Name: l.Name})
+}
+
+// card edits a card of the host's. It is not deleted: nobody could make it anew.
+func (e *editor) card(id string, l kernel.Link, c kernel.LentCard) {
+	e.add("group of "+id, id, true, kernel.LinkSet{Netns: c.Netns, Name: l.Name, Group: ref(uint32(99))})
+	e.add(id+" down", id, false, kernel.LinkSet{Netns: c.Netns, Name: l.Name, Up: ref(false)})
+	e.add(id+" given back", id, false, kernel.CardReturn{Project: e.project, Card: c.Card})
 }
 
 // device edits what only links of other kinds have.
 func (e *editor) device(netns, id string, l kernel.Link) {
 	name := strings.TrimPrefix(id, "link/")
-	if l.Kind == "macvlan" {
-		mode := kernel.Param{Name: "mode", Value: "private"}
-		if slices.Contains(l.Params, mode) {
-			mode.Value = "bridge"
-		}
-		e.add("mode of "+id, id, false, kernel.LinkParams{Netns: netns, Name: l.Name, Kind: l.Kind, Params: []kernel.Param{mode}})
-	}
 	if l.Kind == "vxlan" {
 		other := kernel.VXLANRemote{MAC: kernel.NoMAC, Remote: "198.51.100.1"}
 		e.add("a remote of "+id, "remote/"+name+"/"+other.Remote, true, kernel.RemoteAdd{Netns: netns, Link: l.Name, VXLANRemote: other})
 		for _, r := range l.Remotes {
-			e.add("a remote less of "+id, "remote/"+name+"/"+r.Remote, true, kernel.RemoteDelete{Netns: netns, Link: l.Name, VXLANRemote: r})
+			remote := "remote/" + name + "/" + r.Remote
+			if r.MAC != kernel.NoMAC {
+				remote += "/" + r.MAC
+			}
+			e.add("a remote less of "+id, remote, true, kernel.RemoteDelete{Netns: netns, Link: l.Name, VXLANRemote: r})
 		}
 	}
 	if w := l.WireGuard; w != nil {
+		e.wireGuard(netns, id, l)
 		e.add("mark of "+id, "wireguard/"+name, true, kernel.WireGuardSet{Netns: netns, Link: l.Name, FwMark: ref(uint32(77))})
 		stranger := "bm9ib2R5IG5vYm9keSBub2JvZHkgbm9ib2R5IG5vYm8="
 		e.add("a peer of "+id, "peer/"+name+"/"+stranger, true, kernel.PeerSet{Netns: netns, Link: l.Name, PublicKey: stranger})
@@ -386,6 +451,13 @@ func (e *editor) sysctls(s kernel.Snapshot) {
 			e.add(r.Key+" of "+r.Netns, "sysctl/"+nodes[r.Netns]+":"+r.Key, true, kernel.SysctlSet{SysctlKey: r.SysctlKey, Value: other[r.Key]})
 		}
 	}
+	for _, r := range s.Rules {
+		_, bridge, ok := strings.Cut(r.Spec, "-d 127.0.0.0/8 -i ")
+		if bridge, _, _ = strings.Cut(bridge, " "); ok && r.Mark().Project == e.project {
+			key := "net/ipv4/conf/" + bridge + "/route_localnet"
+			e.add(key, "sysctl/host:"+key, true, kernel.SysctlSet{SysctlKey: kernel.SysctlKey{Key: key}, Value: "0"})
+		}
+	}
 	for _, f := range s.Forwards {
 		if f.Recorded {
 			key := "net.ipv4.ip_forward"
@@ -395,6 +467,11 @@ func (e *editor) sysctls(s kernel.Snapshot) {
 			e.add("forwarding of "+string(f.Family), "forwarding/"+string(f.Family), true, kernel.SysctlSet{SysctlKey: kernel.SysctlKey{Key: key}, Value: "0"})
 		}
 	}
+}
+
+// hasMAC reports whether a link has a MAC address that can be changed.
+func hasMAC(l kernel.Link) bool {
+	return !slices.Contains([]string{"wireguard", "ifb", "gre", "ipip"}, l.Kind) && !slices.Contains(l.Params, kernel.Param{Name: "mode", Value: "tun"})
 }
 
 func ref[T any](v T) *T { return &v }
