@@ -46,7 +46,8 @@ func desireFDB(w *Want) []Resource {
 	return out
 }
 
-// observeFDB lists the entries of the project's ports that have an effect: those of a VLAN where VLANs are filtered, or are to be, and those of none elsewhere. On somebody else's bridge others may put some, too.
+// observeFDB lists the entries of the project's ports that have an effect: those of a VLAN where VLANs are filtered, or are to
+// be, and those of none elsewhere. On somebody else's bridge others may put some, too.
 func observeFDB(h *Have) []Resource {
 	var out []Resource
 	for _, l := range h.interfaces() {

@@ -82,3 +82,21 @@ func TestFDBPlans(t *testing.T) {
 		},
 	})
 }
+
+// An entry that somebody put at a bridge's VXLAN was not seen.
+func TestStaticEntryAtABridgesVXLAN(t *testing.T) {
+	l := on(t, "{name: p, bridges: {far: {subnet: none, vxlan: {id: 5}}}}")
+	link := ""
+	for _, x := range l.options().Snapshot.Host.Links {
+		if x.Kind == "vxlan" {
+			link = x.Name
+		}
+	}
+	if err := l.m.Foreign(kernel.FDBReplace{Link: link, FDBEntry: kernel.FDBEntry{MAC: "02:00:00:00:00:0c"}}); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"- fdb/host:" + link + "/02:00:00:00:00:0c not in the file"}, lines(l.plan())); diff != "" {
+		t.Errorf("plan (-want +got):\n%s", diff)
+	}
+	l.up()
+}

@@ -66,6 +66,17 @@ func TestRestore(t *testing.T) {
 			},
 			want: []string{"- volume/three", "± process/c", "! volume/two stays: n of project q has it mounted"},
 		},
+		// It failed: ports and addresses were put back on a bridge that was none.
+		"something of another kind in a bridge's place does not come back": {
+			before: "name: p\nbridges: {b: {subnet: 10.0.0.0/24}}\nnamespaces: {a: {bridges: [b]}}\n",
+			since: func(m *fake.Machine) {
+				if err := m.Foreign(kernel.LinkDelete{Name: "p-b"}, kernel.LinkAdd{Name: "p-b", Kind: "dummy", Alias: "topo:p:bridge/b", Group: kernel.Group("p")}); err != nil {
+					t.Fatal(err)
+				}
+			},
+			after: "name: p\nbridges: {b: {subnet: 10.0.0.0/24}}\nnamespaces: {a: {bridges: [b]}}\n",
+			want:  []string{"- bridge/b", "~ port/a:eth0"},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			l := &lab{t: t, m: fake.New()}
