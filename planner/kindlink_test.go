@@ -21,8 +21,8 @@ links:
   - {type: wireguard, endpoints: [{node: host, interface: wg, listen_port: 7, address: 10.8.0.1/30}, {node: a, interface: wg, address: 10.8.0.2/30}]}
 `
 
-// Wherever topo is killed, down finds all that it made on the host, though most of these links have no MAC address that says whose they are,
-// and up finishes it.
+// Wherever topo is killed, down finds all that it made on the host, though most of these links have no MAC address that says whose
+// they are, and up finishes it.
 func TestKilledWhileLinksOfTheHostAreMade(t *testing.T) {
 	before := fake.New().String()
 	for n := 0; ; n++ {

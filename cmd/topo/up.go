@@ -209,7 +209,8 @@ func remember(o planner.Options, before planner.Applied) error {
 	return linux.WriteApplied(o.Project, data)
 }
 
-// waitUntilRunning is --wait; stepped is called for each node that is as it should be. Whether a process has a health check, its image may say.
+// waitUntilRunning is --wait; stepped is called for each node that is as it should be. Whether a process has a health check, its image
+// may say.
 func waitUntilRunning(ctx context.Context, m *machine, t *spec.Topology, nodes []string, stepped func()) error {
 	wanted := map[string]bool{}
 	for _, n := range nodes {

@@ -81,8 +81,9 @@
 // # User namespaces
 //
 // A container with userns_mode private has ids of its own: a range of the host's, claimed by a file in the node's folder ([layout]),
-// which its root and its volumes are shown with through idmapped mounts ([idMap]). In between the runtime turns into the container's root, whom the
-// host's root lets nowhere: all that is mounted comes from a place that he can enter ([stage]). docs/decisions/0008 has the choices.
+// which its root and its volumes are shown with through idmapped mounts ([idMap]). In between the runtime turns into the container's
+// root, whom the host's root lets nowhere: all that is mounted comes from a place that he can enter ([stage]). docs/decisions/0008 has
+// the choices.
 //
 // # Engines
 //
@@ -100,10 +101,9 @@
 //
 // # Quirks
 //
-// What was met in crun 1.8.1, runc 1.1.5 and Linux 6.18 stands where it is dealt with: hybrid cgroups
-// (leaveHybrid), exec that loses PATH (go-runc's exec --process), compiled seccomp filters (filters), a main
-// process that can exit before its pid is known (reaper), input that becomes the container's (ownNull, endedInput), exec in a user namespace
-// (besideNetns), FIFOs (output.go), the mounts in /run/netns
-// (mountBase), an init that can't be signalled before it is ready (ociRuntime.start), the main thread of
-// a Go program, which never ends (onThread).
+// What was met in crun 1.8.1, runc 1.1.5 and Linux 6.18 stands where it is dealt with: hybrid cgroups (leaveHybrid), exec that loses
+// PATH (go-runc's exec --process), compiled seccomp filters (filters), a main process that can exit before its pid is known (reaper),
+// input that becomes the container's (ownNull, endedInput), exec in a user namespace (besideNetns), FIFOs (output.go), the mounts in
+// /run/netns (mountBase), an init that can't be signalled before it is ready (ociRuntime.start), the main thread of a Go program,
+// which never ends (onThread).
 package container

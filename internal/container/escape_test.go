@@ -98,7 +98,8 @@ func (c confinementOf) want(t try) string {
 	return t.want
 }
 
-// is reports whether a result is what it should be. With a user namespace, too, a try may be stopped earlier, or at all, for want of rights.
+// is reports whether a result is what it should be. With a user namespace, too, a try may be stopped earlier, or at all, for want of
+// rights.
 func (c confinementOf) is(got, want string) bool {
 	return got == want || want == "any" || c == confinedByIDs && (got == "EPERM" || got == "EACCES")
 }

@@ -113,7 +113,8 @@ func (r *logReader) exists(number int) bool {
 	return err == nil
 }
 
-// rest reads to the end of the file, or to a place in it. A line that is not whole yet is read again later: it may be taken back, see write.
+// rest reads to the end of the file, or to a place in it. A line that is not whole yet is read again later: it may be taken back, see
+// write.
 func (r *logReader) rest(end int64, yield func(entry, error) bool) (more bool, err error) {
 	for r.at < end {
 		data, err := r.in.ReadBytes('\n')

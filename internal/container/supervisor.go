@@ -43,9 +43,9 @@ func superviseMain(l layout, c Config, ready io.WriteCloser, lock *os.File) int 
 	return 0
 }
 
-// lockOut takes the supervisor's lock, for one that is about to be started; only is false where another supervisor runs. That the lock is held does not say
-// so yet: one that was killed leaves it for a moment to a child that was about to become another program, and
-// one that has just begun can't be found yet.
+// lockOut takes the supervisor's lock, for one that is about to be started; only is false where another supervisor runs. That the lock
+// is held does not say so yet: one that was killed leaves it for a moment to a child that was about to become another program, and one
+// that has just begun can't be found yet.
 func lockOut(l layout, lock *os.File) (only bool, err error) {
 	const patience, pause = 5 * time.Second, 5 * time.Millisecond
 	for end := time.Now().Add(patience); ; time.Sleep(pause) {

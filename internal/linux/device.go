@@ -12,9 +12,9 @@ import (
 	"topo/internal/kernel"
 )
 
-// linkAdd makes a link, marked at once but for its alias, which RTM_NEWLINK ignores on creation; that, and the state, follow in one message.
-// In the host's namespace a group alone doesn't say whose a link is, and most kinds have no MAC address that would: there it has a name of
-// topo's own ([draftName]) until that message gives it the right one, too.
+// linkAdd makes a link, marked at once but for its alias, which RTM_NEWLINK ignores on creation; that, and the state, follow in one
+// message. In the host's namespace a group alone doesn't say whose a link is, and most kinds have no MAC address that would: there it
+// has a name of topo's own ([draftName]) until that message gives it the right one, too.
 func (h *Host) linkAdd(o kernel.LinkAdd) error {
 	kind, ok := linkKinds[o.Kind]
 	if !ok {

@@ -16,8 +16,8 @@ import (
 
 func keyFile(project, name string) string { return filepath.Join(kernel.KeyDir, project, name) }
 
-// keyAdd makes a private key, or brings one back. It is on the disk, whole, before anything uses it: a peer elsewhere may be told its public key, and never
-// hears of another one.
+// keyAdd makes a private key, or brings one back. It is on the disk, whole, before anything uses it: a peer elsewhere may be told its
+// public key, and never hears of another one.
 func (h *Host) keyAdd(o kernel.KeyAdd) error {
 	path := keyFile(o.Project, o.Name)
 	h.traced("", "make key "+path)

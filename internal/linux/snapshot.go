@@ -15,7 +15,8 @@ import (
 )
 
 // Snapshot reads the host: everything of a [kernel.Snapshot] but what is known of processes, images, volumes and folders, and what
-// containers can be held to. It changes nothing. Neighbours is 0 where the kernel does not say (in a network namespace that is not the first one).
+// containers can be held to. It changes nothing. Neighbours is 0 where the kernel does not say (in a network namespace that is not the
+// first one).
 func (h *Host) Snapshot(ctx context.Context, q kernel.Query) (kernel.Snapshot, error) {
 	var s kernel.Snapshot
 	g, ctx := errgroup.WithContext(ctx)

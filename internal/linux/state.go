@@ -21,9 +21,8 @@ func ReadApplied(project string) ([]byte, error) {
 	return b, gone(err)
 }
 
-// WriteApplied keeps what the last successful up of a project applied. It decides nothing, it only tells
-// "edited" from "changed outside topo". What writers of records left that were killed in a run before, and folders that a change could not remove,
-// go now.
+// WriteApplied keeps what the last successful up of a project applied. It decides nothing, it only tells "edited" from "changed
+// outside topo". What writers of records left that were killed in a run before, and folders that a change could not remove, go now.
 func WriteApplied(project string, content []byte) error {
 	if err := sweepFolders(); err != nil {
 		return err

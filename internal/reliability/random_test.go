@@ -14,7 +14,8 @@ import (
 	"topo/internal/testhost"
 )
 
-// TestRandomKills kills topo at moments of chance, of up and of down, and its containers, runtimes and supervisor with it, or them alone. Then up ends clean, or down leaves the machine as it was before.
+// TestRandomKills kills topo at moments of chance, of up and of down, and its containers, runtimes and supervisor with it, or them
+// alone. Then up ends clean, or down leaves the machine as it was before.
 func TestRandomKills(t *testing.T) {
 	for _, topology := range []string{"network", "processes"} {
 		t.Run(topology, func(t *testing.T) {

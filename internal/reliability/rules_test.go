@@ -105,9 +105,9 @@ func (h *host) misplaced(ids map[string]bool) {
 	}
 }
 
-// TestRulesGoMeanwhile empties the tables of iptables, or replays what somebody had saved, at a moment of an up. Then up succeeds, and a
-// plan has nothing to do; or it says what differs, or which steps have failed. A plan then names all that is missing of topo's rules, and nothing else;
-// the next up repairs it; and the rules of somebody stay.
+// TestRulesGoMeanwhile empties the tables of iptables, or replays what somebody had saved, at a moment of an up. Then up succeeds, and
+// a plan has nothing to do; or it says what differs, or which steps have failed. A plan then names all that is missing of topo's
+// rules, and nothing else; the next up repairs it; and the rules of somebody stay.
 func TestRulesGoMeanwhile(t *testing.T) {
 	t.Run("nft", func(t *testing.T) { rulesGoMeanwhile(t, false) })
 	t.Run("legacy", func(t *testing.T) { rulesGoMeanwhile(t, true) })

@@ -158,8 +158,8 @@ func lockTables(h *host) (unlock func()) {
 // lockedVariable has the table whose lock is held.
 const lockedVariable = "TOPO_TEST_LOCKED"
 
-// impatient makes iptables-restore wait a second, not topo's half minute, and not at all but for the table that lockedVariable names, or for
-// all where it is empty.
+// impatient makes iptables-restore wait a second, not topo's half minute, and not at all but for the table that lockedVariable names,
+// or for all where it is empty.
 func impatient(h *host) {
 	h.Helper()
 	dir := h.TempDir()

@@ -11,8 +11,8 @@ import (
 var passing = regexp.MustCompile(`^\d+: |@if\d+|port_(id|no) \w+|designated_port \d+|topology_change(_detected|_ack)? \d|config_pending \d`)
 
 // Steady is a machine's text ([Machine]) for comparison of two moments between which things were made and removed: in lines, each
-// section sorted but for rules of iptables, of which the order counts; without what passes and without what the kernel does in its own time, which gives each link an IPv6
-// address of its own once it is sure that nobody else has it.
+// section sorted but for rules of iptables, of which the order counts; without what passes and without what the kernel does in its own
+// time, which gives each link an IPv6 address of its own once it is sure that nobody else has it.
 func Steady(machine string) []string {
 	var lines []string
 	section, ordered := 0, false // where it begins
