@@ -396,10 +396,11 @@ func TestForeignThingsInTheWayAreRefused(t *testing.T) {
 		edit kernel.Op
 		want string
 	}{
-		"a namespace":  {kernel.NetnsAdd{Name: "p-web"}, "network namespace p-web: exists and is not topo's"},
-		"a bridge":     {kernel.BridgeAdd{Name: "p-app"}, "interface p-app for the bridge app: exists and is not topo's"},
-		"another's":    {kernel.NetnsAdd{Name: "p-web", Alias: "topo:q:netns/x"}, "network namespace p-web: belongs to netns/x of project q"},
-		"a hosts file": {kernel.FileWrite{Path: "/etc/netns/p-web/hosts", Content: "mine\n"}, "file /etc/netns/p-web/hosts: exists and is not topo's"},
+		"a namespace":                {kernel.NetnsAdd{Name: "p-web"}, "network namespace p-web: exists and is not topo's"},
+		"a bridge":                   {kernel.BridgeAdd{Name: "p-app"}, "interface p-app for the bridge app: exists and is not topo's"},
+		"another's":                  {kernel.NetnsAdd{Name: "p-web", Alias: "topo:q:netns/x"}, "network namespace p-web: belongs to netns/x of project q"},
+		"in the place of its folder": {kernel.FileWrite{Path: "/etc/netns/p-web", Content: "mine\n"}, "file /etc/netns/p-web: exists and is not topo's"},
+		"a hosts file":               {kernel.FileWrite{Path: "/etc/netns/p-web/hosts", Content: "mine\n"}, "file /etc/netns/p-web/hosts: exists and is not topo's"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			l := &lab{t: t, m: fake.New()}

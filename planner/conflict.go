@@ -3,6 +3,7 @@ package planner
 import (
 	"fmt"
 	"net/netip"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -50,7 +51,7 @@ func conflicts(w *Want, h *Have, changes map[ID]*Change) Conflicts {
 	out = append(out, uplinkConflicts(w, h, changes)...)
 	out = append(out, lentConflicts(h, changes)...)
 	slices.SortFunc(out, func(a, b *ConflictError) int { return strings.Compare(a.Object, b.Object) })
-	return out
+	return slices.CompactFunc(out, func(a, b *ConflictError) bool { return a.Object == b.Object && a.Holder == b.Holder })
 }
 
 func nameConflicts(w *Want, h *Have, changes map[ID]*Change) Conflicts {
@@ -93,11 +94,13 @@ func nameConflicts(w *Want, h *Have, changes map[ID]*Change) Conflicts {
 				out = append(out, parentConflict(h, r)...)
 			}
 		case file:
-			if f, ok := files[r.path]; ok && f.Mark.Project != w.Project {
-				out = append(out, &ConflictError{
-					Object: "file " + r.path, Holder: heldBy(f.Mark, "exists and is not topo's"),
-					Ways: []string{"move it away", "choose another prefix:"},
-				})
+			for _, taken := range []string{r.path, path.Dir(r.path)} {
+				if f, ok := files[taken]; ok && f.Mark.Project != w.Project {
+					out = append(out, &ConflictError{
+						Object: "file " + taken, Holder: heldBy(f.Mark, "exists and is not topo's"),
+						Ways: []string{"move it away", "choose another prefix:"},
+					})
+				}
 			}
 		}
 	}

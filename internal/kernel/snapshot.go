@@ -242,7 +242,8 @@ type Forwarding struct {
 	Recorded bool
 }
 
-// File is a file that topo writes for a namespace: /etc/netns/NETNS/hosts or resolv.conf (ip-netns(8)).
+// File is a file that topo writes for a namespace: /etc/netns/NETNS/hosts or resolv.conf (ip-netns(8)); or what stands in the place
+// of that folder.
 type File struct {
 	Path    string
 	Mark    Mark // its first line, "# topo:…"; zero: somebody else's file

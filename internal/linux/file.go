@@ -130,9 +130,13 @@ func readFiles() ([]kernel.File, error) {
 	}
 	var files []kernel.File
 	for _, folder := range folders {
+		if !folder.IsDir() { // a link, perhaps to a folder that others share: nothing is read or written through it
+			files = append(files, kernel.File{Path: filepath.Join(etcNetns, folder.Name())})
+			continue
+		}
 		for _, name := range []string{"hosts", "resolv.conf"} {
 			file, err := readFile(filepath.Join(etcNetns, folder.Name(), name))
-			if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR) {
+			if errors.Is(err, fs.ErrNotExist) {
 				continue
 			}
 			if err != nil {
@@ -292,12 +296,12 @@ func own(dir string) bool {
 	return dir == runDir || dir == dataDir || strings.HasPrefix(dir, runDir+"/") || strings.HasPrefix(dir, dataDir+"/")
 }
 
-// removeEmpty removes a folder if it is empty; empty is also one that is gone. One that is a mount is
-// left: topo did not make it.
+// removeEmpty removes a folder if it is empty; empty is also one that is gone, or has something else in its place. One that is a
+// mount is left: topo did not make it.
 func removeEmpty(dir string) (empty bool, err error) {
 	err = unix.Rmdir(dir)
 	switch err {
-	case nil, unix.ENOENT:
+	case nil, unix.ENOENT, unix.ENOTDIR:
 		return true, nil
 	case unix.ENOTEMPTY, unix.EEXIST, unix.EBUSY:
 		return false, nil
