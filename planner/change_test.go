@@ -416,6 +416,38 @@ func TestForeignThingsInTheWayAreRefused(t *testing.T) {
 	}
 }
 
+// A VXLAN or VLAN of somebody's that has the same number, by another name, made up fail in the middle: the kernel takes one.
+func TestWhatTheKernelTakesOnce(t *testing.T) {
+	vxlan := func(port string) kernel.Op {
+		return kernel.LinkAdd{Name: "flannel.1", Kind: "vxlan", Params: []kernel.Param{{Name: "id", Value: "1"}, {Name: "port", Value: port}}}
+	}
+	vlan := kernel.LinkAdd{Name: "office", Kind: "vlan", Parent: kernel.End{Name: "eth0"}, Params: []kernel.Param{{Name: "protocol", Value: "802.1Q"}, {Name: "id", Value: "7"}}}
+	for name, c := range map[string]struct {
+		yaml string
+		edit kernel.Op
+		want string // "": it is none
+	}{
+		"a VXLAN":         {"bridges: {b: {subnet: none, vxlan: {id: 1}}}", vxlan("4789"), "interface flannel.1, which has the id and port of link/host:vxc1190eac01: exists and is not topo's"},
+		"on another port": {"bridges: {b: {subnet: none, vxlan: {id: 1}}}", vxlan("8472"), ""},
+		"in a node":       {"namespaces: {n: {interfaces: {v: {type: vxlan, id: 1}}}}", vxlan("4789"), ""},
+		"a VLAN":          {`namespaces: {n: {interfaces: {v: {type: vlan, id: 7, parent: "host:eth0"}}}}`, vlan, "interface office, which has the parent and id of link/n:v: exists and is not topo's"},
+		"an uplink's":     {"bridges: {b: {uplinks: [eth0.7]}}", vlan, "interface office, which has the parent and id of link/host:eth0.7: exists and is not topo's"},
+		"of another card": {"bridges: {b: {uplinks: [eth0.8]}}", vlan, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := &lab{t: t, m: fake.New()}
+			l.load("name: p\n" + c.yaml + "\n")
+			if err := l.m.Foreign(c.edit); err != nil {
+				t.Fatal(err)
+			}
+			_, err := planner.Build(l.options())
+			if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
+				t.Errorf("got %v, want %q", err, c.want)
+			}
+		})
+	}
+}
+
 // TestWhatBecomesOfProcesses: which ends are drift, by the restart policy.
 func TestWhatBecomesOfProcesses(t *testing.T) {
 	const outside = " changed outside topo"

@@ -93,6 +93,9 @@ func nameConflicts(w *Want, h *Have, changes map[ID]*Change) Conflicts {
 			if u, ok := h.want[ID{"uplink", r.own.Name}].(uplink); !ok || u.link != r.id { // of an uplink's VLAN that is told there
 				out = append(out, parentConflict(h, r)...)
 			}
+			if c.Action == Create || c.Action == Replace {
+				out = append(out, uniqueConflict(h, r)...)
+			}
 		case file:
 			for _, taken := range []string{r.path, path.Dir(r.path)} {
 				if f, ok := files[taken]; ok && f.Mark.Project != w.Project {
@@ -137,6 +140,27 @@ func parentConflict(h *Have, r device) Conflicts {
 		Object: "interface " + name + ", which " + r.id.String() + " stands on", Holder: "there is no such interface on the host",
 		Ways: []string{"look for its name: ip -brief link", "choose another parent:"},
 	}}
+}
+
+// uniqueConflict: of some kinds the kernel takes no second one of the same number in the host's namespace, by whatever name.
+func uniqueConflict(h *Have, r device) Conflicts {
+	unique, ok := spec.Uniques[r.own.Kind]
+	if !ok || r.own.Parent.Name == "" && r.own.Netns != "" || r.own.Parent.Netns != "" {
+		return nil
+	}
+	for _, l := range h.Snapshot.Host.Links {
+		if l.Kind != r.own.Kind || h.own(l) || l.Name == r.own.Name || unique.Parent && l.Parent != r.own.Parent {
+			continue
+		}
+		if !slices.ContainsFunc(unique.Params, func(name string) bool { return kernel.ParamOf(l.Params, name) != kernel.ParamOf(r.own.Params, name) }) {
+			m, _ := kernel.ParseMark(l.Alias)
+			return Conflicts{{
+				Object: "interface " + l.Name + ", which has the " + unique.What + " of " + r.id.String(), Holder: heldBy(m, "exists and is not topo's"),
+				Ways: []string{"remove it: ip link delete " + l.Name, "choose another " + strings.ReplaceAll(unique.What, " and ", " or ")},
+			}}
+		}
+	}
+	return nil
 }
 
 func linkConflict(h *Have, name, what string) Conflicts {

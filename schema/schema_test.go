@@ -88,6 +88,7 @@ var beyond = map[string]string{
 	"merge-bomb":        "merges are carried out before",
 	"merge-of-no-map":   "merges are carried out before",
 	"not-utf8":          "not YAML",
+	"once":              "what two share",
 	"overlaps":          "subnets against each other",
 	"port-conflicts":    "ports of other nodes",
 	"prefix-long":       "the sum of two names",

@@ -264,27 +264,43 @@ func reaches(on map[[2]string][]InterfaceName, from, to [2]string) bool {
 	return false
 }
 
-// once is what only one interface of a kind can have, and what that is in words; "": nothing.
+// Unique is what of an interface of a kind no second one has in the namespace that both are made in: that of what they stand on.
+type Unique struct {
+	Params []string
+	Parent bool
+	What   string // in words
+}
+
+// Uniques are the kinds of which the kernel takes one alone.
+var Uniques = map[string]Unique{
+	"vlan":   {[]string{"protocol", "id"}, true, "parent and id"},
+	"vxlan":  {[]string{"id", "port"}, false, "id and port"},
+	"geneve": {[]string{"id", "remote", "port"}, false, "id and remote"},
+	"gre":    {[]string{"local", "remote", "key"}, false, "local and remote"},
+	"ipip":   {[]string{"local", "remote", "key"}, false, "local and remote"},
+}
+
+// once is what only one interface can have, and what that is in words; "": nothing.
 func (i Interface) once() (value, what string) {
-	param := func(name string) string {
-		at := slices.IndexFunc(i.Params, func(p InterfaceParam) bool { return p.Name == name })
-		if at < 0 {
-			return ""
+	unique, ok := Uniques[i.Kind]
+	if !ok || unique.Parent && i.Parent == nil {
+		return "", ""
+	}
+	words := []string{i.Kind, i.Node}
+	if i.Parent != nil {
+		words[1] = i.Parent.Node
+	}
+	if unique.Parent {
+		words = append(words, i.Parent.Name)
+	}
+	for _, name := range unique.Params {
+		value := ""
+		if at := slices.IndexFunc(i.Params, func(p InterfaceParam) bool { return p.Name == name }); at >= 0 {
+			value = i.Params[at].Value
 		}
-		return i.Params[at].Value
+		words = append(words, value)
 	}
-	join := func(words ...string) string { return i.Kind + " " + strings.Join(words, " ") }
-	switch {
-	case i.Kind == "vlan" && i.Parent != nil:
-		return join(i.Parent.Node, i.Parent.Name, param("protocol"), param("id")), "parent and id"
-	case i.Kind == "vxlan":
-		return join(i.Node, param("id"), param("port")), "id and port"
-	case i.Kind == "geneve":
-		return join(i.Node, param("id"), param("remote"), param("port")), "id and remote"
-	case i.Kind == "gre", i.Kind == "ipip":
-		return join(i.Node, param("local"), param("remote"), param("key")), "local and remote"
-	}
-	return "", ""
+	return strings.Join(words, " "), unique.What
 }
 
 // hasAddress reports whether an interface of a node has one, stated or allocated.

@@ -104,7 +104,7 @@ func (m *Machine) checkTwin(l *link) error {
 	for _, s := range m.spaces() {
 		for _, x := range s.links {
 			if x.kind == l.kind && x.birth == l.birth && (l.kind != "vlan" || x.parent == l.parent) &&
-				!slices.ContainsFunc(once.params, func(name string) bool { return paramOf(x.params, name) != paramOf(l.params, name) }) {
+				!slices.ContainsFunc(once.params, func(name string) bool { return kernel.ParamOf(x.params, name) != kernel.ParamOf(l.params, name) }) {
 				return once.refuse
 			}
 		}
@@ -122,12 +122,12 @@ func (m *Machine) setParams(o kernel.LinkParams) error {
 	}
 	var next []kernel.Param
 	for _, name := range paramNames(l.params, o.Params) {
-		value := paramOf(l.params, name)
+		value := kernel.ParamOf(l.params, name)
 		if l.kind == "gre" || l.kind == "ipip" {
 			value = ""
 		}
 		if slices.ContainsFunc(o.Params, func(p kernel.Param) bool { return p.Name == name }) {
-			value = paramOf(o.Params, name)
+			value = kernel.ParamOf(o.Params, name)
 		}
 		next = append(next, kernel.Param{Name: name, Value: value})
 	}
@@ -143,15 +143,6 @@ func paramNames(lists ...[]kernel.Param) []string {
 		}
 	}
 	return names
-}
-
-func paramOf(params []kernel.Param, name string) string {
-	for _, p := range params {
-		if p.Name == name {
-			return p.Value
-		}
-	}
-	return ""
 }
 
 // enslave: a bond wants a link that is down, and gives it its MAC address; a VRF sets it down and up itself.

@@ -9,6 +9,16 @@ import (
 // Param is a parameter of a link's kind, in ip-link(8)'s words: {"mode", "bridge"}.
 type Param struct{ Name, Value string }
 
+// ParamOf is the value of a parameter; "" where it is not among them.
+func ParamOf(params []Param, name string) string {
+	for _, p := range params {
+		if p.Name == name {
+			return p.Value
+		}
+	}
+	return ""
+}
+
 type (
 	// LinkAdd makes a link of any kind but veth and bridge, which need more. Where it stands on one of another
 	// namespace, it is made there, and moved in the same message. One with an alias has another name, of topo's own, until that is
