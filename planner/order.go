@@ -171,7 +171,43 @@ func link(halves []*half) {
 			}
 		}
 	}
+	defaultsFirst(halves)
 	removePairsOnce(halves, removes)
+}
+
+// defaultsFirst: what the interfaces of a node begin with (net.ipv4.conf.default…) is set before there are any.
+func defaultsFirst(halves []*half) {
+	defaults := map[string][]*half{} // by namespace
+	for _, h := range halves {
+		if s, ok := h.change.Want.(sysctl); ok && !h.remove && ofInterface(s.key, "default") {
+			defaults[s.key.Netns] = append(defaults[s.key.Netns], h)
+		}
+	}
+	for _, h := range halves {
+		if h.remove || h.change.Action == Update {
+			continue
+		}
+		for _, netns := range bornIn(h.change.Want) {
+			for _, d := range defaults[netns] {
+				h.after[d] = true
+			}
+		}
+	}
+}
+
+// bornIn are the namespaces that the creation of a resource brings interfaces into.
+func bornIn(r Resource) []string {
+	switch r := r.(type) {
+	case veth:
+		return []string{r.own.Netns, r.other.Netns}
+	case device:
+		return []string{r.own.Netns}
+	case card:
+		return []string{r.own.Netns}
+	case bridge:
+		return []string{r.spec.Netns}
+	}
+	return nil
 }
 
 // carriers is the creations that make another end, too, by that end.
