@@ -54,7 +54,7 @@ func (o Own) keys(n Node) keys {
 		for _, x := range o.Others {
 			others = append(others, fmt.Sprintf("{public_key: %q, allowed_ips: 10.70.%d.0/24, persistent_keepalive: %d}", publicKeys[x], x, o.Extra))
 		}
-		k.add(true, "fwmark: %d, peers: [%s]", o.Extra, strings.Join(others, ", "))
+		k.add(true, "listen_port: %d, fwmark: %d, peers: [%s]", 51820+o.Number, o.Extra, strings.Join(others, ", "))
 	}
 	return k
 }

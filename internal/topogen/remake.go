@@ -214,7 +214,7 @@ func (e *editor) member(netns, id string, l kernel.Link) {
 func (e *editor) wireGuard(netns, id string, l kernel.Link) {
 	name := strings.TrimPrefix(id, "link/")
 	own := "wireguard/" + name
-	e.add("port of "+id, "", true, kernel.WireGuardSet{Netns: netns, Link: l.Name, ListenPort: ref(l.WireGuard.ListenPort + 1)})
+	e.add("port of "+id, own, true, kernel.WireGuardSet{Netns: netns, Link: l.Name, ListenPort: ref(l.WireGuard.ListenPort + 1000)})
 	e.add("key of "+id, own, false, kernel.WireGuardSet{Netns: netns, Link: l.Name, PrivateKey: &kernel.KeyRef{Given: kernel.Secret{1, 2, 3}}})
 	for _, p := range l.WireGuard.Peers {
 		set := kernel.PeerSet{Netns: netns, Link: l.Name, PublicKey: p.PublicKey, Endpoint: p.Endpoint, AllowedIPs: p.AllowedIPs, Keepalive: p.Keepalive}
