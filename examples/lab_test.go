@@ -94,7 +94,8 @@ func (l *lab) down() {
 // asBefore checks that nothing is left of the lab.
 func (l *lab) asBefore() {
 	l.Helper()
-	if diff := cmp.Diff(testhost.Steady(l.before), testhost.Steady(testhost.Machine(l.T))); diff != "" {
+	diff := testhost.Await(testhost.Steady(l.before), func() []string { return testhost.Steady(testhost.Machine(l.T)) })
+	if diff != "" {
 		l.Errorf("the machine is not what it was before (-before +after):\n%s", diff)
 	}
 }

@@ -186,7 +186,7 @@ func (h *host) converges(c *crashes, p point, verb string, standing []string) {
 		c.stuck++
 		h.Errorf("%s of %s; a plan after up has:\n%s", p, verb, out)
 	}
-	if diff := h.differs(standing, h.standing); diff != "" {
+	if diff := testhost.Await(standing, h.standing); diff != "" {
 		c.others++
 		h.Errorf("%s of %s; up makes another machine than at once (-at once +after the crash):\n%s", p, verb, diff)
 	}

@@ -187,7 +187,7 @@ func (d *drifted) stands(choose func([]topogen.Edit) []topogen.Edit) {
 // same expects the whole machine to be what it was before the last edits.
 func (d *drifted) same() {
 	d.Helper()
-	if diff := d.differs(d.want, d.standing); diff != "" {
+	if diff := testhost.Await(d.want, d.standing); diff != "" {
 		d.fail(&d.unrepaired, "up doesn't make the machine what it was (-was +is):\n%s\n%s", diff, strings.Join(d.since, "\n"))
 		d.want = d.standing()
 	}

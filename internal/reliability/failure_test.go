@@ -343,7 +343,7 @@ func TestInterruptedDumps(t *testing.T) {
 		if r, _ := up(func(i int) bool { return i == n }); r.Code != 0 {
 			h.Errorf("with dump %d interrupted, up ends with %d:\n%s", n, r.Code, tail(r.Output))
 		}
-		if diff := h.differs(standing, h.standing); diff != "" {
+		if diff := testhost.Await(standing, h.standing); diff != "" {
 			h.Errorf("with dump %d interrupted, up makes another machine:\n%s", n, diff)
 		}
 		h.must("down", "-v")

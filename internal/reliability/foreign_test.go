@@ -350,12 +350,12 @@ func (h *host) refuses(b blocker) bool {
 	if !good {
 		h.Errorf("%s: up: exit code %d, want 3 and %s and ways out\n%s", b.make, code, b.what, out)
 	}
-	if diff := h.differs(before, h.machine); diff != "" {
+	if diff := testhost.Await(before, h.machine); diff != "" {
 		good = false
 		h.Errorf("%s: the refusal changes the machine (-before +after):\n%s", b.make, diff)
 	}
 	h.shell(b.remove)
-	if diff := h.differs(empty, h.machine); diff != "" {
+	if diff := testhost.Await(empty, h.machine); diff != "" {
 		h.Fatalf("%s: the test leaves (-before +after):\n%s", b.remove, diff)
 	}
 	return good

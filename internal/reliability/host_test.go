@@ -13,9 +13,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
-
-	"github.com/google/go-cmp/cmp"
 
 	"topo/internal/testhost"
 	"topo/internal/tracer"
@@ -170,17 +167,7 @@ func (h *host) trace(observe tracer.Observer, args ...string) tracer.Result {
 }
 
 // residue is what the machine has that it didn't have before topo, or lacks; "" when it is as it was.
-func (h *host) residue() string { h.Helper(); return h.differs(h.before, h.machine) }
-
-// differs is in what the machine is not as wanted. What ends in its own time gets some.
-func (h *host) differs(want []string, now func() []string) string {
-	h.Helper()
-	for end := time.Now().Add(20 * time.Second); ; time.Sleep(50 * time.Millisecond) {
-		if diff := cmp.Diff(want, now()); diff == "" || time.Now().After(end) {
-			return diff
-		}
-	}
-}
+func (h *host) residue() string { h.Helper(); return testhost.Await(h.before, h.machine) }
 
 // standing is the machine without what chance gives it.
 func (h *host) standing() []string { h.Helper(); return standing(h.machine()) }

@@ -54,7 +54,7 @@ func (h *host) readsOnly(up bool) int {
 			h.Errorf("%s, topo %s changes the machine:\n%s", when, strings.Join(command, " "), strings.Join(changes, "\n"))
 		}
 	}
-	if diff := h.differs(before, h.standing); diff != "" {
+	if diff := testhost.Await(before, h.standing); diff != "" {
 		h.Errorf("%s, reading changed the machine (-before +after):\n%s", when, diff)
 	}
 	return len(reading)

@@ -53,7 +53,7 @@ func noTrace(t *testing.T, all bool) {
 			h.must("up")
 		}
 		h.must("down", "-v")
-		if diff := h.differs(h.before, func() []string { return h.entire(project) }); diff != "" {
+		if diff := testhost.Await(h.before, func() []string { return h.entire(project) }); diff != "" {
 			residue++
 			t.Errorf("down leaves (-before +after):\n%s\n%s", diff, f.YAML())
 		}

@@ -75,7 +75,7 @@ func (h *host) sameByHand() {
 		h.Fatalf("down leaves (-before +after):\n%s", diff)
 	}
 	h.typed(h.planned())
-	if diff := h.differs(made, h.standing); diff != "" {
+	if diff := testhost.Await(made, h.standing); diff != "" {
 		h.Errorf("the lines of the plan make another machine (-topo +by hand):\n%s", diff)
 	}
 }

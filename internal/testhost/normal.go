@@ -63,13 +63,9 @@ func normalTables(lines []string) []string {
 	return slices.Concat(tables...)
 }
 
-// movingSysctls are read-outs, not parameters: the number of tracked connections, and the key of TCP fast
-// open, which the kernel makes up when it is first used; how many files, inodes, names, AIO contexts and terminals there are on the whole
-// real machine; the last process ID; and random numbers.
-var movingSysctls = []string{
-	"nf_conntrack_count", "nf_conntrack_buckets", "tcp_fastopen_key",
-	"dentry-state", "dentry-negative", "file-nr", "inode-nr", "inode-state", "aio-nr", "nr", "ns_last_pid", "uuid", "entropy_avail",
-}
+// movingSysctls are read-outs, not parameters: the number of tracked connections, the key of TCP fast open, which the kernel makes
+// up when it is first used, and the last process ID.
+var movingSysctls = []string{"nf_conntrack_count", "nf_conntrack_buckets", "tcp_fastopen_key", "ns_last_pid"}
 
 func normalSysctls(lines []string) []string {
 	lines = slices.DeleteFunc(lines, func(l string) bool {

@@ -4,6 +4,9 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 // passing is what says nothing about a machine: the numbers of interfaces and bridge ports, which rise
@@ -31,6 +34,17 @@ func Steady(machine string) []string {
 		slices.Sort(lines[section:])
 	}
 	return lines
+}
+
+// Await reads until there is what is wanted, or for a while: the kernel does some things in its own time. It gives the difference
+// that there is then, "" for none.
+func Await(want []string, now func() []string) (diff string) {
+	const limit, pause = 20 * time.Second, 20 * time.Millisecond
+	for end := time.Now().Add(limit); ; time.Sleep(pause) {
+		if diff := cmp.Diff(want, now()); diff == "" || time.Now().After(end) {
+			return diff
+		}
+	}
 }
 
 // IsTables reports whether a section of a machine's text, by its title, has rules of iptables.
