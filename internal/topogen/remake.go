@@ -173,6 +173,9 @@ func (e *editor) remakeDevice(netns, id string, l kernel.Link) {
 			e.add(p.Name+" of "+id, id, p.Name != "mode", kernel.LinkParams{Netns: netns, Name: l.Name, Kind: l.Kind, Params: changed})
 			continue
 		}
+		if l.Kind == "bond" && p.Name == "mode" { // which 802.3ad alone has
+			all = slices.DeleteFunc(all, func(p kernel.Param) bool { return p.Name == "lacp_rate" })
+		}
 		other = made
 		other.Params = kernel.Params(l.Kind, all...)
 		e.add("another "+p.Name+" of "+id, id, false, gone, other)
