@@ -63,8 +63,7 @@ func (r member) Create() []kernel.Op {
 }
 
 func (r member) Delete() []kernel.Op {
-	none := ""
-	return []kernel.Op{kernel.LinkSet{Netns: r.netns, Name: r.iface, Master: &none}}
+	return []kernel.Op{kernel.Enslave{Netns: r.netns, Name: r.iface, Down: r.kind == "bond"}}
 }
 
 func (r member) Update(Resource) ([]kernel.Op, bool) { return nil, false }

@@ -27,3 +27,22 @@ links: [[r:x, s:y], [s:z, r:w], [r:up, sw:port]]
 		}
 	}
 }
+
+// The kernel sets down what leaves a bond: up ended with a difference.
+func TestWhoLeavesABondStaysUp(t *testing.T) {
+	const yaml = `
+name: p
+namespaces: {n: {interfaces: {d0: {type: dummy}, d1: {type: dummy}, v0: {type: vrf, table: 9}, b0: {type: bond, members: [d0, d1]}}}}
+`
+	testEdits(t, yaml, func(t *testing.T) *lab { return on(t, yaml) }, map[string]edit{
+		"for nothing": {
+			replace: []string{"[d0, d1]", "[d0]"},
+			want:    []string{"- member/n:d1 not in the file", "~ link/n:d1 mac …"},
+			ops:     []string{"ip -n p-n link set d1 down && ip -n p-n link set d1 nomaster && ip -n p-n link set d1 up"},
+		},
+		"for a VRF": {
+			replace: []string{"[d0, d1]", "[d0]", "table: 9", "table: 9, members: [d1]"},
+			want:    []string{"~ link/n:d1 mac …", "± member/n:d1 master b0 → v0, kind bond → vrf edited"},
+		},
+	})
+}

@@ -186,7 +186,17 @@ func contractMembers(h *host) {
 		equal(h, "MAC of a member", l.MAC, "02:00:00:00:00:09")
 		equal(h, "up", l.Up, true)
 		h.do(kernel.LinkSet{Netns: "a", Name: "eth0", Master: ref("")})
-		equal(h, "master of one that left", h.link("a", "eth0").Master, "")
+		l = h.link("a", "eth0")
+		equal(h, "master of one that left", l.Master, "")
+		equal(h, "up, that it left", l.Up, false)
+		h.do(
+			kernel.LinkSet{Netns: "a", Name: "eth0", Up: ref(true)},
+			kernel.Enslave{Netns: "a", Name: "eth0", Master: "bond0", Down: true},
+			kernel.Enslave{Netns: "a", Name: "eth0", Down: true},
+		)
+		l = h.link("a", "eth0")
+		equal(h, "master of one that was let go", l.Master, "")
+		equal(h, "up, that it was let go", l.Up, true)
 		h.do(kernel.LinkDelete{Netns: "a", Name: "bond0"})
 	}
 	vrf := kernel.LinkAdd{Netns: "a", Name: "red", Kind: "vrf", Up: true, Params: []kernel.Param{{Name: "table", Value: "10"}}}

@@ -153,6 +153,9 @@ func (m *Machine) enslave(o kernel.Enslave) error {
 	}
 	master := l.space.link(o.Master)
 	switch {
+	case o.Master == "" && l.master == nil:
+		return nil
+	case o.Master == "":
 	case master == nil:
 		return syscall.ENODEV
 	case master.kind != "vrf" && master.kind != "bond":
@@ -168,7 +171,7 @@ func (m *Machine) enslave(o kernel.Enslave) error {
 	}
 	m.detach(l)
 	l.master = master
-	if master.kind == "bond" {
+	if master != nil && master.kind == "bond" {
 		l.mac = master.mac
 	}
 	m.refresh(l)

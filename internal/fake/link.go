@@ -255,6 +255,9 @@ func (m *Machine) setLink(o kernel.LinkSet) error {
 	set(&l.group, o.Group)
 	set(&l.alias, o.Alias)
 	if o.Master != nil && master != l.master {
+		if l.master != nil && l.master.kind == "bond" {
+			m.setDown(l)
+		}
 		m.detach(l)
 		if master != nil {
 			m.attach(l, master)

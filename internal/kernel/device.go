@@ -41,8 +41,8 @@ type (
 		Netns, Name, Kind string
 		Params            []Param
 	}
-	// Enslave makes a link a member of a bond or a VRF of its namespace. With Down it is set down before, and up after, if it
-	// was up: a bond takes no other. What it loses then (routes, IPv6 addresses) is lost.
+	// Enslave makes a link a member of a bond or a VRF of its namespace, or with no master of none. With Down it is set down before, and
+	// up after, if it was up: a bond takes no other, and sets down what leaves it. What it loses then (routes, IPv6 addresses) is lost.
 	Enslave struct {
 		Netns, Name, Master string
 		Down                bool
@@ -143,7 +143,11 @@ func (o Enslave) String() string {
 	if o.Down {
 		b.add(ip(o.Netns), "link set", o.Name, "down", "&&")
 	}
-	b.add(ip(o.Netns), "link set", o.Name, "master", o.Master)
+	if o.Master == "" {
+		b.add(ip(o.Netns), "link set", o.Name, "nomaster")
+	} else {
+		b.add(ip(o.Netns), "link set", o.Name, "master", o.Master)
+	}
 	if o.Down {
 		b.add("&&", ip(o.Netns), "link set", o.Name, "up")
 	}
