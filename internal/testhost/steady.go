@@ -10,8 +10,9 @@ import (
 )
 
 // passing is what says nothing about a machine: the numbers of interfaces and bridge ports, which rise
-// with every one that is made.
-var passing = regexp.MustCompile(`^\d+: |@if\d+|port_(id|no) \w+|designated_port \d+|topology_change(_detected|_ack)? \d|config_pending \d`)
+// with every one that is made; and what the kernel says of a carrier, a second late, whether it was there or not.
+var passing = regexp.MustCompile(`^\d+: |@if\d+|port_(id|no) \w+|designated_port \d+|topology_change(_detected|_ack)? \d|config_pending \d|` +
+	`NO-CARRIER,|,LOWER_UP| state (UP|DOWN|LOWERLAYERDOWN|UNKNOWN)| linkdown`)
 
 // Steady is a machine's text ([Machine]) for comparison of two moments between which things were made and removed: in lines, each
 // section sorted but for rules of iptables, of which the order counts; without what passes and without what the kernel does in its own
