@@ -91,6 +91,8 @@ func (l *lab) beginning(t *rapid.T, m *fake.Machine, a *topogen.File, o topogen.
 			switch {
 			case strings.HasPrefix(e.Name, "another kind of bridge/"):
 				return true // what stood in its place is not made again
+			case strings.HasPrefix(e.Name, "deletion of namespace "):
+				return true // what was recorded of its parameters outlives it: where the file has them no more, it takes two runs
 			case strings.HasPrefix(e.Name, "a route by port/"):
 				return true // no file has one by a bridge's port, and nothing says that it comes after it
 			case strings.HasPrefix(e.Name, "group of bridge/"):
