@@ -19,8 +19,7 @@ func TestRate(t *testing.T) {
 	l.shows("tc -n rate-server qdisc show dev wan", "tbf 7402: root", "rate 10Mbit")
 	l.shows("tc -n rate-client qdisc show dev wan", "tbf 7402: root", "rate 2Mbit")
 	l.sh(in("rate-client", get("--output /dev/null http://10.7.0.2/8m"))) // the server is there
-	// Of a frame of 1514 bytes 1448 are the program's.
-	near(t, "the download, in bit/s", 8*bytesPerSecond(l, in("rate-client", "curl --silent --output /dev/null --write-out %{speed_download} http://10.7.0.2/8m")), 10e6*1448/1514, 0.05)
+	l.downloads("rate-client", "http://10.7.0.2/8m", 10e6, 0.05)
 	l.heal("tc -n rate-server qdisc change dev wan root handle 7402: tbf rate 5mbit burst 6250 limit 125000", "~ impair/server:wan")
 	l.heal("tc -n rate-server qdisc delete dev wan root", "+ impair/server:wan")
 	l.heal("tc -n rate-server qdisc replace dev wan root pfifo limit 7", "± impair/server:wan")
@@ -77,8 +76,20 @@ func TestVMWAN(t *testing.T) {
 	l.sh(`while kill -0 $(cat /run/pinging) 2>/dev/null; do sleep 0.1; done`)
 	_, lost = pinged(t, l.sh("cat /run/pings; rm /run/pings /run/pinging"))
 	near(t, "lost while it was edited, in percent", lost, 0, 0)
-	near(t, "a download, in bit/s", 8*bytesPerSecond(l, in("wan-berlin", "curl --silent --output /dev/null --write-out %{speed_download} http://10.8.2.2/1m")), 20e6*1448/1514, 0.3)
+	l.downloads("wan-berlin", "http://10.8.2.2/1m", 20e6, 0.3)
 	l.down()
+}
+
+// downloads has a node fetch a file by a line of so many bits a second, of which it must make all, but for a part. A loaded machine makes
+// a download slower, and none faster: the best of three counts.
+func (l *lab) downloads(node, url string, line, but float64) {
+	l.Helper()
+	line = line * 1448 / 1514 // of a frame of 1514 bytes 1448 are the program's
+	rate := 0.0
+	for try := 0; try < 3 && rate < (1-but)*line; try++ {
+		rate = max(rate, 8*bytesPerSecond(l, in(node, "curl --silent --output /dev/null --write-out %{speed_download} "+url)))
+	}
+	near(l.T, "a download, in bit/s", rate, line, but)
 }
 
 func bytesPerSecond(l *lab, line string) float64 {

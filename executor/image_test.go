@@ -47,11 +47,11 @@ func (l *imageLab) up(yaml string, nodes ...string) []string {
 	if err := executor.Run(context.Background(), p, l.m, executor.Options{Workers: 4}).Err(); err != nil {
 		l.Fatal(err)
 	}
-	again, o, err := l.plan(yaml, nodes...)
+	again, _, err := l.plan(yaml, nodes...)
 	if err != nil || !again.Empty() {
 		l.Errorf("after it, there is still %s%v", again.Text(planner.TextOptions{}), err)
 	}
-	l.applied = planner.Remember(o)
+	l.applied = again.Remember()
 	var lines []string
 	for line := range strings.Lines(p.Text(planner.TextOptions{})) {
 		if strings.Contains(line, "image/") || strings.Contains(line, "process/") {

@@ -105,7 +105,7 @@ func (l *lab) run(f *topogen.File) (*planner.Plan, error) {
 	}
 	l.applied = nil
 	if f != nil {
-		l.applied = planner.Remember(o)
+		l.applied = p.Remember()
 	}
 	return p, nil
 }

@@ -147,8 +147,12 @@ func (l *lab) facts() string {
 	}
 	for _, n := range append([]kernel.Netns{s.Host}, s.Netns...) {
 		add("netns", []any{n.Name, n.Mark, n.Unfinished, n.Group})
+		filters := map[string]bool{} // the bridges that tell VLANs apart
 		for _, x := range n.Links {
-			add(n.Name+": link", made(x))
+			filters[x.Name] = x.Bridge != nil && x.Bridge.VLANFiltering
+		}
+		for _, x := range n.Links {
+			add(n.Name+": link", made(x, filters[x.Name] || filters[x.Master]))
 		}
 		for _, x := range n.Addrs {
 			if !x.Kernel {
@@ -191,8 +195,13 @@ func (l *lab) facts() string {
 	return strings.Join(lines, "\n")
 }
 
-// made is a link as topo makes it: all of it, without the kernel's own.
-func made(x kernel.Link) kernel.Link {
+// made is a link as topo makes it: all of it that has an effect, without the kernel's own. What a bridge knows of VLANs stays
+// with it when it stops to filter them, and that is nothing to it then (br_handle_vlan and br_allowed_ingress in net/bridge/br_vlan.c).
+func made(x kernel.Link, filters bool) kernel.Link {
+	if !filters {
+		x.VLANs = nil
+	}
+	x.FDB = slices.DeleteFunc(slices.Clone(x.FDB), func(e kernel.FDBEntry) bool { return filters != (e.VLAN != 0) })
 	x.Index, x.Oper = 0, "" // given out anew; in the kernel's own time
 	if x.Port != nil {
 		x.MAC = "" // nobody states a port's

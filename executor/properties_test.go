@@ -75,6 +75,10 @@ func TestChangeEndsAsIfMadeAnew(t *testing.T) {
 		l.equal("machine after a and b", m.String(), anewMachine.String())
 		shared := alike(wantA, wantB)
 		for _, c := range p.Changes {
+			port := planner.ID{Kind: "port", Name: c.ID.Name}
+			if c.ID.Kind == "link" && !shared(port) && string(c.Reason) == port.String()+" is replaced" {
+				continue // the other end of its pair went to a bridge of another namespace
+			}
 			if shared(c.ID) {
 				t.Fatalf("%s is the same in both files and gets changed:\n%s\n%s\n%s", c.ID, text(p), a.YAML(), b.YAML())
 			}

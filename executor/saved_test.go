@@ -142,15 +142,15 @@ func TestForeignEditMakesASavedPlanStale(t *testing.T) {
 		if !errors.As(err, &stale) {
 			t.Fatalf("%s: %v\n%s\n%s", edit.Name, err, text(p), f.YAML())
 		}
+		kind, _, _ := strings.Cut(edit.ID, "/")
 		names := func(line string) bool {
 			rest, ok := strings.CutPrefix(line, edit.ID)
-			return ok && (rest == "" || rest[0] == ' ' || rest[0] == ':')
+			return ok && (rest == "" || rest[0] == ' ' || rest[0] == ':' || kind == "fdb" && rest[0] == '/') // read by VLAN, where its bridge is to filter them
 		}
 		if edit.ID != "" && stale.Cause == nil && !slices.ContainsFunc(stale.Changes, names) {
 			t.Fatalf("%s: none of these names %s:\n%v\nplan:\n%s\n%s", edit.Name, edit.ID, stale, text(p), f.YAML())
 		}
 		l.same("machine after the check", m.String(), before)
-		kind, _, _ := strings.Cut(edit.ID, "/")
 		edited[kind]++
 	})
 	total := 0

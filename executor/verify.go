@@ -67,12 +67,14 @@ func Verify(ctx context.Context, m Machine, replan func(kernel.Snapshot) (*plann
 		if p.Ended() && settled == nil {
 			return &VerifyError{p}
 		}
-		if text := p.Text(planner.TextOptions{}); p.Lasting() && settled == nil && text == last {
+		if !p.Lasting() || settled != nil {
+			same = 0
+		} else if text := p.Text(planner.TextOptions{}); text == last {
 			same++
 		} else {
 			same, last = 1, text
 		}
-		if p.Lasting() && same == lastingReadings {
+		if same == lastingReadings {
 			return &VerifyError{p}
 		}
 		select {

@@ -4,7 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
-	"maps"
+	"slices"
 )
 
 // A Delta is one attribute that differs. Before or After is "" where it is only on one side.
@@ -13,10 +13,10 @@ type Delta struct{ Name, Before, After string }
 // changedAttrs compares two resources attribute by attribute, in the order of want's.
 // Attributes of the same name (rules) are compared as lists.
 func changedAttrs(have, want Resource) []Delta {
-	h, w := attrMap(have), attrMap(want)
-	if maps.Equal(h, w) {
+	if slices.Equal(have.Attrs(), want.Attrs()) { // of nearly all
 		return nil
 	}
+	h, w := attrMap(have), attrMap(want)
 	var out []Delta
 	for _, name := range attrNames(want, have) {
 		before, inHave := h[name]

@@ -32,9 +32,9 @@ type Options struct {
 type Applied map[string]string
 
 // Remember is what to keep as [Applied] after a successful up.
-func Remember(o Options) Applied {
+func (p *Plan) Remember() Applied {
 	m := Applied{}
-	for _, r := range wantOf(o).all() {
+	for _, r := range p.wanted {
 		m[r.ID().String()] = fingerprint(r)
 	}
 	return m
@@ -98,6 +98,7 @@ func Build(o Options) (*Plan, error) {
 	if err != nil {
 		return nil, err
 	}
+	p.wanted = want
 	p.Warnings = warnings(o)
 	p.Moves = moves(p, o.Snapshot)
 	p.First = !slices.ContainsFunc(have, func(r Resource) bool {

@@ -38,7 +38,7 @@ links:
 
 // lab is a fake machine with a project on it.
 type lab struct {
-	t       *testing.T
+	t       testing.TB
 	m       *fake.Machine
 	top     *spec.Topology
 	applied planner.Applied
@@ -84,7 +84,7 @@ func (l *lab) up() {
 		l.t.Fatal(err)
 	}
 	if l.top != nil {
-		l.applied = planner.Remember(l.options())
+		l.applied = l.plan().Remember()
 	}
 	replan := func(kernel.Snapshot) (*planner.Plan, error) { return planner.Build(l.options()) }
 	if err := executor.Verify(context.Background(), l.m, replan, planner.Query(l.top, "p"), "p", 5*time.Second); err != nil {

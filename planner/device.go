@@ -19,6 +19,8 @@ type device struct {
 	// port is how its bridge treats it, and bridge the resource of that; of the host's only.
 	port   kernel.PortAttrs
 	bridge ID
+	// listens is the port of UDP that a WireGuard has, of one that is there; 0 = none.
+	listens int
 }
 
 // overhead is how much a tunnel puts around each packet, in bytes: outer IP header (IPv4, IPv6), and its own.
@@ -253,6 +255,9 @@ func observeDevice(h *Have, l iface) device {
 	d := device{id: l.id, port: ofDevice(kernel.DefaultPort), own: kernel.LinkAdd{
 		Netns: l.netns, Name: l.Name, Kind: l.Kind, Parent: l.Parent, MAC: l.MAC, MTU: l.MTU, Group: l.Group, Up: l.Up, Alias: l.Alias, Params: l.Params,
 	}}
+	if l.WireGuard != nil {
+		d.listens = l.WireGuard.ListenPort
+	}
 	if !hasMAC(l.Kind, l.Params) {
 		d.own.MAC = ""
 	}
@@ -330,7 +335,7 @@ func (r device) Detail() string {
 
 // Claims are its name, and what the kernel has once of its kind.
 func (r device) Claims() []string {
-	claims := []string{claimLink(r.own.Netns, r.own.Name)}
+	claims := append(claimListenPort(r.own.Netns, r.listens), claimLink(r.own.Netns, r.own.Name))
 	once := func(words ...string) { claims = append(claims, r.own.Kind+" "+strings.Join(words, " ")) }
 	switch r.own.Kind {
 	case "vlan":

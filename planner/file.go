@@ -53,7 +53,7 @@ const localhost = "127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback
 
 // hosts is what a node resolves without a name server: itself, the nodes and aliases of the bridges that it shares,
 // its one-way links, its extra hosts.
-func hosts(t *spec.Topology, n spec.Node, named map[string][]hostName, sharers []string) string {
+func hosts(t *spec.Topology, n spec.Node, named map[string]bridgeNames, sharers []string) string {
 	var b strings.Builder
 	b.WriteString(localhost)
 	own := []string{n.Name}
@@ -69,11 +69,10 @@ func hosts(t *spec.Topology, n spec.Node, named map[string][]hostName, sharers [
 		fmt.Fprintf(&b, "127.0.1.1 %s\n", strings.Join(own, " "))
 	}
 	for _, a := range n.Attachments {
-		for _, h := range named[a.Bridge] {
-			if h.node != n.Name {
-				b.WriteString(h.line)
-			}
-		}
+		names := named[a.Bridge]
+		own := names.of[n.Name]
+		b.WriteString(names.text[:own.begin])
+		b.WriteString(names.text[own.end:])
 	}
 	for _, l := range n.OneWay {
 		for _, other := range t.Nodes {
@@ -103,23 +102,43 @@ func hosts(t *spec.Topology, n spec.Node, named map[string][]hostName, sharers [
 	return b.String()
 }
 
-type hostName struct{ node, line string }
+// bridgeNames are the lines that a bridge gives to its nodes, and where in them those of each node are.
+type bridgeNames struct {
+	text string
+	of   map[string]part
+}
 
-// namesByBridge lists the lines that each bridge gives to its nodes. Made once: 1,000 nodes on a
-// bridge have a million lines.
-func namesByBridge(t *spec.Topology) map[string][]hostName {
-	bridges := bridgesByName(t)
-	m := map[string][]hostName{}
+type part struct{ begin, end int }
+
+// namesByBridge makes the lines once: 1,000 nodes on a bridge have a million of them.
+func namesByBridge(t *spec.Topology) map[string]bridgeNames {
+	texts := map[string]*strings.Builder{}
+	for _, b := range t.Bridges {
+		if b.Names {
+			texts[b.Name] = &strings.Builder{}
+		}
+	}
+	m := map[string]bridgeNames{}
 	for _, n := range t.Nodes {
 		for _, a := range n.Attachments {
-			if !bridges[a.Bridge].Names {
+			text := texts[a.Bridge]
+			if text == nil {
 				continue
 			}
+			if m[a.Bridge].of == nil {
+				m[a.Bridge] = bridgeNames{of: map[string]part{}}
+			}
+			begin := text.Len()
 			names := strings.Join(append([]string{n.Name}, a.Aliases...), " ")
 			for _, p := range a.Addresses {
-				m[a.Bridge] = append(m[a.Bridge], hostName{n.Name, p.Addr().String() + " " + names + "\n"})
+				fmt.Fprintf(text, "%s %s\n", p.Addr(), names)
 			}
+			m[a.Bridge].of[n.Name] = part{begin, text.Len()}
 		}
+	}
+	for name, names := range m {
+		names.text = texts[name].String()
+		m[name] = names
 	}
 	return m
 }

@@ -98,6 +98,7 @@ type Have struct {
 
 	host     map[string]kernel.Link            // links of the host's namespace by name
 	nodes    map[string]string                 // netns name → node, of the project's own namespaces
+	comes    map[string]string                 // the same of those that are wanted
 	names    map[string]ID                     // wanted interface in the host's namespace → its resource
 	links    map[string]bool                   // wanted "node:interface"
 	bridges  map[place]bridge                  // wanted
@@ -147,7 +148,7 @@ func newHave(o Options, want []Resource) *Have {
 	s, project := o.Snapshot, o.Project
 	h := &Have{
 		Project: project, Snapshot: s, known: o.Known, unwanted: o.Volumes,
-		host: map[string]kernel.Link{}, nodes: map[string]string{}, names: map[string]ID{},
+		host: map[string]kernel.Link{}, nodes: map[string]string{}, comes: map[string]string{}, names: map[string]ID{},
 		links: map[string]bool{}, lent: map[string]string{}, sysctls: map[kernel.SysctlKey]ID{}, wanted: map[ID]bool{}, want: byID(want),
 		bridges: map[place]bridge{}, ports: map[ID]string{}, inside: map[place]ID{}, spaces: map[string]map[string]kernel.Link{},
 		volumes: volumeIDs(s, project, want),
@@ -170,6 +171,8 @@ func newHave(o Options, want []Resource) *Have {
 	for _, r := range want {
 		h.wanted[r.ID()] = true
 		switch r := r.(type) {
+		case netns:
+			h.comes[r.name] = r.node
 		case bridge:
 			at := place{r.spec.Netns, r.spec.Name}
 			h.bridges[at] = r

@@ -52,8 +52,21 @@ func observeMembers(h *Have) []Resource {
 	return out
 }
 
-func (r member) ID() ID         { return memberID(r.owner, r.iface) }
-func (r member) In() []ID       { return []ID{r.link, r.on} }
+func (r member) ID() ID { return memberID(r.owner, r.iface) }
+
+// In: with a bond a membership doesn't go alone, for the kernel would set the link down.
+func (r member) In() []ID {
+	if r.kind == "bond" {
+		return []ID{r.link}
+	}
+	return []ID{r.link, r.on}
+}
+
+// Lost: who is in a bond leaves it before it is made anew.
+func (r member) Lost(gone func(ID) bool) (ID, Action, bool) {
+	return r.on, Replace, r.kind == "bond" && gone(r.on)
+}
+
 func (r member) Needs() []ID    { return []ID{r.link, r.on, r.before} }
 func (r member) Attrs() []Attr  { return []Attr{{"master", r.master}, {"kind", r.kind}} }
 func (r member) Detail() string { return "of " + r.kind + " " + r.master }

@@ -1,28 +1,27 @@
 package planner
 
 import (
-	"cmp"
 	"strings"
 )
 
-// naturally compares names with their numbers as numbers: n9 before n10.
-func naturally(a, b string) int {
-	for a != "" && b != "" {
-		na, nb := digits(a), digits(b)
-		if na > 0 && nb > 0 {
-			x, y := strings.TrimLeft(a[:na], "0"), strings.TrimLeft(b[:nb], "0")
-			if n := cmp.Or(cmp.Compare(len(x), len(y)), cmp.Compare(x, y), cmp.Compare(na, nb)); n != 0 {
-				return n
-			}
-			a, b = a[na:], b[nb:]
+// natural is a name in a form in which names, compared byte by byte, have their numbers in order: n9 comes before n10.
+func natural(name string) string {
+	var b strings.Builder
+	for name != "" {
+		n := digits(name)
+		if n == 0 {
+			b.WriteByte(name[0])
+			name = name[1:]
 			continue
 		}
-		if a[0] != b[0] {
-			return cmp.Compare(a[0], b[0])
-		}
-		a, b = a[1:], b[1:]
+		number := strings.TrimLeft(name[:n], "0")
+		b.WriteByte('0') // beside other characters, any digit
+		b.WriteByte(byte(len(number)))
+		b.WriteString(number)
+		b.WriteByte(byte(n)) // n01 comes after n1
+		name = name[n:]
 	}
-	return cmp.Compare(len(a), len(b))
+	return b.String()
 }
 
 func digits(s string) int {

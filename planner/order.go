@@ -26,8 +26,9 @@ type half struct {
 	remove bool
 	ops    []kernel.Op
 	unit   string
-	rank   int // of its kind, for the order among what is free
-	after  map[*half]bool
+	rank   int     // of its kind, for the order among what is free
+	name   string  // of the change, to be compared byte by byte ([natural])
+	after  []*half // some more than once
 	group  *group
 }
 
@@ -60,8 +61,9 @@ func split(changes map[ID]*Change) []*half {
 	rank["resolv"] = rank["hosts"]
 	var out []*half
 	for _, c := range changes {
+		name := natural(c.ID.Name)
 		add := func(remove bool, ops []kernel.Op) {
-			h := &half{change: c, remove: remove, ops: ops, rank: rank[c.ID.Kind], after: map[*half]bool{}}
+			h := &half{change: c, remove: remove, ops: ops, rank: rank[c.ID.Kind], name: name}
 			h.unit = unitOf(h)
 			out = append(out, h)
 		}
@@ -89,7 +91,7 @@ func compareHalves(a, b *half) int {
 		}
 		return 1
 	}
-	n := cmp.Or(cmp.Compare(a.rank, b.rank), naturally(a.change.ID.Name, b.change.ID.Name), cmp.Compare(a.change.ID.Kind, b.change.ID.Kind))
+	n := cmp.Or(cmp.Compare(a.rank, b.rank), cmp.Compare(a.name, b.name), cmp.Compare(a.change.ID.Kind, b.change.ID.Kind))
 	if a.remove {
 		return -n
 	}
@@ -132,7 +134,7 @@ func link(halves []*half) {
 	// The end of a veth that another one carries stands once that is made.
 	for id, h := range carriers(halves) {
 		if end := makes[id]; end != nil {
-			end.after[h] = true
+			end.after = append(end.after, h)
 		} else {
 			makes[id] = h
 		}
@@ -142,32 +144,30 @@ func link(halves []*half) {
 			// Dependents go first, also where what they need stays: an entry in a VLAN goes before its port leaves that VLAN.
 			for _, need := range h.change.Have.Needs() {
 				if n := cmp.Or(removes[need], makes[need]); n != nil && n != h {
-					n.after[h] = true
+					n.after = append(n.after, h)
 				}
 			}
 			continue
 		}
 		for _, need := range h.change.Want.Needs() {
 			if n := makes[need]; n != nil && n != h {
-				h.after[n] = true
+				h.after = append(h.after, n)
 			}
 		}
 		if r, ok := h.change.Have.(ruleset); ok {
 			// A rule that leads elsewhere now no longer needs what goes.
 			for _, need := range r.needs {
 				if n := removes[need]; n != nil && n != h {
-					n.after[h] = true
+					n.after = append(n.after, h)
 				}
 			}
 		}
 		if r := removes[h.change.ID]; r != nil {
-			h.after[r] = true
+			h.after = append(h.after, r)
 		}
 		if c, ok := h.change.Want.(claimant); ok {
 			for _, name := range c.Claims() {
-				for _, r := range claims[name] {
-					h.after[r] = true
-				}
+				h.after = append(h.after, claims[name]...)
 			}
 		}
 	}
@@ -188,9 +188,7 @@ func defaultsFirst(halves []*half) {
 			continue
 		}
 		for _, netns := range bornIn(h.change.Want) {
-			for _, d := range defaults[netns] {
-				h.after[d] = true
-			}
+			h.after = append(h.after, defaults[netns]...)
 		}
 	}
 }
@@ -237,10 +235,8 @@ func removePairsOnce(halves []*half, removes map[ID]*half) {
 			continue
 		}
 		h.ops = nil
-		for before := range h.after {
-			first.after[before] = true
-		}
-		h.after = map[*half]bool{first: true}
+		first.after = append(first.after, h.after...)
+		h.after = []*half{first}
 	}
 }
 
@@ -265,10 +261,11 @@ func assemble(p *Plan, groups []*group) {
 	for _, g := range groups {
 		for _, h := range g.halves {
 			s := Step{Change: index[h.change], Ops: h.ops, Unit: h.unit, Shared: isShared(h.change)}
-			for a := range h.after {
+			for _, a := range h.after {
 				s.After = append(s.After, step[a])
 			}
 			slices.Sort(s.After)
+			s.After = slices.Compact(s.After)
 			step[h] = len(p.Steps)
 			p.Steps = append(p.Steps, s)
 		}

@@ -44,5 +44,13 @@ namespaces: {n: {interfaces: {d0: {type: dummy}, d1: {type: dummy}, v0: {type: v
 			replace: []string{"[d0, d1]", "[d0]", "table: 9", "table: 9, members: [d1]"},
 			want:    []string{"~ link/n:d1 mac …", "± member/n:d1 master b0 → v0, kind bond → vrf edited"},
 		},
+		"as it goes": {
+			replace: []string{", b0: {type: bond, members: [d0, d1]}", ""},
+			want:    []string{"- member/n:d1 not in the file", "- member/n:d0 not in the file", "- link/n:b0 not in the file", "~ link/n:d0 mac …", "~ link/n:d1 mac …"},
+		},
+		"as it is made anew": {
+			replace: []string{"type: bond", "type: bond, mode: balance-xor"},
+			want:    []string{"± link/n:b0 mode balance-rr → balance-xor edited", "± member/n:d0 …", "± member/n:d1 …"},
+		},
 	})
 }

@@ -130,8 +130,11 @@ func (p past) whole(r Resource) Resource {
 		return p.ruleset(r)
 	case sysctl:
 		node, ok := p.h.nodes[r.key.Netns]
-		if ok {
+		switch {
+		case ok:
 			r.in = append(slices.Clone(r.in), ID{"netns", node})
+		case r.key.Netns != "":
+			return nil // somebody removed the namespace
 		}
 		return r
 	case veth:

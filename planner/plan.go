@@ -62,6 +62,8 @@ type Plan struct {
 	Moves   []Move
 	Changes []Change
 	Steps   []Step
+
+	wanted []Resource // all, whether or not there is a change of it
 }
 
 // Empty reports whether there is nothing to do.

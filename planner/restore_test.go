@@ -136,7 +136,7 @@ func carryOut(t *testing.T, l *lab, o planner.Options) {
 	if err := executor.Run(t.Context(), p, l.m, executor.Options{}).Err(); err != nil {
 		t.Fatal(err)
 	}
-	l.applied = planner.Remember(o)
+	l.applied = p.Remember()
 }
 
 // The private key that topo made comes back, and no other one in its place.

@@ -2,6 +2,7 @@ package planner
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"encoding"
 	"encoding/hex"
@@ -360,7 +361,7 @@ func (s *Saved) Check(p *Plan, o Options, failed error) error {
 		return &StaleError{Project: s.Project, Changes: []string{failed.Error()}, Cause: failed}
 	}
 	objects := s.changedObjects(p, o)
-	lines := slices.SortedFunc(maps.Values(objects), naturally)
+	lines := slices.SortedFunc(maps.Values(objects), func(a, b string) int { return cmp.Compare(natural(a), natural(b)) })
 	lines = append(lines, s.changedPlan(p.document(), objects)...)
 	if len(lines) == 0 {
 		return nil

@@ -2,6 +2,7 @@ package planner
 
 import (
 	"container/heap"
+	"slices"
 )
 
 // group is halves that are carried out as one.
@@ -35,41 +36,46 @@ func gather(halves []*half) []*group {
 		}
 	}
 	for _, g := range out {
-		before := map[*group]bool{}
 		for _, h := range g.halves {
-			for a := range h.after {
+			for _, a := range h.after {
 				if a.group != g {
-					before[a.group] = true
+					a.group.before = append(a.group.before, g)
+					g.waiting++
 				}
 			}
 		}
-		for b := range before {
-			b.before = append(b.before, g)
-		}
-		g.waiting = len(before)
 	}
 	return out
 }
 
 // within orders the halves of a unit; they come in the order of their kinds, which is nearly right.
 func within(halves []*half) []*half {
+	at := make(map[*half]int, len(halves))
+	for i, h := range halves {
+		at[h] = i
+	}
 	var out []*half
-	done := map[*half]bool{}
-	var visit func(*half)
-	visit = func(h *half) {
-		if done[h] {
+	done := make([]bool, len(halves))
+	var visit func(i int)
+	visit = func(i int) {
+		if done[i] {
 			return
 		}
-		done[h] = true
-		for _, o := range halves {
-			if h.after[o] {
-				visit(o)
+		done[i] = true
+		var before []int
+		for _, o := range halves[i].after {
+			if j, ok := at[o]; ok {
+				before = append(before, j)
 			}
 		}
-		out = append(out, h)
+		slices.Sort(before)
+		for _, j := range before {
+			visit(j)
+		}
+		out = append(out, halves[i])
 	}
-	for _, h := range halves {
-		visit(h)
+	for i := range halves {
+		visit(i)
 	}
 	return out
 }
@@ -122,7 +128,7 @@ func cycle(groups []*group) error {
 		}
 		start = g
 		for _, h := range g.halves {
-			for a := range h.after {
+			for _, a := range h.after {
 				if a.group != g && a.group.waiting > 0 && (blocking[g] == nil || compareHalves(a, blocking[g]) < 0) {
 					blocking[g] = a
 				}

@@ -99,14 +99,18 @@ func observeSysctls(h *Have) []Resource {
 			continue
 		}
 		seen[r.SysctlKey] = true
-		node, ok := h.nodes[r.Netns]
-		if !ok {
+		if node, ok := h.nodes[r.Netns]; ok {
+			out = append(out, sysctl{
+				owner: node, key: r.SysctlKey, value: h.Snapshot.Sysctls[r.SysctlKey],
+				project: h.Project, record: true, needs: []ID{{"netns", node}},
+			})
 			continue
 		}
-		out = append(out, sysctl{
-			owner: node, key: r.SysctlKey, value: h.Snapshot.Sysctls[r.SysctlKey],
-			project: h.Project, record: true, needs: []ID{{"netns", node}},
-		})
+		// Somebody removed the namespace. Of one that is made again, what was recorded and is wanted no more goes now: then it would be
+		// taken for a parameter of the new one.
+		if node, ok := h.comes[r.Netns]; ok && !h.wanted[sysctlID(node, r.Key)] {
+			out = append(out, sysctl{owner: node, key: r.SysctlKey, project: h.Project, record: true})
+		}
 	}
 	for _, n := range h.Snapshot.Netns {
 		node, ok := h.nodes[n.Name]
@@ -134,7 +138,9 @@ func observeSysctls(h *Have) []Resource {
 	return out
 }
 
-func (r sysctl) ID() ID         { return ID{"sysctl", r.owner + ":" + r.key.Key} }
+func sysctlID(owner, key string) ID { return ID{"sysctl", owner + ":" + key} }
+
+func (r sysctl) ID() ID         { return sysctlID(r.owner, r.key.Key) }
 func (r sysctl) In() []ID       { return r.in }
 func (r sysctl) Needs() []ID    { return r.needs }
 func (r sysctl) Attrs() []Attr  { return []Attr{{"value", canonicalValue(r.value)}} }

@@ -20,6 +20,7 @@ type wireGuard struct {
 	public string // "" = known when the key is made
 	port   int    // 0 = any
 	mark   uint32
+	yields bool // its port is another one's from now on, or the other way about: who has it must let it go first
 }
 
 var wireGuardKind = Kind{Name: "wireguard", Desire: desireWireGuards, Observe: observeWireGuards}
@@ -61,6 +62,21 @@ func observeWireGuards(h *Have) []Resource {
 			r.port = 0 // what the kernel chose
 		}
 		out = append(out, r)
+	}
+	moves := map[string]int{} // how many have a port, or want it, that change theirs
+	for _, r := range out {
+		r := r.(wireGuard)
+		if w, ok := h.want[r.ID()].(wireGuard); ok && w.port != r.port {
+			for _, claim := range slices.Concat(r.Claims(), w.Claims()) {
+				moves[claim]++
+			}
+		}
+	}
+	for i, r := range out {
+		r := r.(wireGuard)
+		w, _ := h.want[r.ID()].(wireGuard)
+		r.yields = slices.ContainsFunc(slices.Concat(r.Claims(), w.Claims()), func(claim string) bool { return moves[claim] > 1 })
+		out[i] = r
 	}
 	return out
 }
@@ -110,11 +126,26 @@ func (r wireGuard) Create() []kernel.Op {
 	return []kernel.Op{set}
 }
 
-// Delete does nothing: it goes with its link.
-func (r wireGuard) Delete() []kernel.Op { return nil }
+// Delete lets go of its port. All else goes with its link.
+func (r wireGuard) Delete() []kernel.Op {
+	return []kernel.Op{kernel.WireGuardSet{Netns: r.netns, Link: r.iface, ListenPort: new(int)}}
+}
+
+func (r wireGuard) Claims() []string { return claimListenPort(r.netns, r.port) }
+
+// claimListenPort: of one namespace no two listen at a port of UDP.
+func claimListenPort(netns string, port int) []string {
+	if port == 0 {
+		return nil
+	}
+	return []string{"listen_port " + netns + " " + number(port)}
+}
 
 func (r wireGuard) Update(have Resource) ([]kernel.Op, bool) {
 	h := have.(wireGuard)
+	if h.yields && h.port != r.port {
+		return nil, false
+	}
 	set := kernel.WireGuardSet{Netns: r.netns, Link: r.iface}
 	if h.public != r.public || r.public == "" {
 		set.PrivateKey = &r.key

@@ -47,6 +47,33 @@ func tunnels(t *testing.T) *lab {
 	return l
 }
 
+// Interfaces that swap their ports, or take over that of one that goes, found it in use.
+func TestListenPortIsLetGoFirst(t *testing.T) {
+	const yaml = `
+name: p
+namespaces: {n: {interfaces: {w0: {type: wireguard, listen_port: 5000}, w1: {type: wireguard, listen_port: 5001}}}}
+`
+	testEdits(t, yaml, func(t *testing.T) *lab { return on(t, yaml) }, map[string]edit{
+		"in a swap": {
+			replace: []string{"w0: {type: wireguard, listen_port: 5000}", "w0: {type: wireguard, listen_port: 5001}", "w1: {type: wireguard, listen_port: 5001}", "w1: {type: wireguard, listen_port: 5000}"},
+			want:    []string{"± wireguard/n:w0 listen_port 5000 → 5001 edited", "± wireguard/n:w1 listen_port 5001 → 5000 edited"},
+			ops:     []string{"ip netns exec p-n wg set w1 listen-port 0"},
+		},
+		"in a row": {
+			replace: []string{"5001", "5002", "5000", "5001"},
+			want:    []string{"± wireguard/n:w0 listen_port 5000 → 5001 edited", "± wireguard/n:w1 listen_port 5001 → 5002 edited"},
+		},
+		"by one that goes": {
+			replace: []string{"w0: {type: wireguard, listen_port: 5000}, ", "", "5001", "5000"},
+			want:    []string{"- link/n:w0 not in the file", "- key/n:w0 not in the file", "~ wireguard/n:w1 listen_port 5001 → 5000 edited"},
+		},
+		"to no other": {
+			replace: []string{"5001", "5002"},
+			want:    []string{"~ wireguard/n:w1 listen_port 5001 → 5002 edited"},
+		},
+	})
+}
+
 // The plan of a change of a WireGuard has that change and no other; up takes it.
 func TestWireGuardChanges(t *testing.T) {
 	public := func(key string) string {
@@ -201,7 +228,7 @@ func TestNoKeyIsPrinted(t *testing.T) {
 			t.Errorf("the key is printed, as %q", form)
 		}
 	}
-	for r, text := range planner.Remember(l.options()) {
+	for r, text := range l.plan().Remember() {
 		if strings.Contains(r+text, givenKey) {
 			t.Errorf("the key is remembered: %s %s", r, text)
 		}

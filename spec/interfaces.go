@@ -3,6 +3,7 @@ package spec
 import (
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -282,6 +283,9 @@ var Uniques = map[string]Unique{
 
 // once is what only one interface can have, and what that is in words; "": nothing.
 func (i Interface) once() (value, what string) {
+	if i.WireGuard != nil && i.WireGuard.ListenPort != 0 {
+		return strings.Join([]string{i.Kind, i.Node, strconv.Itoa(i.WireGuard.ListenPort)}, " "), "listen_port"
+	}
 	unique, ok := Uniques[i.Kind]
 	if !ok || unique.Parent && i.Parent == nil {
 		return "", ""

@@ -25,6 +25,7 @@ func main() {
 	if handled, code := reexec(); handled {
 		os.Exit(code)
 	}
+	collectLate()
 	os.Exit(run(os.Args, os.Stdin, os.Stdout, os.Stderr))
 }
 

@@ -21,9 +21,10 @@ func TestStateIsKeptWhole(t *testing.T) {
 		m := fake.New()
 		o := topogen.Options{Processes: true, Stated: true, Card: "eth0"}
 		a := topogen.Draw(t, "p", o)
-		applied := planner.Remember(carryOut(t, m, a).run)
+		_, p := carryOut(t, m, a)
+		applied := p.Remember()
 		b := topogen.Change(t, a, o)
-		back := carryOut(t, m, b)
+		back, _ := carryOut(t, m, b)
 		back.run.Applied = applied
 		back.applied = []byte("{}")
 		data, err := back.encode()
@@ -53,8 +54,8 @@ func wayText(t *rapid.T, b *wayBack, now kernel.Snapshot) string {
 	return p.Text(planner.TextOptions{Commands: true})
 }
 
-// carryOut brings a file up on a machine in memory, and gives the way back.
-func carryOut(t *rapid.T, m *fake.Machine, f *topogen.File) *wayBack {
+// carryOut brings a file up on a machine in memory, and gives the way back and the plan.
+func carryOut(t *rapid.T, m *fake.Machine, f *topogen.File) (*wayBack, *planner.Plan) {
 	topology, err := spec.Load([]spec.Source{{Name: "topo.yaml", Data: f.YAML()}}, spec.Options{Dir: "/"})
 	if err != nil {
 		t.Fatal(err)
@@ -79,5 +80,5 @@ func carryOut(t *rapid.T, m *fake.Machine, f *topogen.File) *wayBack {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &wayBack{run: run, query: q}
+	return &wayBack{run: run, query: q}, p
 }

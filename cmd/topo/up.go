@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -151,8 +152,10 @@ func bringUp(ctx context.Context, c *cli.Context, w *changing, want *wanted) err
 		return err
 	}
 	var last planner.Options // of the last reading, that of the proof
+	var proof *planner.Plan
 	w.plan = func(s kernel.Snapshot) (p *planner.Plan, err error) {
 		p, last, err = want.compare(s, applied)
+		proof = p
 		if !w.began {
 			back.run, back.query = last, w.query
 		}
@@ -164,7 +167,7 @@ func bringUp(ctx context.Context, c *cli.Context, w *changing, want *wanted) err
 	}
 	p, err := w.run(ctx, m)
 	if err == nil {
-		err = remember(last, applied)
+		err = remember(proof, applied)
 	}
 	if err == nil && c.Bool("wait") {
 		err = waitUntilRunning(ctx, m, last.Topology, want.nodes, w.stepped)
@@ -198,15 +201,16 @@ func printPlain(c *cli.Context, p *planner.Plan) error {
 }
 
 // remember keeps what was applied, where that is news.
-func remember(o planner.Options, before planner.Applied) error {
-	data, err := json.Marshal(planner.Remember(o))
+func remember(p *planner.Plan, before planner.Applied) error {
+	applied := p.Remember()
+	if before != nil && maps.Equal(applied, before) {
+		return nil
+	}
+	data, err := json.Marshal(applied)
 	if err != nil {
 		return fmt.Errorf("writing down what was applied: %w", err)
 	}
-	if old, err := json.Marshal(before); err == nil && string(old) == string(data) {
-		return nil
-	}
-	return linux.WriteApplied(o.Project, data)
+	return linux.WriteApplied(p.Project, data)
 }
 
 // waitUntilRunning is --wait; stepped is called for each node that is as it should be. Whether a process has a health check, its image

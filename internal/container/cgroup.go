@@ -28,9 +28,10 @@ var hasCgroups = sync.OnceValue(func() bool {
 	})
 })
 
-// leaveHybrid unmounts the second version's hierarchy of a hybrid host in the calling thread's mount
+// leaveHybrid hides the second version's hierarchy of a hybrid host in the calling thread's mount
 // namespace: crun 1.8.1 refuses to make a container when that has any controller, even with
-// --cgroup-manager=disabled. What it does to a container later works without this.
+// --cgroup-manager=disabled. What it does to a container later works without this. Where the hierarchy was, crun makes a folder:
+// in an empty file system that goes with the mount namespace, not in the one that the host has below.
 func leaveHybrid() error {
 	const unified = cgroupDir + "/unified"
 	var fs unix.Statfs_t
@@ -43,6 +44,9 @@ func leaveHybrid() error {
 	}
 	if err := unix.Unmount(unified, unix.MNT_DETACH); err != nil {
 		return fmt.Errorf("unmounting %s: %w", unified, err)
+	}
+	if err := unix.Mount("tmpfs", unified, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, "mode=0755"); err != nil {
+		return fmt.Errorf("hiding %s: %w", unified, err)
 	}
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -253,6 +254,27 @@ func TestSupervisorDiesRestarting(t *testing.T) {
 			l.Errorf("state %+v", s)
 		}
 		l.do(kernel.ProcessStop{Project: l.project, Node: "n"})
+	})
+}
+
+// Under nohup(1), programs ignored SIGHUP as topo did, and could not even catch it.
+func TestProgramsIgnoreNoSignals(t *testing.T) {
+	t.Parallel()
+	if testhost.Outside(t) {
+		return
+	}
+	signal.Ignore(unix.SIGHUP, unix.SIGINT) // as the supervisor's parent, before there is one
+	inLab(t, Config{}, func(l *lab) {
+		l.start(kernel.Process{Argv: []string{"sleep", "1000"}})
+		status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", l.state("n").PID))
+		if err != nil {
+			l.Fatal(err)
+		}
+		for _, signals := range []string{"SigIgn", "SigBlk"} {
+			if line := signals + ":\t0000000000000000\n"; !strings.Contains(string(status), line) {
+				l.Errorf("no %q in\n%s", line, status)
+			}
+		}
 	})
 }
 

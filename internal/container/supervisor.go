@@ -10,6 +10,7 @@ import (
 	"log"
 	"net"
 	"os"
+	"os/signal"
 	"runtime/debug"
 	"sync"
 	"time"
@@ -32,7 +33,10 @@ type supervisor struct {
 // superviseMain is the supervisor's main function. It writes "ok" to ready when it can be asked; a line with
 // the error otherwise.
 func superviseMain(l layout, c Config, ready io.WriteCloser, lock *os.File) int {
-	unix.Umask(0o022)  // the programs' own, too, whatever that of topo's user is: the same file gives the same process
+	// What programs begin with, whatever topo's user has (nohup(1) ignores SIGHUP): the same file gives the same process. Ignored signals
+	// stay so in a new program, caught ones don't (execve(2)); Go catches all but these two, where they are ignored.
+	unix.Umask(0o022)
+	signal.Notify(make(chan os.Signal, 1), unix.SIGHUP, unix.SIGINT)
 	defer lock.Close() //nolint:errcheck // that it is open says that there is a supervisor, nothing else
 	err := supervise(l, c, ready)
 	if err != nil {

@@ -197,7 +197,14 @@ func contractMembers(h *host) {
 		l = h.link("a", "eth0")
 		equal(h, "master of one that was let go", l.Master, "")
 		equal(h, "up, that it was let go", l.Up, true)
-		h.do(kernel.LinkDelete{Netns: "a", Name: "bond0"})
+		h.do(
+			kernel.Enslave{Netns: "a", Name: "eth0", Master: "bond0", Down: true},
+			kernel.LinkDelete{Netns: "a", Name: "bond0"},
+		)
+		l = h.link("a", "eth0")
+		equal(h, "master when that is gone", l.Master, "")
+		equal(h, "up when the bond is gone", l.Up, false)
+		h.do(kernel.LinkSet{Netns: "a", Name: "eth0", Up: ref(true)})
 	}
 	vrf := kernel.LinkAdd{Netns: "a", Name: "red", Kind: "vrf", Up: true, Params: []kernel.Param{{Name: "table", Value: "10"}}}
 	if !h.lacks("NET_VRF", vrf) {

@@ -49,6 +49,8 @@ func contractNetem(h *host) {
 			Limit: 7, Duplicate: kernel.ChanceOf(1), DupCorr: 9, Corrupt: kernel.ChanceOf(0.1), CorruptCorr: 8,
 			Delay: time.Second, Reorder: kernel.ChanceOf(25), ReorderCorr: 7, Gap: 5,
 		},
+		{Delay: 3, Jitter: 2, Distribution: "pareto", Limit: 1, Rate: 77_000},
+		{Limit: 1, Rate: 12_500_000_000},
 		{Delay: time.Millisecond, Limit: 1000},
 	} {
 		h.do(set)

@@ -31,6 +31,9 @@ func contractWireGuard(h *host) {
 	equal(h, "public key", w.PublicKey, keys[0].Public)
 	equal(h, "port", w.ListenPort, 51820)
 	equal(h, "mark", w.FwMark, 7)
+	h.do(kernel.LinkAdd{Netns: "a", Name: "wg1", Kind: "wireguard", MTU: 1420, Up: true})
+	h.refuse(syscall.EADDRINUSE, kernel.WireGuardSet{Netns: "a", Link: "wg1", ListenPort: ref(51820)})
+	h.do(kernel.LinkDelete{Netns: "a", Name: "wg1"})
 
 	given, preshared := kernel.Secret{0: 1, 31: 64}, kernel.Secret{2}
 	one := kernel.PeerSet{

@@ -82,6 +82,9 @@ func (m *Machine) insert(l *link) {
 func (m *Machine) remove(l *link) {
 	for _, p := range l.space.links {
 		if p.master == l {
+			if l.kind == "bond" {
+				m.setDown(p)
+			}
 			m.detach(p)
 		}
 	}

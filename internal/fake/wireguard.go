@@ -86,6 +86,11 @@ func (m *Machine) setWireGuard(o kernel.WireGuardSet) error {
 		l.wireGuard.PublicKey = key.Public()
 		l.keep("", key)
 	}
+	if o.ListenPort != nil && *o.ListenPort != 0 && l.up && slices.ContainsFunc(l.space.links, func(x *link) bool {
+		return x != l && x.up && x.wireGuard != nil && x.wireGuard.ListenPort == *o.ListenPort
+	}) {
+		return syscall.EADDRINUSE
+	}
 	set(&l.wireGuard.ListenPort, o.ListenPort)
 	set(&l.wireGuard.FwMark, o.FwMark)
 	return nil

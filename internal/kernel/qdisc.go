@@ -41,7 +41,7 @@ type Netem struct {
 	Reorder      Chance
 	ReorderCorr  Chance
 	Gap          uint32
-	Rate         uint64 // bytes per second; topo has a TBF for that, and makes none
+	Rate         uint64 // bytes per second; for that topo makes a TBF
 }
 
 // Loss is a model of loss. Of "" and "random" P are the chance and its correlation, of "state" p13, p31, p32, p23, p14, of "gemodel" p,
@@ -171,6 +171,9 @@ func (n Netem) String() string {
 	b.chance("corrupt", n.Corrupt, n.CorruptCorr)
 	b.chance("reorder", n.Reorder, n.ReorderCorr)
 	b.num("gap", int(n.Gap))
+	if n.Rate != 0 {
+		b.add("rate", fmt.Sprintf("%dbps", n.Rate)) // tc's bps are bytes
+	}
 	return b.String()
 }
 

@@ -21,19 +21,14 @@ type deletions struct {
 // link into it. The kernel gives out a number when a link is first looked at; without one the
 // link could not be told from others afterwards, so the number is asked for.
 func (d *deletions) add(h *Host, name string) error {
-	fd, done, err := h.descriptor(name)
+	id, err := h.knownNumber(name)
+	if err == nil && id == unassigned {
+		id, err = h.giveNumber(name)
+	}
+	if absent(err) {
+		return nil
+	}
 	if err != nil {
-		return gone(err)
-	}
-	err = numberNamespace(h.conn, fd)
-	if errors.Is(err, unix.EEXIST) {
-		err = nil
-	}
-	id := unassigned
-	if err == nil {
-		id, err = nsid(h.conn, fd)
-	}
-	if err = errors.Join(err, done()); err != nil {
 		return fmt.Errorf("looking for links into namespace %s: %w", name, err)
 	}
 	d.mu.Lock()
@@ -43,6 +38,23 @@ func (d *deletions) add(h *Host, name string) error {
 	}
 	d.ids[id] = true
 	return nil
+}
+
+// giveNumber has the host's namespace give another one a number.
+func (h *Host) giveNumber(name string) (int, error) {
+	fd, done, err := h.descriptor(name)
+	if err != nil {
+		return unassigned, err
+	}
+	err = numberNamespace(h.conn, fd)
+	if errors.Is(err, unix.EEXIST) { // somebody has just looked at a link
+		err = nil
+	}
+	id := unassigned
+	if err == nil {
+		id, err = nsid(h.conn, fd)
+	}
+	return id, errors.Join(err, done())
 }
 
 // numberNamespace makes the socket's namespace have a number for another one; EEXIST when it has.

@@ -1,6 +1,7 @@
 package linux
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -10,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 
@@ -40,12 +42,7 @@ func (h *Host) fileWrite(o kernel.FileWrite) error {
 }
 
 func overwrite(path, content string) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_TRUNC|unix.O_NOFOLLOW, 0) // it may have become a link since it was read
-	if err != nil {
-		return err
-	}
-	_, err = f.WriteString(content)
-	return errors.Join(err, f.Close())
+	return writePlain(path, unix.O_TRUNC|unix.O_NOFOLLOW, []byte(content), 0) // it may have become a link since it was read
 }
 
 // fileDelete removes the file, the folder that is empty then, and those above that topo made. Of the folders the same is true as in
@@ -83,7 +80,7 @@ func (h *Host) makeFolders(dir string) error {
 	if err := h.makeFolders(filepath.Dir(dir)); err != nil {
 		return err
 	}
-	if err := writeWhole(folderRecord(dir), nil, 0o600); err != nil {
+	if err := makeEmpty(folderRecord(dir)); err != nil {
 		return err
 	}
 	if err := os.Mkdir(dir, 0o755); err != nil {
@@ -154,12 +151,12 @@ func readFile(path string) (kernel.File, error) {
 	if err != nil || !info.Mode().IsRegular() {
 		return file, err
 	}
-	content, err := os.ReadFile(path)
+	content, err := readPlain(path, int(info.Size()))
 	if err != nil {
 		return file, err
 	}
-	first, _, _ := strings.Cut(string(content), "\n")
-	if mark, ok := kernel.ParseMark(strings.TrimPrefix(first, "# ")); ok {
+	first, _, _ := bytes.Cut(content, []byte("\n"))
+	if mark, ok := kernel.ParseMark(strings.TrimPrefix(string(first), "# ")); ok {
 		file.Mark, file.Content = mark, string(content)
 	}
 	return file, nil
@@ -186,12 +183,22 @@ func readNameservers() ([]netip.Addr, error) {
 
 // writeWhole writes a file so that it is there with all its content, or not at all. Missing folders are made.
 func writeWhole(path string, content []byte, mode os.FileMode) error {
+	return inFolder(path, func() error { return writeRenamed(path, content, mode) })
+}
+
+// makeEmpty makes an empty file, of which the name says all, unless it is there. Missing folders are made.
+func makeEmpty(path string) error {
+	return inFolder(path, func() error { return writePlain(path, unix.O_CREAT, nil, 0o600) })
+}
+
+// inFolder makes a file's folder where it is missing.
+func inFolder(path string, makeFile func() error) error {
 	for {
-		err := makeDir(filepath.Dir(path))
-		if err == nil {
-			err = writeRenamed(path, content, mode)
+		err := makeFile()
+		if !errors.Is(err, fs.ErrNotExist) {
+			return err
 		}
-		if !errors.Is(err, fs.ErrNotExist) { // else another topo removed the folder, empty as it was
+		if err := makeDir(filepath.Dir(path)); err != nil { // again where another topo removed it, empty as it was
 			return err
 		}
 	}
@@ -234,18 +241,21 @@ func sweepDrafts(dir string) error {
 	return nil
 }
 
+// drafts counts those of this process.
+var drafts atomic.Uint64
+
 func writeRenamed(path string, content []byte, mode os.FileMode) error {
-	f, err := os.CreateTemp(filepath.Dir(path), fmt.Sprintf("%s%d-*", draft, os.Getpid()))
-	if err != nil {
-		return err
+	name := filepath.Join(filepath.Dir(path), fmt.Sprintf("%s%d-%d", draft, os.Getpid(), drafts.Add(1)))
+	err := writePlain(name, unix.O_CREAT|unix.O_EXCL, content, mode)
+	var at *fs.PathError
+	switch {
+	case err == nil:
+		err = os.Rename(name, path)
+	case errors.As(err, &at) && at.Op == "open" && errors.Is(err, fs.ErrExist): // of one that was killed and had this process's ID
+		return writeRenamed(path, content, mode)
 	}
-	_, err = f.Write(content)
-	err = errors.Join(err, f.Chmod(mode), f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
 	if err != nil {
-		return errors.Join(fmt.Errorf("writing %s: %w", path, err), gone(os.Remove(f.Name())))
+		return errors.Join(fmt.Errorf("writing %s: %w", path, err), removeFile(name))
 	}
 	return nil
 }
@@ -272,7 +282,11 @@ func removeRecord(path string) error {
 	if err := removeFile(path); err != nil {
 		return err
 	}
-	_ = removeFolders(filepath.Dir(path))
+	for dir := filepath.Dir(path); own(dir); dir = filepath.Dir(dir) {
+		if empty, err := removeEmpty(dir); !empty || err != nil {
+			break
+		}
+	}
 	return nil
 }
 

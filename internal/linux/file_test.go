@@ -1,7 +1,9 @@
 package linux
 
 import (
+	"fmt"
 	"os"
+	"path/filepath"
 	"testing"
 
 	"topo/internal/kernel"
@@ -157,5 +159,22 @@ func TestFoldersOfAKilledTopoGoWithTheLastProject(t *testing.T) {
 	}
 	if after := testhost.Machine(t); after != before {
 		t.Errorf("before:\n%s\nafter:\n%s", before, after)
+	}
+}
+
+// A draft of a process that was killed, and whose ID this one has now, is in nobody's way.
+func TestDraftOfTheSameProcess(t *testing.T) {
+	t.Parallel()
+	if testhost.Outside(t) {
+		return
+	}
+	dir := t.TempDir()
+	next := filepath.Join(dir, fmt.Sprintf("%s%d-%d", draft, os.Getpid(), drafts.Load()+1))
+	testhost.Run(t, "sh", "-c", "echo theirs >"+next)
+	if err := WritePrivate(dir+"/file", []byte("whole")); err != nil {
+		t.Fatal(err)
+	}
+	if b, err := os.ReadFile(dir + "/file"); string(b) != "whole" || err != nil {
+		t.Errorf("%q, %v", b, err)
 	}
 }

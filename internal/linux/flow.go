@@ -101,7 +101,7 @@ func (h *Host) forget(family kernel.Family, chosen func(flow) bool) error {
 func (h *Host) conntrack() (*conn, error) {
 	var c *conn
 	err := h.onThread(h.netns, func() (err error) {
-		c, err = dialProtocol("", &h.trace, unix.NETLINK_NETFILTER)
+		c, err = h.dialProtocol("", unix.NETLINK_NETFILTER)
 		return err
 	})
 	if errors.Is(err, unix.EPROTONOSUPPORT) {

@@ -13,7 +13,7 @@ import (
 // FuzzNetlink: no message of the kernel's, and none in a record, makes a reader read beyond its end or go on for ever. The kernel
 // sends whole headers; what is behind them may be anything.
 func FuzzNetlink(f *testing.F) {
-	c, err := dial("", &(&Host{}).trace)
+	c, err := new(Host).dial("")
 	if err != nil {
 		f.Fatal(err)
 	}

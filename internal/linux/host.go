@@ -29,6 +29,11 @@ type Host struct {
 	lock     atomic.Pointer[os.File] // on what all projects share, while it is held
 
 	dying deletions
+
+	// rtnl is held shared by who sends a change, which the kernel makes under its own lock of that name; and alone by who writes a
+	// parameter for which the kernel only tries that lock, and begins the call anew as long as somebody has it (restart_syscall in
+	// net/ipv4/devinet.c and net/ipv6/addrconf.c): next to the deletion of 1,000 links that is a processor's whole time.
+	rtnl sync.RWMutex
 }
 
 // Open makes a Host. It changes nothing.
@@ -45,7 +50,7 @@ func Open() (*Host, error) {
 		kernel.IPv4: newTables(kernel.IPv4, "iptables", "ip_tables_names", iptables.ProtocolIPv4),
 		kernel.IPv6: newTables(kernel.IPv6, "ip6tables", "ip6_tables_names", iptables.ProtocolIPv6),
 	}
-	if h.conn, err = dial("", &h.trace); err != nil {
+	if h.conn, err = h.dial(""); err != nil {
 		unix.Close(netns)
 		return nil, err
 	}

@@ -99,7 +99,7 @@ func (h *Host) LockHost(ctx context.Context, project string, wait Wait) (unlock 
 const (
 	// lockPause is between two tries. A flock can't be waited for and given up at a moment of our own.
 	lockPause = 20 * time.Millisecond
-	// lockQuiet is how long one waits without a word, and how long after a word until the next.
+	// lockQuiet is how long one waits without a word, and how long after a look at who has the lock until the next.
 	lockQuiet = time.Second
 	// unseenTries is how often a lock is tried again that somebody has and nobody is seen to have: he is gone by now, or can't be seen.
 	unseenTries = 3
@@ -108,7 +108,7 @@ const (
 func lock(ctx context.Context, name, project string, wait Wait) (*os.File, error) {
 	path := LockFile(name)
 	began := time.Now()
-	told, waitedFor := began, 0
+	looked, waitedFor := began, -1 // nobody yet
 	for unseen := 0; ; {
 		f, mine, err := tryLock(path)
 		if err != nil {
@@ -121,7 +121,7 @@ func lock(ctx context.Context, name, project string, wait Wait) (*os.File, error
 			return f, nil
 		}
 		over := wait.Limit >= 0 && time.Since(began) >= wait.Limit
-		tell := wait.Tell != nil && time.Since(told) >= lockQuiet
+		tell := wait.Tell != nil && time.Since(looked) >= lockQuiet
 		var held *LockedError
 		if over || tell || ctx.Err() != nil {
 			held = holder(name, f)
@@ -136,9 +136,12 @@ func lock(ctx context.Context, name, project string, wait Wait) (*os.File, error
 			return nil, held
 		case over:
 			unseen++
-		case tell && held.PID != waitedFor:
-			wait.Tell(held)
-			told, waitedFor = time.Now(), held.PID
+		case tell:
+			looked = time.Now()
+			if held.PID != waitedFor {
+				wait.Tell(held)
+				waitedFor = held.PID
+			}
 		}
 		select {
 		case <-ctx.Done(): // who has it is told after one more try

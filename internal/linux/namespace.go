@@ -95,7 +95,7 @@ func (h *Host) take(name string) (*namespace, error) {
 	defer unix.Close(fd)
 	var c *conn
 	err = h.onThread(fd, func() (err error) {
-		c, err = dial(name, &h.trace)
+		c, err = h.dial(name)
 		return err
 	})
 	if err != nil {
@@ -111,15 +111,25 @@ func identify(name string) (identity, error) {
 	if err := unix.Stat(path, &st); err != nil {
 		return identity{}, fmt.Errorf("finding namespace %s: %w", name, err)
 	}
-	var fs unix.Statfs_t
-	if err := unix.Statfs(path, &fs); err != nil {
+	nsfs, err := nsfsDevice()
+	if err != nil {
 		return identity{}, fmt.Errorf("finding namespace %s: %w", name, err)
 	}
-	if fs.Type != unix.NSFS_MAGIC {
+	if st.Dev != nsfs {
 		return identity{}, fmt.Errorf("finding namespace %s: %s is an ordinary file: %w", name, path, unix.ENOENT)
 	}
 	return identity{st.Dev, st.Ino}, nil
 }
+
+// nsfsDevice is the device of the one file system that has all namespaces (fs/nsfs.c mounts it once).
+var nsfsDevice = sync.OnceValues(func() (uint64, error) {
+	const own = "/proc/self/ns/net"
+	var st unix.Stat_t
+	if err := unix.Stat(own, &st); err != nil {
+		return 0, fmt.Errorf("looking at %s: %s", own, err.Error()) // without the errno: ENOENT would say that the namespace is gone
+	}
+	return st.Dev, nil
+})
 
 // errOtherKind: somebody has mounted a namespace that is no network's in /run/netns.
 var errOtherKind = fmt.Errorf("it is a namespace of another kind: %w", unix.ENOENT)
@@ -236,6 +246,16 @@ func (h *Host) number(name string) (int, error) {
 		id, err := nsid(h.conn, fd)
 		return id, errors.Join(err, done())
 	})
+}
+
+// knownNumber is the number of a namespace where it was asked for, or unassigned.
+func (h *Host) knownNumber(name string) (int, error) {
+	ns, err := h.take(name)
+	if err != nil {
+		return unassigned, err
+	}
+	defer h.spaces.release(ns)
+	return h.spaces.number(ns, func() (int, error) { return unassigned, nil })
 }
 
 // number gives the remembered number, or asks.

@@ -32,7 +32,7 @@ func (h *Host) netnsAdd(o kernel.NetnsAdd) error {
 		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
 			return lacking(fmt.Errorf("making a network namespace: %w", err), "network namespaces", "CONFIG_NET_NS")
 		}
-		if c, err = dial(o.Name, &h.trace); err != nil {
+		if c, err = h.dial(o.Name); err != nil {
 			return err
 		}
 		if err := h.deafen("default"); err != nil {
@@ -76,10 +76,7 @@ func markLo(c *conn, o kernel.NetnsAdd) error {
 // reserve makes the empty file that a namespace is mounted on. One that is there without a
 // namespace is what a crash left, and is used.
 func reserve(path string) error {
-	f, err := os.OpenFile(path, os.O_RDONLY|os.O_CREATE|os.O_EXCL, 0)
-	if err == nil {
-		return f.Close()
-	}
+	err := writePlain(path, unix.O_CREAT|unix.O_EXCL, nil, 0)
 	if errors.Is(err, fs.ErrExist) && unfinished(path) {
 		return nil
 	}

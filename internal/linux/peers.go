@@ -20,7 +20,10 @@ func (h *Host) findPeers(spaces []space) error {
 			}
 		}
 	}
-	numbers := numbers{host: h, known: map[[2]string]int{}}
+	numbers, err := h.askNumbers(spaces, candidates)
+	if err != nil {
+		return err
+	}
 	for i := range spaces {
 		for j := range spaces[i].links {
 			l := &spaces[i].links[j]
@@ -41,6 +44,41 @@ func (h *Host) findPeers(spaces []space) error {
 		}
 	}
 	return numbers.findParents(spaces)
+}
+
+// askNumbers asks for the numbers that decide between candidates, several at a time.
+func (h *Host) askNumbers(spaces []space, candidates map[[2]int][]candidate) (*numbers, error) {
+	n := &numbers{host: h, known: map[[2]string]int{}}
+	var pairs [][2]string
+	for i := range spaces {
+		for _, l := range spaces[i].links {
+			if l.Kind != "veth" || !l.peerOutside {
+				continue
+			}
+			for _, c := range candidates[[2]int{l.peerIndex, l.Index}] {
+				pair := [2]string{spaces[i].Name, spaces[c.space].Name}
+				if _, there := n.known[pair]; !there && i < c.space { // one of the two ends is asked
+					n.known[pair] = unassigned
+					pairs = append(pairs, pair)
+				}
+			}
+		}
+	}
+	ids := make([]int, len(pairs))
+	g := readers()
+	for i, pair := range pairs {
+		g.Go(func() (err error) {
+			ids[i], err = n.ask(pair[0], pair[1])
+			return err
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return nil, err
+	}
+	for i, pair := range pairs {
+		n.known[pair] = ids[i]
+	}
+	return n, nil
 }
 
 // findParents tells each link of another kind what it stands on, by the same numbers.

@@ -128,8 +128,11 @@ func netemOptions(n kernel.Netem) []byte {
 	b = corr(b, nl.TCA_NETEM_CORR, n.DelayCorr, random[1], n.DupCorr)
 	b = corr(b, nl.TCA_NETEM_REORDER, n.Reorder, n.ReorderCorr)
 	b = corr(b, nl.TCA_NETEM_CORRUPT, n.Corrupt, n.CorruptCorr)
-	// struct tc_netem_rate: cell_overhead is used with a rate only.
-	b = attr(b, nl.TCA_NETEM_RATE, put(nil, 0, 0, 0, distributionNumber(n.Distribution)))
+	// struct tc_netem_rate: cell_overhead is used with a cell_size only.
+	b = attr(b, nl.TCA_NETEM_RATE, put(nil, uint32(min(n.Rate, math.MaxUint32)), 0, 0, distributionNumber(n.Distribution)))
+	if n.Rate >= math.MaxUint32 {
+		b = attr(b, nl.TCA_NETEM_RATE64, binary.NativeEndian.AppendUint64(nil, n.Rate))
+	}
 	if n.Jitter > 0 {
 		b = attr(b, nl.TCA_NETEM_DELAY_DIST, distribution(n.Distribution))
 	}

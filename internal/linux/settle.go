@@ -1,6 +1,7 @@
 package linux
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -52,17 +53,25 @@ func (h *Host) unsettled(project string, names []string) (busy string, waiting [
 		return "", nil, err
 	}
 	busy = h.hostUnsettled(&host, project)
+	found := make([]string, len(names))
+	g := readers()
 	for i, name := range names {
-		var s space
-		if err := h.readNamespace(name, project, &s, readSpaceAddrs); err != nil {
-			return "", nil, err
-		}
-		if found := nodeUnsettled(&s); found != "" {
-			// One is enough to wait for; the rest is looked at when that is done.
-			return found, slices.Concat(waiting, names[i:]), nil
+		g.Go(func() error {
+			var s space
+			err := h.readNamespace(name, project, &s, readSpaceAddrs)
+			found[i] = nodeUnsettled(&s)
+			return err
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return "", nil, err
+	}
+	for i, what := range found {
+		if what != "" {
+			busy, waiting = cmp.Or(busy, what), append(waiting, names[i])
 		}
 	}
-	return busy, nil, nil
+	return busy, waiting, nil
 }
 
 // hostUnsettled looks at the project's links, bridges and ports in the host's namespace.

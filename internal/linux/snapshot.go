@@ -109,8 +109,7 @@ func (h *Host) readNamespaces(ctx context.Context, project string, vlans bool) (
 	for i := range spaces {
 		spaces[i].vlans = vlans
 	}
-	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(2 * runtime.GOMAXPROCS(0)) // each waits for the kernel now and then
+	g := readers()
 	g.Go(func() (err error) {
 		if spaces[0].links, err = readLinks(h.conn); err != nil {
 			return err
@@ -140,6 +139,13 @@ func (h *Host) readNamespaces(ctx context.Context, project string, vlans bool) (
 		}
 	}
 	return spaces[0].finish(), named, nil
+}
+
+// readers is a group of goroutines that each read a namespace.
+func readers() *errgroup.Group {
+	g := new(errgroup.Group)
+	g.SetLimit(2 * runtime.GOMAXPROCS(0)) // each waits for the kernel now and then
+	return g
 }
 
 // findRadio looks whether hardware is a radio (cfg80211). Where /sys shows another namespace's links, it is not found.

@@ -17,6 +17,7 @@ import (
 type conn struct {
 	name  string // of the namespace, for the trace
 	trace *atomic.Pointer[func(string)]
+	rtnl  *sync.RWMutex // the Host's
 
 	mu   sync.Mutex
 	fd   int // -1 when closed
@@ -39,11 +40,9 @@ var buffers = sync.Pool{New: func() any { return new([bufferSize]byte) }}
 var prepareLibrary = sync.OnceFunc(func() { nl.NativeEndian() })
 
 // dial opens a socket in the namespace of the calling thread.
-func dial(name string, trace *atomic.Pointer[func(string)]) (*conn, error) {
-	return dialProtocol(name, trace, unix.NETLINK_ROUTE)
-}
+func (h *Host) dial(name string) (*conn, error) { return h.dialProtocol(name, unix.NETLINK_ROUTE) }
 
-func dialProtocol(name string, trace *atomic.Pointer[func(string)], protocol int) (*conn, error) {
+func (h *Host) dialProtocol(name string, protocol int) (*conn, error) {
 	prepareLibrary()
 	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, protocol)
 	if err != nil {
@@ -58,7 +57,7 @@ func dialProtocol(name string, trace *atomic.Pointer[func(string)], protocol int
 		unix.Close(fd)
 		return nil, fmt.Errorf("setting up a netlink socket: %w", err)
 	}
-	return &conn{name: name, trace: trace, fd: fd, send: sendto}, nil
+	return &conn{name: name, trace: &h.trace, rtnl: &h.rtnl, fd: fd, send: sendto}, nil
 }
 
 func (c *conn) close() {
@@ -75,6 +74,8 @@ func (c *conn) change(req *nl.NetlinkRequest, what string) error {
 	if f := c.trace.Load(); f != nil {
 		(*f)(traced(c.name, what))
 	}
+	c.rtnl.RLock()
+	defer c.rtnl.RUnlock()
 	req.Flags |= unix.NLM_F_ACK
 	return c.exchange(req, func(uint16, []byte) error { return nil })
 }

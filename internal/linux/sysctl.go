@@ -4,8 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -73,25 +73,29 @@ func readSysctl(key string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	b, err := os.ReadFile(file)
+	b, err := readPlain(file, 31)
 	if err != nil {
 		return "", err
 	}
 	return strings.Join(strings.Fields(string(b)), " "), nil
 }
 
+// locking are the last words of parameters that the kernel writes under its RTNL lock, which it only tries to take (Host.rtnl).
+var locking = []string{"ip_forward", "forwarding", "disable_ipv6", "proxy_ndp", "addr_gen_mode", "ignore_routes_with_linkdown"}
+
+// writeSysctl writes a parameter of the thread's namespace. Where the kernel would try for a lock, it waits until no change of topo's
+// is under way.
 func (h *Host) writeSysctl(netns, key, value string) error {
 	file, err := sysctlPath(key)
 	if err != nil {
 		return err
 	}
-	h.traced(netns, "sysctl "+key+"="+value)
-	f, err := os.OpenFile(file, os.O_WRONLY, 0) // never made: a file there would mean a parameter
-	if err != nil {
-		return err
+	if slices.Contains(locking, path.Base(file)) {
+		h.rtnl.Lock()
+		defer h.rtnl.Unlock()
 	}
-	_, err = f.WriteString(value)
-	return errors.Join(err, f.Close())
+	h.traced(netns, "sysctl "+key+"="+value)
+	return writePlain(file, 0, []byte(value), 0) // never made: a file there would mean a parameter
 }
 
 // sysctlSet keeps the value from before on disk before it writes.

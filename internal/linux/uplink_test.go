@@ -1,13 +1,16 @@
 package linux
 
 import (
+	"bytes"
 	"fmt"
+	"net/netip"
 	"os"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 
 	"topo/internal/kernel"
@@ -293,4 +296,40 @@ func TestUplinkLifetimes(t *testing.T) {
 	if r := testhost.Run(t, "ip", "-6", "route", "show", "2001:db8:a::/64"); !strings.Contains(r, "expires 35") && !strings.Contains(r, "expires 3600sec") {
 		t.Errorf("the route has not the time that it had: %s", r)
 	}
+}
+
+// The kernel says "file exists" of what is not there: a card that is given back doesn't lose what it had without a word.
+func TestUplinkLosesNothingThatIsSaidToBeThere(t *testing.T) {
+	for what, kind := range map[string]uint16{"192.0.2.11": unix.RTM_NEWADDR, "203.0.114.0": unix.RTM_NEWROUTE} {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			if testhost.Outside(t) {
+				return
+			}
+			h, before, state := cardAndBridge(t)
+			do(t, h, quick)
+			lied, send := false, h.conn.send
+			h.conn.send = func(fd int, request []byte) error {
+				if short(request[4:]) == kind && bytes.Contains(request, netip.MustParseAddr(what).AsSlice()) && !lied {
+					lied = true
+					request = secondBridge(unsigned(request[8:]))
+				}
+				return send(fd, request)
+			}
+			refused(t, h, unix.EEXIST, release)
+			do(t, h, release, kernel.LinkDelete{Name: "lan"})
+			asBefore(t, "released", before, state)
+		})
+	}
+}
+
+// secondBridge is a request for a bridge that there is already.
+func secondBridge(seq uint32) []byte {
+	req := nl.NewNetlinkRequest(unix.RTM_NEWLINK, unix.NLM_F_CREATE|unix.NLM_F_EXCL|unix.NLM_F_ACK)
+	req.Seq = seq
+	req.AddData(nl.NewIfInfomsg(unix.AF_UNSPEC))
+	req.AddData(textAttr(unix.IFLA_IFNAME, "lan"))
+	info, _ := linkInfo("bridge")
+	req.AddData(info)
+	return req.Serialize()
 }

@@ -40,10 +40,69 @@ func (c *conn) give(kind, flags int, body []byte, what string, to place) error {
 	req := nl.NewNetlinkRequest(kind, unix.NLM_F_CREATE|flags)
 	req.AddData(raw(body))
 	err := c.change(req, "give "+to.name+" "+what)
-	if err != nil && !errors.Is(err, unix.EEXIST) {
+	if errors.Is(err, unix.EEXIST) {
+		there, lookErr := c.has(kind, body, to)
+		if there {
+			return nil
+		}
+		err = errors.Join(err, lookErr)
+	}
+	if err != nil {
 		return fmt.Errorf("giving %s %s: %w", to.name, what, err)
 	}
 	return nil
+}
+
+// has looks whether a link has the address, or a route over it leads to the same place in the same table: what is lost here, nobody
+// makes again.
+func (c *conn) has(kind int, body []byte, to place) (bool, error) {
+	var ask uint16
+	var header nl.NetlinkRequestData
+	var same func([]byte) bool
+	switch kind {
+	case unix.RTM_NEWADDR:
+		ask, header = unix.RTM_GETADDR, nl.NewIfAddrmsg(int(body[0]))
+		same = func(other []byte) bool {
+			return len(other) >= unix.SizeofIfAddrmsg && number(other[4:]) == to.index && addressKey(other) == addressKey(body)
+		}
+	case unix.RTM_NEWROUTE:
+		ask, header = unix.RTM_GETROUTE, &nl.RtMsg{RtMsg: unix.RtMsg{Family: body[0]}}
+		wanted, _ := parseRoute(body, nil)
+		same = func(other []byte) bool {
+			if len(other) < unix.SizeofRtMsg || other[0] != body[0] || !leadsOver(other, to.index) {
+				return false
+			}
+			route, _ := parseRoute(other, nil)
+			return route.Dst == wanted.Dst && route.Table == wanted.Table
+		}
+	default:
+		return true, nil // neighbours are replaced
+	}
+	there := false
+	err := c.dump(ask, header, func() { there = false }, func(other []byte) error {
+		there = there || same(other)
+		return nil
+	})
+	return there, err
+}
+
+// leadsOver: a route, or one of its ways, leaves by the link.
+func leadsOver(route []byte, index int) bool {
+	for kind, value := range attributes(route[unix.SizeofRtMsg:]) {
+		switch kind {
+		case unix.RTA_OIF:
+			if number(value) == index {
+				return true
+			}
+		case unix.RTA_MULTIPATH:
+			for hop := range nexthops(value) {
+				if number(hop[4:]) == index {
+					return true
+				}
+			}
+		}
+	}
+	return false
 }
 
 // takeAll takes from a link all that is written down: routes before the addresses that make their gateways reachable, and

@@ -63,7 +63,7 @@ func (h *Host) generic(netns, family string, f func(c *conn, id int) error) erro
 	defer done() //nolint:errcheck // it was only read
 	var c *conn
 	err = h.onThread(ns, func() (err error) {
-		c, err = dialProtocol(netns, &h.trace, unix.NETLINK_GENERIC)
+		c, err = h.dialProtocol(netns, unix.NETLINK_GENERIC)
 		return err
 	})
 	if err != nil {

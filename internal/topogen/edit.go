@@ -323,11 +323,11 @@ func (e *editor) link(netns, id string, l kernel.Link) {
 		e.card(id, l, e.s.Lent[i])
 		return
 	}
-	if l.Kind != "macvlan" { // it can't be more than its parent's
+	if l.Parent.Name == "" { // it can't be more than its parent's
 		set("MTU", l.Kind != "bond", func(o *kernel.LinkSet) { o.MTU = ref(l.MTU + 100) }) // its members follow
 	}
 	set("group", true, func(o *kernel.LinkSet) { o.Group = ref(uint32(99)) })
-	if !strings.HasPrefix(id, "port/") && hasMAC(l) {
+	if !strings.HasPrefix(id, "port/") && hasMAC(l) && l.Kind != "ipvlan" { // that has its parent's
 		set("MAC", l.Kind != "bond", func(o *kernel.LinkSet) { o.MAC = ref("02:ee:ee:ee:ee:ee") })
 	}
 	if netns == "" || l.Alias != "" {
@@ -354,7 +354,11 @@ func (e *editor) link(netns, id string, l kernel.Link) {
 		e.add("hairpin of "+id, id, true, kernel.PortSet{Netns: netns, Name: l.Name, Hairpin: ref(!l.Port.Hairpin)})
 		e.add("learning of "+id, id, true, kernel.PortSet{Netns: netns, Name: l.Name, Learning: ref(!l.Port.Learning)})
 		e.add("flooding of "+id, id, true, kernel.PortSet{Netns: netns, Name: l.Name, Flood: ref(!l.Port.Flood), McastFlood: ref(!l.Port.McastFlood), BcastFlood: ref(!l.Port.BcastFlood)})
-		e.add("cost of "+id, id, true, kernel.PortSet{Netns: netns, Name: l.Name, Cost: ref(l.Port.Cost + 1), Priority: ref(l.Port.Priority ^ 1)})
+		place := kernel.PortSet{Netns: netns, Name: l.Name, Priority: ref(l.Port.Priority ^ 1)}
+		if l.Kind == "veth" { // of others the kernel says what the way by them costs
+			place.Cost = ref(l.Port.Cost + 1)
+		}
+		e.add("place in the spanning tree of "+id, id, true, place)
 	}
 	e.vlans(netns, id, l)
 	e.device(netns, id, l)
