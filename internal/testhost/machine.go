@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 // Machine is the whole host as text, for comparison before and after. Two texts are equal when the
@@ -112,7 +114,8 @@ func systemSysctls(t testing.TB) []string {
 	return lines
 }
 
-// ControlGroups lists those whose names begin with a prefix, in all hierarchies of either version, the named ones too.
+// ControlGroups lists those whose names begin with a prefix, in all hierarchies of either version, the named ones too; and folders
+// of such names that a hierarchy is mounted over.
 func ControlGroups(t testing.TB, prefix string) []string {
 	t.Helper()
 	info, err := os.ReadFile("/proc/self/mountinfo")
@@ -120,18 +123,13 @@ func ControlGroups(t testing.TB, prefix string) []string {
 		t.Fatal(err)
 	}
 	var found []string
-	for line := range strings.Lines(string(info)) {
-		fields := strings.Fields(line)
-		dash := slices.Index(fields, "-")
-		if dash < 5 || len(fields) < dash+2 || fields[dash+1] != "cgroup" && fields[dash+1] != "cgroup2" {
-			continue
-		}
-		err := filepath.WalkDir(fields[4], func(path string, d fs.DirEntry, err error) error {
+	find := func(root, name string) {
+		err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
 			if os.IsNotExist(err) {
 				return nil // others come and go
 			}
 			if err == nil && d.IsDir() && strings.HasPrefix(d.Name(), prefix) {
-				found = append(found, path)
+				found = append(found, name+strings.TrimPrefix(path, root))
 			}
 			return err
 		})
@@ -139,6 +137,22 @@ func ControlGroups(t testing.TB, prefix string) []string {
 			t.Fatal(err)
 		}
 	}
+	for line := range strings.Lines(string(info)) {
+		fields := strings.Fields(line)
+		dash := slices.Index(fields, "-")
+		if dash < 5 || len(fields) < dash+2 || fields[dash+1] != "cgroup" && fields[dash+1] != "cgroup2" {
+			continue
+		}
+		find(fields[4], fields[4])
+	}
+	// A copy of the mount alone, without what is mounted in it.
+	const top = "/sys/fs/cgroup"
+	fd, err := unix.OpenTree(unix.AT_FDCWD, top, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)
+	if err != nil {
+		t.Fatalf("looking below what is mounted in %s: %v", top, err)
+	}
+	defer unix.Close(fd)
+	find(fmt.Sprintf("/proc/self/fd/%d/", fd), "below "+top+"/")
 	slices.Sort(found)
 	return slices.Compact(found)
 }

@@ -10,9 +10,11 @@ import (
 )
 
 // passing is what says nothing about a machine: the numbers of interfaces and bridge ports, which rise
-// with every one that is made; and what the kernel says of a carrier, a second late, whether it was there or not.
+// with every one that is made; what the kernel says of a carrier, a second late, whether it was there or not; and which of its
+// members a bond uses for the moment, and what it calls them (bond_3ad.c numbers them anew).
 var passing = regexp.MustCompile(`^\d+: |@if\d+|port_(id|no) \w+|designated_port \d+|topology_change(_detected|_ack)? \d|config_pending \d|` +
-	`NO-CARRIER,|,LOWER_UP| state (UP|DOWN|LOWERLAYERDOWN|UNKNOWN)| linkdown`)
+	`NO-CARRIER,|,LOWER_UP| state (UP|DOWN|LOWERLAYERDOWN|UNKNOWN)| linkdown|` +
+	`active_slave \S+|bond_slave state \w+|link_failure_count \d+|ad_(aggregator|num_ports|actor_key|partner_key|partner_mac|aggregator_id) \S+|_oper_port_state(_str)? \S+`)
 
 // Steady is a machine's text ([Machine]) for comparison of two moments between which things were made and removed: in lines, each
 // section sorted but for rules of iptables, of which the order counts; without what passes and without what the kernel does in its own

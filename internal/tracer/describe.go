@@ -299,8 +299,9 @@ func change(verb, path string) string {
 	return verb + " " + varying.ReplaceAllString(path, "…")
 }
 
-// varying is what differs between two runs: process IDs, random names, the numbers of threads and descriptors.
-var varying = regexp.MustCompile(`\.topo-\d+-\d+|(?:^/proc|/task|/fd)/\d+|[-.]\d{5,}|-[0-9a-f]{8}\b|crun\.\w{6}`)
+// varying is what differs between two runs: process IDs, random names, the numbers of threads and descriptors. A random name may
+// begin with as many digits as a process ID has.
+var varying = regexp.MustCompile(`\.topo-\d+-\d+|(?:^/proc|/task|/fd)/\d+|-[0-9a-f]{8}\b|[-.]\d{5,}|crun\.\w{6}`)
 
 // word is the text before the first zero byte.
 func word(b []byte) string {

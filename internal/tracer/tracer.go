@@ -80,6 +80,8 @@ type Result struct {
 	// Facts are all changes of the network and its parameters, each in its smallest parts, sorted: those of two programs are the
 	// same that do the same, however much each says in one message.
 	Facts []string
+	// Calls is how often the program itself, none that it started, made each system call, by its number.
+	Calls map[uint64]int
 }
 
 // Run starts a program, and observes it and all processes that it starts until it has ended. Those that live on then are
@@ -92,25 +94,21 @@ func Run(ctx context.Context, p Program, observe Observer) (Result, error) {
 	output := os.NewFile(uintptr(fd), "output")
 	defer output.Close()
 	type outcome struct {
-		status unix.WaitStatus
-		facts  []string
-		err    error
+		Result
+		err error
 	}
 	ended := make(chan outcome, 1)
 	go func() {
 		// A tracee answers to the thread that traces it. The thread ends with this goroutine, as it is not unlocked.
 		runtime.LockOSThread()
-		status, facts, err := trace(ctx, p, output, observe)
-		ended <- outcome{status, facts, err}
+		r, err := trace(ctx, p, output, observe)
+		ended <- outcome{r, err}
 	}()
 	o := <-ended
 	if o.err != nil {
 		return Result{}, fmt.Errorf("tracing %v: %w", p.Args, o.err)
 	}
-	r := Result{Code: o.status.ExitStatus(), Facts: o.facts}
-	if o.status.Signaled() {
-		r.Signal = o.status.Signal()
-	}
+	r := o.Result
 	info, err := output.Stat()
 	if err != nil {
 		return r, err
@@ -132,6 +130,7 @@ type tracer struct {
 	sockets map[place]socket
 	spaces  *spaces
 	books   *books
+	calls   map[uint64]int
 }
 
 // thread is a traced one.
@@ -149,14 +148,14 @@ type thread struct {
 const options = unix.PTRACE_O_TRACESYSGOOD | unix.PTRACE_O_TRACECLONE | unix.PTRACE_O_TRACEFORK | unix.PTRACE_O_TRACEVFORK |
 	unix.PTRACE_O_TRACEEXEC | unix.PTRACE_O_EXITKILL
 
-func trace(ctx context.Context, p Program, output *os.File, observe Observer) (unix.WaitStatus, []string, error) {
+func trace(ctx context.Context, p Program, output *os.File, observe Observer) (Result, error) {
 	env := p.Env
 	if env == nil {
 		env = os.Environ()
 	}
 	null, err := os.Open(os.DevNull)
 	if err != nil {
-		return 0, nil, err
+		return Result{}, err
 	}
 	defer null.Close()
 	root, err := syscall.ForkExec(p.Args[0], p.Args, &syscall.ProcAttr{
@@ -164,17 +163,21 @@ func trace(ctx context.Context, p Program, output *os.File, observe Observer) (u
 		Sys: &syscall.SysProcAttr{Ptrace: true},
 	})
 	if err != nil {
-		return 0, nil, err
+		return Result{}, err
 	}
 	stop := context.AfterFunc(ctx, func() { _ = unix.Kill(root, unix.SIGKILL) })
 	defer stop()
-	t := &tracer{observe: observe, torn: p.Interrupted, root: root, threads: map[int]*thread{}, sockets: map[place]socket{}, spaces: newSpaces(), books: newBooks(p.Facts)}
+	t := &tracer{observe: observe, torn: p.Interrupted, root: root, threads: map[int]*thread{}, sockets: map[place]socket{}, spaces: newSpaces(), books: newBooks(p.Facts), calls: map[uint64]int{}}
 	defer t.books.close()
 	status, err := t.follow()
 	if err != nil {
-		return 0, nil, errors.Join(err, unix.Kill(root, unix.SIGKILL))
+		return Result{}, errors.Join(err, unix.Kill(root, unix.SIGKILL))
 	}
-	return status, t.told(), t.leave()
+	r := Result{Code: status.ExitStatus(), Facts: t.told(), Calls: t.calls}
+	if status.Signaled() {
+		r.Signal = status.Signal()
+	}
+	return r, t.leave()
 }
 
 // next waits for a thread to stop or end. Only those that this thread traces are waited for, not other children of the process.
@@ -278,6 +281,9 @@ func (t *tracer) syscall(th *thread) error {
 		return nil // the observer knows
 	}
 	th.number, th.args, th.call, th.refusal = number, args, nil, 0
+	if th.process == t.root {
+		t.calls[number]++
+	}
 	t.forget(th)
 	what := t.describe(th)
 	if what == "" {

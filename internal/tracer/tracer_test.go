@@ -53,7 +53,9 @@ func TestSeesWhatChanges(t *testing.T) {
 		"an old rule":  {"exec iptables-legacy -A FORWARD -j ACCEPT", []string{"iptables filter"}},
 		"a sysctl":     {"echo 1 > /proc/sys/net/ipv4/ip_forward", []string{"sh: write /proc/sys/net/ipv4/ip_forward 1"}},
 		"a file":       {"echo hello > /run/a; exec mv /run/a /run/b", []string{"sh: create /run/a", "sh: write /run/a", "mv: rename to /run/b"}},
-		"a process":    {"ip link show lo; true", []string{"sh: start a process", "sh: execute /"}},
+		// 8 hexadecimal digits are a random name, 5 that are decimal are a process ID: a name can begin with what could be one.
+		"a random name": {"mkdir -p /run/web-01234f0d/x", []string{"mkdir: make folder /run/web…/x"}},
+		"a process":     {"ip link show lo; true", []string{"sh: start a process", "sh: execute /"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, calls := shell(t, c.script, pass)
