@@ -6,15 +6,32 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"topo/bench/shape"
 )
 
 // prepareHost makes the fresh namespaces of this process a host: a /run and /sys of its own, /etc and
 // /var/lib whose changes stay in memory, lo up. It returns a folder for files.
 func prepareHost() (dir string, err error) {
-	for _, m := range []struct{ target, kind string }{{"/run", "tmpfs"}, {"/sys", "sysfs"}} {
-		if err := unix.Mount(m.kind, m.target, m.kind, 0, ""); err != nil {
-			return "", fmt.Errorf("mounting %s on %s: %w", m.kind, m.target, err)
+	const groups, aside = "/sys/fs/cgroup", "/run/cgroup"
+	for _, m := range []struct {
+		source, target, kind string
+		flags                uintptr
+	}{
+		{"tmpfs", "/run", "tmpfs", 0},
+		{groups, aside, "", unix.MS_BIND | unix.MS_REC}, // those of the machine: containers have some
+		{"sysfs", "/sys", "sysfs", 0},
+		{aside, groups, "", unix.MS_BIND | unix.MS_REC},
+	} {
+		if err := os.MkdirAll(m.target, 0o755); err != nil {
+			return "", err
 		}
+		if err := unix.Mount(m.source, m.target, m.kind, m.flags, ""); err != nil {
+			return "", fmt.Errorf("mounting %s on %s: %w", m.source, m.target, err)
+		}
+	}
+	if err := unix.Unmount(aside, unix.MNT_DETACH); err != nil {
+		return "", fmt.Errorf("unmounting %s: %w", aside, err)
 	}
 	dir = "/run/bench"
 	for _, lower := range []string{"/etc", "/var/lib"} {
@@ -29,36 +46,35 @@ func prepareHost() (dir string, err error) {
 		}
 	}
 	return dir, runAll([][]string{
+		{"mkdir", "-p", "/var/lib/topo"},
+		{"mount", "-t", "tmpfs", "tmpfs", "/var/lib/topo"}, // an overlay can't be a container's upper layer
 		{"ip", "link", "set", "lo", "up"},
 		{"sysctl", "-qw", "net.ipv4.ip_forward=0"},
 	})
 }
 
-// checkStar fails unless n ports hang on a bridge and the last node reaches the first.
-func checkStar(n int, netns func(i int) string) error {
-	out, err := output("ip", "-o", "link", "show", "type", "veth")
-	if err != nil {
-		return err
-	}
-	if got := strings.Count(out, " master "); got != n {
-		return fmt.Errorf("%d ports, want %d", got, n)
-	}
-	addrs, err := output("ip", "-n", netns(0), "-4", "-o", "address", "show", "dev", "eth0")
-	if err != nil {
-		return err
-	}
-	first, _, _ := strings.Cut(strings.Fields(addrs)[3], "/")
-	// Where the bridge was up before its ports (ip -batch), 1,000 of them flood it for some seconds, and ARP's three questions get lost.
-	for range 10 {
-		if _, err = output("ip", "netns", "exec", netns(n-1), "ping", "-c", "1", "-W", "5", first); err == nil {
-			return nil
+// stands says that a shape is up: it has all namespaces, and one reaches another.
+func stands(s shape.Shape, project string) func() error {
+	return func() error {
+		names, err := os.ReadDir("/run/netns")
+		if err != nil {
+			return err
 		}
+		if len(names) != len(s.Nodes) {
+			return fmt.Errorf("%d namespaces, want %d", len(names), len(s.Nodes))
+		}
+		// Where the bridge was up before its ports (ip -batch), 1,000 of them flood it for some seconds, and ARP's three questions get lost.
+		for range 10 {
+			if _, err = output("ip", "netns", "exec", project+"-"+s.Nodes[s.From].Name, "ping", "-c", "1", "-W", "5", s.To.String()); err == nil {
+				return nil
+			}
+		}
+		return err
 	}
-	return err
 }
 
-// checkEmpty fails unless nothing is left but lo.
-func checkEmpty() error {
+// isEmpty says that nothing is left but lo.
+func isEmpty() error {
 	links, err := output("ip", "-o", "link")
 	if err != nil {
 		return err

@@ -1,11 +1,11 @@
-// Bench times topo bringing a star of namespaces up and down, beside two other ways to the same star:
+// Bench times what topo does beside other ways to the same:
 //
-//   - floor: bench/floor, the fewest netlink messages that make it;
+//   - floor: the least that does it, mostly bench/floor, the fewest netlink messages;
 //   - batch: what a user would write, ip -batch for the host and for each namespace.
 //
 // Every figure is that of whole processes, from exec to exit. Each round has a host of its own (a fresh
 // network and mount namespace), and the tools take turns within a round, so that all see the
-// same machine. The table goes to stdout, the raw figures to -csv.
+// same machine. The tables go to stdout, the raw figures to -csv.
 package main
 
 import (
@@ -14,11 +14,16 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 )
+
+// everything is what is measured when nobody says what.
+const everything = "star:10 star:100 star:300 star:1000 wide:5000 chain:300 mesh:40 fattree:8 ports:1000 containers:100 containers:300 file:5000 start:1"
 
 func main() {
 	if len(os.Args) > 1 && os.Args[1] == "round" {
@@ -26,21 +31,20 @@ func main() {
 		return
 	}
 	var (
-		sizes = flag.String("sizes", "10,100,300,1000", "numbers of namespaces")
-		most  = flag.Int("rounds", 7, "rounds for up to 100 namespaces; larger stars take fewer")
-		topo  = flag.String("topo", "bin/topo", "the topo that is measured")
-		floor = flag.String("floor", "bin/floor", "the floor that it is measured against")
-		csv   = flag.String("csv", "", "`file` for the raw figures")
-		table = flag.String("table", "", "only print the table of a `file` with raw figures")
+		works  = flag.String("works", everything, "what is measured: NAME:SIZE …")
+		rounds = flag.Int("rounds", 7, "rounds of each; of those that take long, 5")
+		bin    = flag.String("bin", "bin", "the folder with the programs that are measured: topo, floor, decode, empty")
+		csv    = flag.String("csv", "", "`file` for the raw figures")
+		table  = flag.String("table", "", "only print the tables of a `file` with raw figures")
 	)
 	flag.Parse()
 	if *table != "" {
-		all, counts, err := readCSV(*table)
+		all, err := readCSV(*table)
 		exit(err)
-		printTable(os.Stdout, all, counts)
+		printTables(os.Stdout, all)
 		return
 	}
-	exit(bench(*sizes, *most, *topo, *floor, *csv))
+	exit(bench(strings.Fields(*works), *rounds, *bin, *csv))
 }
 
 func exit(err error) {
@@ -50,59 +54,73 @@ func exit(err error) {
 	}
 }
 
-// sample is one timed process.
-type sample struct {
-	Tool, Verb string
-	Size       int
-	Wall, CPU  time.Duration // CPU is user and system time of the process and its children
+// work is something to do, as much of it as its size says.
+type work struct {
+	Name string
+	Size int
 }
 
-func bench(sizes string, most int, topo, floor, csv string) error {
+func parseWork(text string) (work, error) {
+	name, size, _ := strings.Cut(text, ":")
+	n, err := strconv.Atoi(size)
+	if err != nil {
+		return work{}, fmt.Errorf("reading what to measure, NAME:SIZE: %w", err)
+	}
+	return work{name, n}, nil
+}
+
+func (w work) String() string { return w.Name + ":" + strconv.Itoa(w.Size) }
+
+// sample is one timed process.
+type sample struct {
+	Work      work
+	Round     int
+	Tool      string
+	Verb      string
+	Wall, CPU time.Duration // CPU is user and system time of the process and its children
+	Memory    int           // the largest resident set, in KiB, of the process or of one of its children
+}
+
+func bench(works []string, rounds int, bin, csv string) error {
 	var all []sample
-	var counts []int
-	for _, word := range strings.Split(sizes, ",") {
-		n, err := strconv.Atoi(word)
+	for _, text := range works {
+		w, err := parseWork(text)
 		if err != nil {
-			return fmt.Errorf("reading the sizes: %w", err)
+			return err
 		}
-		counts = append(counts, n)
-		for r := range rounds(n, most) {
-			fmt.Fprintf(os.Stderr, "star of %d, round %d of %d\n", n, r+1, rounds(n, most))
-			samples, err := onFreshHost(n, r, topo, floor)
+		rounds := rounds
+		if w.Size >= 300 {
+			rounds = min(rounds, 5)
+		}
+		for r := range rounds {
+			fmt.Fprintf(os.Stderr, "%s, round %d of %d\n", w, r+1, rounds)
+			samples, err := onFreshHost(w, r, bin)
 			if err != nil {
-				return fmt.Errorf("star of %d, round %d: %w", n, r+1, err)
+				return fmt.Errorf("%s, round %d: %w", w, r+1, err)
 			}
 			all = append(all, samples...)
 		}
-	}
-	if csv != "" {
-		if err := writeCSV(csv, all); err != nil {
-			return err
+		if csv != "" {
+			if err := writeCSV(csv, all); err != nil {
+				return err
+			}
 		}
 	}
-	printTable(os.Stdout, all, counts)
+	printTables(os.Stdout, all)
 	return nil
 }
 
-// rounds is fewer for large stars: they take long, and vary less.
-func rounds(n, most int) int {
-	switch {
-	case n <= 100:
-		return most
-	case n <= 300:
-		return min(most, 5)
-	default:
-		return min(most, 3)
-	}
-}
-
-// onFreshHost runs a round in new network and mount namespaces, as this program's child.
-func onFreshHost(n, r int, topo, floor string) ([]sample, error) {
+// onFreshHost runs a round in new network, mount and PID namespaces, as this program's child: what it starts ends with it.
+func onFreshHost(w work, r int, bin string) ([]sample, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
 	}
-	cmd := exec.Command("unshare", "--net", "--mount", "--propagation", "private", self, "round", strconv.Itoa(n), strconv.Itoa(r), topo, floor)
+	bin, err = filepath.Abs(bin)
+	if err != nil {
+		return nil, err
+	}
+	cmd := exec.Command("unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--propagation", "private", self, "round", w.String(), strconv.Itoa(r), bin)
 	cmd.Stderr = os.Stderr
 	out, err := cmd.Output()
 	if err != nil {
@@ -117,7 +135,7 @@ func onFreshHost(n, r int, topo, floor string) ([]sample, error) {
 
 // round is the child's part: prepare the host, run each tool, print the figures.
 func round(args []string) error {
-	n, err := strconv.Atoi(args[0])
+	w, err := parseWork(args[0])
 	if err != nil {
 		return err
 	}
@@ -129,32 +147,44 @@ func round(args []string) error {
 	if err != nil {
 		return err
 	}
-	tools, err := toolsFor(n, dir, args[2], args[3])
+	tools, err := w.tools(dir, args[2])
 	if err != nil {
 		return err
 	}
 	// Another one begins in each round: what goes first finds cold caches.
-	turn %= len(tools)
-	tools = slices.Concat(tools[turn:], tools[:turn])
+	first := turn % len(tools)
 	var samples []sample
-	for _, t := range tools {
+	for _, t := range slices.Concat(tools[first:], tools[:first]) {
 		for _, s := range t.steps {
-			took, err := timed(t.name, s, n)
+			took, err := s.timed()
 			if err != nil {
 				return fmt.Errorf("%s %s: %w", t.name, s.verb, err)
 			}
+			took.Work, took.Round, took.Tool = w, turn, t.name
 			samples = append(samples, took)
-			if s.check != nil {
-				if err := s.check(); err != nil {
-					return fmt.Errorf("after %s %s: %w", t.name, s.verb, err)
-				}
-			}
 		}
 	}
 	return json.NewEncoder(os.Stdout).Encode(samples)
 }
 
-func timed(tool string, s step, n int) (sample, error) {
+// A tool is one way to do the work: steps that are timed, in order.
+type tool struct {
+	name  string
+	steps []step
+}
+
+type step struct {
+	verb          string
+	argv          []string
+	before, check func() error // what it begins with, and that it did what it says; not timed
+}
+
+func (s step) timed() (sample, error) {
+	if s.before != nil {
+		if err := s.before(); err != nil {
+			return sample{}, fmt.Errorf("before it: %w", err)
+		}
+	}
 	cmd := exec.Command(s.argv[0], s.argv[1:]...)
 	var out strings.Builder
 	cmd.Stdout, cmd.Stderr = &out, &out
@@ -164,6 +194,15 @@ func timed(tool string, s step, n int) (sample, error) {
 	if err != nil {
 		return sample{}, fmt.Errorf("%w\n%s", err, out.String())
 	}
-	cpu := cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
-	return sample{tool, s.verb, n, wall, cpu}, nil
+	if s.check != nil {
+		if err := s.check(); err != nil {
+			return sample{}, fmt.Errorf("after it: %w", err)
+		}
+	}
+	state := cmd.ProcessState
+	took := sample{Verb: s.verb, Wall: wall, CPU: state.UserTime() + state.SystemTime()}
+	if usage, ok := state.SysUsage().(*syscall.Rusage); ok {
+		took.Memory = int(usage.Maxrss)
+	}
+	return took, nil
 }

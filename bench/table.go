@@ -9,88 +9,137 @@ import (
 	"slices"
 	"strconv"
 	"time"
+
+	"topo/bench/shape"
 )
 
-// figures are those of one tool doing one thing at one size.
-type figures struct {
-	tool, verb string
-	size       int
+// comparison is one of topo's verbs beside what it is held against.
+type comparison struct {
+	title      string
+	works      []string // by name; none: all shapes
+	verb       string
+	tool, base string // the other's tool and verb
+	target     float64
 }
 
-func medians(all []sample, of func(sample) time.Duration) map[figures]time.Duration {
-	times := map[figures][]time.Duration{}
+var comparisons = []comparison{
+	{"up", nil, "up", "floor", "up", 1.3},
+	{"plan, nothing to do; the floor only reads", nil, "plan", "floor", "plan", 2.5},
+	{"up, nothing to do; the floor only reads", nil, "again", "floor", "plan", 2.5},
+	{"up, of one changed link; beside an up with nothing to do", nil, "repair", "topo", "again", 1.2},
+	{"down", nil, "down", "floor", "down", 1.5},
+	{"up, of processes in containers; beside crun alone", []string{"containers"}, "up", "floor", "up", 1.3},
+	{"down, of containers and their network; beside crun alone, which leaves the network", []string{"containers"}, "down", "floor", "down", 0},
+	{"published ports; beside iptables-restore", []string{"ports"}, "up", "floor", "up", 2},
+	{"published ports, after a flush; beside iptables-restore", []string{"ports"}, "repair", "floor", "repair", 2},
+	{"validate; beside the YAML library", []string{"file"}, "validate", "floor", "decode", 3},
+	{"plan --offline; beside the YAML library", []string{"file"}, "plan --offline", "floor", "decode", 3},
+	{"version; beside a program that does nothing", []string{"start"}, "start", "floor", "start", 0},
+}
+
+var shapes = []string{"star", "wide", "chain", "mesh", "fattree"}
+
+// figures are those of one tool doing one thing, by round.
+type figures map[work]map[string]map[string][]sample // work, tool, verb
+
+func sorted(all []sample) (figures, []work) {
+	f := figures{}
+	var works []work
 	for _, s := range all {
-		k := figures{s.Tool, s.Verb, s.Size}
-		times[k] = append(times[k], of(s))
+		if f[s.Work] == nil {
+			f[s.Work] = map[string]map[string][]sample{}
+			works = append(works, s.Work)
+		}
+		if f[s.Work][s.Tool] == nil {
+			f[s.Work][s.Tool] = map[string][]sample{}
+		}
+		f[s.Work][s.Tool][s.Verb] = append(f[s.Work][s.Tool][s.Verb], s)
 	}
-	m := map[figures]time.Duration{}
-	for k, t := range times {
-		slices.Sort(t)
-		m[k] = t[len(t)/2]
+	return f, works
+}
+
+func median[T int | float64 | time.Duration](of []T) T {
+	of = slices.Sorted(slices.Values(of))
+	return of[len(of)/2]
+}
+
+func each[T any](samples []sample, get func(sample) T) []T {
+	var out []T
+	for _, s := range samples {
+		out = append(out, get(s))
 	}
-	return m
+	return out
 }
 
 func wall(s sample) time.Duration { return s.Wall }
 func cpu(s sample) time.Duration  { return s.CPU }
+func memory(s sample) int         { return s.Memory }
 
-// printTable writes the medians as Markdown: milliseconds, and in brackets how many times the floor that is.
-func printTable(out io.Writer, all []sample, sizes []int) {
-	m := medians(all, wall)
-	for _, v := range []struct{ verb, title, against string }{
-		{"up", "up", "up"},
-		{"plan", "plan, nothing to do (floor: reading alone)", "plan"},
-		{"again", "up, nothing to do (floor: reading alone)", "plan"},
-		{"down", "down", "down"},
-	} {
-		fmt.Fprintf(out, "\n**%s**\n\n| namespaces | floor | topo | `ip -batch` | topo, each namespace |\n|--:|--:|--:|--:|--:|\n", v.title)
-		for _, n := range sizes {
-			floor := m[figures{"floor", v.against, n}]
-			cell := func(tool string) string {
-				d, ok := m[figures{tool, v.verb, n}]
-				if !ok {
-					return ""
-				}
-				return fmt.Sprintf("%s (%.1f×)", ms(d), float64(d)/float64(floor))
+// printTables writes the medians as Markdown.
+func printTables(out io.Writer, all []sample) {
+	f, works := sorted(all)
+	for _, c := range comparisons {
+		names := c.works
+		if names == nil {
+			names = shapes
+		}
+		printed := false
+		for _, w := range works {
+			mine, theirs := f[w]["topo"][c.verb], f[w][c.tool][c.base]
+			if !slices.Contains(names, w.Name) || len(mine) == 0 || len(theirs) == 0 {
+				continue
 			}
-			each := ""
-			if d, ok := m[figures{"topo", v.verb, n}]; ok {
-				each = fmt.Sprintf("%.2f ms", float64(d)/float64(time.Millisecond)/float64(n))
+			if !printed {
+				fmt.Fprintf(out, "\n**%s**\n\n| | beside | topo | times as long (from–to) | target | processor time | memory | topo, a node | `ip -batch` |\n|---|--:|--:|--:|--:|--:|--:|--:|--:|\n", c.title)
+				printed = true
 			}
-			fmt.Fprintf(out, "| %d | %s | %s | %s | %s |\n", n, ms(floor), cell("topo"), cell("batch"), each)
+			fmt.Fprintf(out, "| %s %d | %s | %s | %s | %s | %s | %d MB | %s | %s |\n", w.Name, w.Size, ms(median(each(theirs, wall))), ms(median(each(mine, wall))),
+				times(mine, theirs, wall), target(c.target), times(mine, theirs, cpu), median(each(mine, memory))/1024, aNode(w, median(each(mine, wall))), batchCell(f[w]["batch"][c.verb], theirs))
 		}
 	}
-	printGrowth(out, medians(all, cpu), sizes)
 }
 
-func ms(d time.Duration) string { return fmt.Sprintf("%.0f ms", float64(d)/float64(time.Millisecond)) }
-
-// printGrowth compares the processor time that one more namespace costs at the large end with that at the small end
-// (waiting for the kernel's locks is left out: it depends on what else runs). A cost that grows with the number of namespaces, and no faster, gives about 1; one that grows with its square gives
-// about the ratio of the sizes.
-func printGrowth(out io.Writer, m map[figures]time.Duration, sizes []int) {
-	if len(sizes) < 3 {
-		return
+// aNode is what a node of a shape takes.
+func aNode(w work, d time.Duration) string {
+	s, err := shape.Make(w.Name, w.Size)
+	if err != nil { // it is none
+		return ""
 	}
-	k := len(sizes)
-	slope := func(tool, verb string, a, b int) float64 {
-		return float64(m[figures{tool, verb, b}]-m[figures{tool, verb, a}]) / float64(b-a)
-	}
-	fmt.Fprintf(out, "\n**Growth**: what one more namespace costs in processor time between %d and %d, against between %d and %d. Linear is about 1, quadratic %.0f.\n\n",
-		sizes[k-2], sizes[k-1], sizes[0], sizes[k-2], float64(sizes[k-1]+sizes[k-2])/float64(sizes[k-2]+sizes[0]))
-	fmt.Fprintf(out, "| | floor | topo |\n|---|--:|--:|\n")
-	for _, v := range []struct{ verb, title string }{
-		{"up", "up"}, {"plan", "plan, nothing to do"}, {"again", "up, nothing to do"}, {"down", "down"},
-	} {
-		cell := func(tool string) string {
-			if _, ok := m[figures{tool, v.verb, sizes[0]}]; !ok {
-				return "–"
-			}
-			return fmt.Sprintf("%.1f", slope(tool, v.verb, sizes[k-2], sizes[k-1])/slope(tool, v.verb, sizes[0], sizes[k-2]))
-		}
-		fmt.Fprintf(out, "| %s | %s | %s |\n", v.title, cell("floor"), cell("topo"))
-	}
+	return fmt.Sprintf("%.2f ms", float64(d)/float64(time.Millisecond)/float64(len(s.Nodes)))
 }
+
+func target(t float64) string {
+	if t == 0 {
+		return ""
+	}
+	return fmt.Sprintf("≤ %.1f", t)
+}
+
+func batchCell(batch, floor []sample) string {
+	if len(batch) == 0 {
+		return ""
+	}
+	return times(batch, floor, wall)
+}
+
+// times is how many times as long one takes as the other: the median of the rounds' ratios, and the smallest and the largest.
+func times(mine, theirs []sample, of func(sample) time.Duration) string {
+	var ratios []float64
+	for i := range min(len(mine), len(theirs)) {
+		ratios = append(ratios, float64(of(mine[i]))/float64(max(of(theirs[i]), time.Microsecond)))
+	}
+	return fmt.Sprintf("%.2f (%.2f–%.2f)", median(ratios), slices.Min(ratios), slices.Max(ratios))
+}
+
+func ms(d time.Duration) string {
+	digits := 0
+	if d < 10*time.Millisecond {
+		digits = 1
+	}
+	return strconv.FormatFloat(float64(d)/float64(time.Millisecond), 'f', digits, 64) + " ms"
+}
+
+var columns = []string{"work", "size", "round", "tool", "verb", "wall_ms", "cpu_ms", "memory_kib"}
 
 func writeCSV(path string, all []sample) error {
 	f, err := os.Create(path)
@@ -99,9 +148,11 @@ func writeCSV(path string, all []sample) error {
 	}
 	defer f.Close()
 	w := csv.NewWriter(f)
-	rows := [][]string{{"tool", "verb", "namespaces", "wall_ms", "cpu_ms"}}
+	rows := [][]string{columns}
 	for _, s := range all {
-		rows = append(rows, []string{s.Tool, s.Verb, strconv.Itoa(s.Size), millis(s.Wall), millis(s.CPU)})
+		rows = append(rows, []string{
+			s.Work.Name, strconv.Itoa(s.Work.Size), strconv.Itoa(s.Round), s.Tool, s.Verb, millis(s.Wall), millis(s.CPU), strconv.Itoa(s.Memory),
+		})
 	}
 	if err := w.WriteAll(rows); err != nil {
 		return fmt.Errorf("writing %s: %w", path, err)
@@ -109,32 +160,33 @@ func writeCSV(path string, all []sample) error {
 	return f.Close()
 }
 
-// readCSV reads what writeCSV wrote, and the sizes in it.
-func readCSV(path string) (all []sample, sizes []int, err error) {
+// readCSV reads what writeCSV wrote.
+func readCSV(path string) ([]sample, error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	defer f.Close()
-	rows, err := csv.NewReader(f).ReadAll()
+	r := csv.NewReader(f)
+	r.FieldsPerRecord = len(columns)
+	rows, err := r.ReadAll()
 	if err != nil {
-		return nil, nil, fmt.Errorf("reading %s: %w", path, err)
+		return nil, fmt.Errorf("reading %s: %w", path, err)
 	}
+	var all []sample
 	for _, row := range rows[1:] {
-		n, sizeErr := strconv.Atoi(row[2])
-		wall, wallErr := strconv.ParseFloat(row[3], 64)
-		cpu, cpuErr := strconv.ParseFloat(row[4], 64)
-		if err := errors.Join(sizeErr, wallErr, cpuErr); err != nil {
-			return nil, nil, fmt.Errorf("reading %s: %w", path, err)
+		size, sizeErr := strconv.Atoi(row[1])
+		round, roundErr := strconv.Atoi(row[2])
+		wall, wallErr := strconv.ParseFloat(row[5], 64)
+		cpu, cpuErr := strconv.ParseFloat(row[6], 64)
+		memory, memoryErr := strconv.Atoi(row[7])
+		if err := errors.Join(sizeErr, roundErr, wallErr, cpuErr, memoryErr); err != nil {
+			return nil, fmt.Errorf("reading %s: %w", path, err)
 		}
-		ms := float64(time.Millisecond)
-		all = append(all, sample{row[0], row[1], n, time.Duration(wall * ms), time.Duration(cpu * ms)})
-		if !slices.Contains(sizes, n) {
-			sizes = append(sizes, n)
-		}
+		const ms = float64(time.Millisecond)
+		all = append(all, sample{work{row[0], size}, round, row[3], row[4], time.Duration(wall * ms), time.Duration(cpu * ms), memory})
 	}
-	slices.Sort(sizes)
-	return all, sizes, nil
+	return all, nil
 }
 
 func millis(d time.Duration) string {

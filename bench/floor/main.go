@@ -1,15 +1,18 @@
-// Floor makes, reads and removes a star of network namespaces with the fewest netlink messages that
+// Floor makes, reads and removes a topology of network namespaces with the fewest netlink messages that
 // do it. It is what topo is measured against: it knows nothing, compares nothing, and breaks off at
 // the first error.
 //
-//	floor up N     one bridge, N namespaces on it: names, marks, addresses, routes, hosts files
-//	floor read N   links, addresses and routes of all of them
-//	floor down N   remove it, and wait until nothing is left
+//	floor up SHAPE N     names, marks, bridges, links, addresses, routes, hosts files
+//	floor read SHAPE N   links, addresses and routes of all of them
+//	floor down SHAPE N   remove it, and wait until the host has no link any more
+//	floor containers …   containers in namespaces that are there, by crun alone
+//
+// The shapes are those of bench/shape.
 package main
 
 import (
+	"errors"
 	"fmt"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -17,13 +20,15 @@ import (
 	"sync"
 
 	"golang.org/x/sys/unix"
+
+	"topo/bench/shape"
 )
 
 const (
 	netnsDir = "/run/netns" // as of ip-netns(8)
 	etcDir   = "/etc/netns"
-	group    = 0x74f100 // of all links of the star
-	bridge   = "star-net"
+	project  = "floor"
+	group    = 0x74f100 // of all links
 	mtu      = 1500
 	// workers is how many threads make namespaces: of three to eight none is faster, the kernel
 	// holds one lock (RTNL) while it makes a link.
@@ -31,61 +36,69 @@ const (
 )
 
 func main() {
-	if len(os.Args) != 3 {
-		fmt.Fprintln(os.Stderr, "usage: floor up|read|down N")
-		os.Exit(1)
-	}
-	verbs := map[string]func(int) error{"up": up, "read": read, "down": down}
-	n, err := strconv.Atoi(os.Args[2])
-	if verb := verbs[os.Args[1]]; verb == nil {
-		err = fmt.Errorf("unknown verb %q", os.Args[1])
-	} else if err == nil {
-		err = verb(n)
-	}
-	if err != nil {
+	if err := run(os.Args[1:]); err != nil {
 		fmt.Fprintln(os.Stderr, "floor:", err)
 		os.Exit(1)
 	}
 }
 
-func nodeName(i int) string { return "star-n" + strconv.Itoa(i) }
-
-// nodeAddr is the i-th address of 10.80.0.0/16 after the gateway's, 10.80.0.1.
-func nodeAddr(i int) netip.Addr {
-	i += 2
-	return netip.AddrFrom4([4]byte{10, 80, byte(i >> 8), byte(i)})
+func run(args []string) error {
+	if len(args) > 0 && args[0] == "containers" {
+		return containers(args[1:])
+	}
+	if len(args) != 3 {
+		return errors.New("usage: floor up|read|down SHAPE N")
+	}
+	verb := map[string]func(shape.Shape) error{"up": up, "read": read, "down": down}[args[0]]
+	if verb == nil {
+		return fmt.Errorf("unknown verb %q", args[0])
+	}
+	size, err := strconv.Atoi(args[2])
+	if err != nil {
+		return err
+	}
+	s, err := shape.Make(args[1], size)
+	if err != nil {
+		return err
+	}
+	return verb(s)
 }
 
-// on runs f(0) … f(n-1) on threads that die afterwards, as each leaves its network namespace.
-func on(n int, f func(i int, host *socket) error) error {
+// on runs f(0) … f(n-1) on threads that die afterwards, as each may leave its network namespace.
+func on(n int, f func(i int) error) error {
 	errs := make([]error, workers)
 	var all sync.WaitGroup
 	for w := range workers {
 		all.Go(func() {
 			runtime.LockOSThread()
-			host, err := dial()
-			if err != nil {
-				errs[w] = err
-				return
-			}
-			defer host.close()
 			for i := w; i < n && errs[w] == nil; i += workers {
-				if err := f(i, host); err != nil {
+				if err := f(i); err != nil {
 					errs[w] = fmt.Errorf("node %d: %w", i, err)
 				}
 			}
 		})
 	}
 	all.Wait()
-	for _, err := range errs {
-		if err != nil {
-			return err
-		}
-	}
-	return nil
+	return errors.Join(errs...)
 }
 
-func up(n int) error {
+// space is a node that is being made: its namespace, and a socket in it.
+type space struct {
+	node  shape.Node
+	name  string
+	fd    int
+	in    *socket
+	links []wire
+}
+
+// wire is an end of a link in a node.
+type wire struct {
+	shape.End
+	index int32
+	peer  *wire // of the end that is made with this one; nil: it is made with the other
+}
+
+func up(s shape.Shape) error {
 	if err := shareNetnsDir(); err != nil {
 		return err
 	}
@@ -95,27 +108,111 @@ func up(n int) error {
 	}
 	defer host.close()
 	var m batch
-	addBridge(&m)
-	if err := host.send(&m); err != nil {
-		return fmt.Errorf("adding the bridge: %w", err)
+	for i, b := range s.Bridges {
+		addBridge(&m, i, b)
 	}
-	index, err := bridgeIndex()
+	if err := host.send(&m); err != nil {
+		return fmt.Errorf("adding the bridges: %w", err)
+	}
+	bridges := make([]int32, len(s.Bridges))
+	for i, b := range s.Bridges {
+		if bridges[i], err = indexOf(b); err != nil {
+			return err
+		}
+	}
+	spaces := plan(s)
+	hosts := hostsFiles(s)
+	ports, err := dials(workers) // one for each thread that makes namespaces
 	if err != nil {
 		return err
 	}
-	hosts := []byte("# topo:star:hosts\n127.0.0.1 localhost\n")
-	for i := range n {
-		hosts = fmt.Appendf(hosts, "%s n%d\n", nodeAddr(i), i)
-	}
-	if err := on(n, func(i int, host *socket) error { return addNode(i, index, hosts, host) }); err != nil {
+	err = on(len(spaces), func(i int) error {
+		n := &spaces[i]
+		if err := n.make(hosts(i)); err != nil {
+			return err
+		}
+		if n.node.Bridge >= 0 {
+			if err := n.attach(i, bridges[n.node.Bridge], ports[i%workers]); err != nil {
+				return fmt.Errorf("adding the veth: %w", err)
+			}
+		}
+		if len(s.Links) > 0 {
+			return nil
+		}
+		return n.configure(s)
+	})
+	if err != nil {
 		return err
 	}
-	if err := filterAndForward(index); err != nil {
+	if len(s.Links) > 0 {
+		err := on(len(spaces), func(i int) error { return spaces[i].wire(spaces) })
+		if err == nil {
+			err = on(len(spaces), func(i int) error { return spaces[i].configure(s) })
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if len(s.Bridges) == 0 {
+		return nil
+	}
+	if err := filterAndForward(s, bridges, host); err != nil {
 		return err
 	}
 	// Up last: a bridge that is up floods what every new port says to all others.
-	bridgeUp(&m, index)
+	for i, b := range s.Bridges {
+		bridgeUp(&m, bridges[i], b)
+	}
 	return host.send(&m)
+}
+
+// plan gives each interface its index: lo has 1, so nothing has to be looked up before the addresses and the routes.
+func plan(s shape.Shape) []space {
+	spaces := make([]space, len(s.Nodes))
+	for i, n := range s.Nodes {
+		spaces[i] = space{node: n, name: project + "-" + n.Name}
+	}
+	next := func(e shape.End) wire {
+		n := &spaces[e.Node]
+		index := firstIndex + int32(len(n.links))
+		if n.node.Bridge >= 0 {
+			index++
+		}
+		return wire{End: e, index: index}
+	}
+	for _, l := range s.Links {
+		a, b := next(l[0]), next(l[1])
+		a.peer = &b
+		spaces[a.Node].links = append(spaces[a.Node].links, a)
+		spaces[b.Node].links = append(spaces[b.Node].links, b)
+	}
+	return spaces
+}
+
+// hostsFiles gives each node's: its own addresses, and all names of its bridge, of which they are all the same.
+func hostsFiles(s shape.Shape) func(i int) []byte {
+	const local = "# topo:floor:hosts\n127.0.0.1 localhost\n"
+	of := make([][]byte, len(s.Bridges))
+	for b := range of {
+		of[b] = []byte(local)
+	}
+	for _, n := range s.Nodes {
+		if n.Bridge >= 0 {
+			of[n.Bridge] = fmt.Appendf(of[n.Bridge], "%s %s\n", n.Addr, n.Name)
+		}
+	}
+	own := make([][]byte, len(s.Nodes))
+	for _, l := range s.Links {
+		for _, e := range l {
+			own[e.Node] = fmt.Appendf(own[e.Node], "%s %s\n", e.Addr.Addr(), s.Nodes[e.Node].Name)
+		}
+	}
+	return func(i int) []byte {
+		if b := s.Nodes[i].Bridge; b >= 0 {
+			return of[b]
+		}
+		return append([]byte(local), own[i]...)
+	}
 }
 
 func shareNetnsDir() error {
@@ -128,44 +225,39 @@ func shareNetnsDir() error {
 	return unix.Mount("", netnsDir, "none", unix.MS_SHARED|unix.MS_REC, "")
 }
 
-func bridgeIndex() (int32, error) {
-	b, err := os.ReadFile("/sys/class/net/" + bridge + "/ifindex")
+func indexOf(b shape.Bridge) (int32, error) {
+	text, err := os.ReadFile("/sys/class/net/" + bridgeName(b) + "/ifindex")
 	if err != nil {
 		return 0, err
 	}
-	index, err := strconv.Atoi(string(b[:len(b)-1]))
+	index, err := strconv.Atoi(string(text[:len(text)-1]))
 	return int32(index), err
 }
 
-// addNode makes node i, mounted last, as nothing unmarked may be seen. Two messages go to the
-// host's socket, four to the node's own.
-func addNode(i int, bridge int32, hosts []byte, host *socket) error {
+// make makes a namespace, with what is to be known of it.
+func (n *space) make(hosts []byte) error {
 	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
 		return fmt.Errorf("unsharing: %w", err)
 	}
-	own := "/proc/thread-self/ns/net"
+	// A node hears no router advertisements. A kernel without IPv6 has no such parameter.
+	if err := os.WriteFile("/proc/sys/net/ipv6/conf/default/accept_ra", []byte("0"), 0o644); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	const own = "/proc/thread-self/ns/net"
 	fd, err := unix.Open(own, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return err
 	}
-	defer unix.Close(fd)
-	inside, err := dial()
-	if err != nil {
+	n.fd = fd
+	if n.in, err = dial(); err != nil {
 		return err
 	}
-	defer inside.close()
-
-	var m batch
-	addVeth(&m, i, bridge, fd)
-	if err := host.send(&m); err != nil {
-		return fmt.Errorf("adding the veth: %w", err)
+	if n.node.Forward {
+		if err := os.WriteFile("/proc/sys/net/ipv4/ip_forward", []byte("1\n"), 0o644); err != nil {
+			return err
+		}
 	}
-	setUpInside(&m, i)
-	if err := inside.send(&m); err != nil {
-		return fmt.Errorf("setting up: %w", err)
-	}
-
-	target := filepath.Join(netnsDir, nodeName(i))
+	target := filepath.Join(netnsDir, n.name)
 	file, err := os.OpenFile(target, os.O_CREATE|os.O_EXCL, 0o444)
 	if err != nil {
 		return err
@@ -174,14 +266,41 @@ func addNode(i int, bridge int32, hosts []byte, host *socket) error {
 	if err := unix.Mount(own, target, "none", unix.MS_BIND, ""); err != nil {
 		return fmt.Errorf("mounting: %w", err)
 	}
-	dir := filepath.Join(etcDir, nodeName(i))
+	dir := filepath.Join(etcDir, n.name)
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
 	return os.WriteFile(filepath.Join(dir, "hosts"), hosts, 0o644)
 }
 
-func read(n int) error {
+// attach makes a port of the bridge and the node's eth0, by the host's socket.
+func (n *space) attach(i int, bridge int32, host *socket) error {
+	var m batch
+	addPort(&m, i, n, bridge)
+	return host.send(&m)
+}
+
+// wire makes the links of which this node has the first end.
+func (n *space) wire(spaces []space) error {
+	var m batch
+	for _, w := range n.links {
+		if w.peer != nil {
+			addLink(&m, w, spaces[w.peer.Node].fd)
+		}
+	}
+	return n.in.send(&m)
+}
+
+// configure sets up what is in a node, in one send, and is done with it.
+func (n *space) configure(s shape.Shape) error {
+	var m batch
+	setUp(&m, n, s)
+	err := n.in.send(&m)
+	n.in.close()
+	return errors.Join(err, unix.Close(n.fd))
+}
+
+func read(s shape.Shape) error {
 	all := func(s *socket) error {
 		for _, d := range []struct {
 			kind uint16
@@ -205,8 +324,8 @@ func read(n int) error {
 	if err := all(host); err != nil {
 		return err
 	}
-	return on(n, func(i int, _ *socket) error {
-		fd, err := unix.Open(filepath.Join(netnsDir, nodeName(i)), unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	return on(len(s.Nodes), func(i int) error {
+		fd, err := unix.Open(filepath.Join(netnsDir, project+"-"+s.Nodes[i].Name), unix.O_RDONLY|unix.O_CLOEXEC, 0)
 		if err != nil {
 			return err
 		}

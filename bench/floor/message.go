@@ -87,11 +87,25 @@ func dial() (*socket, error) {
 	return &socket{fd: fd, in: make([]byte, 64<<10)}, nil
 }
 
+func dials(n int) (all []*socket, err error) {
+	for range n {
+		s, err := dial()
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, s)
+	}
+	return all, nil
+}
+
 func (s *socket) close() { unix.Close(s.fd) }
 
-// send sends the batch and waits for every acknowledgement. It empties the batch.
+// send sends the batch, unless it is empty, and waits for every acknowledgement. It empties the batch.
 func (s *socket) send(m *batch) error {
 	want := m.count
+	if want == 0 {
+		return nil
+	}
 	err := unix.Sendto(s.fd, m.b, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK})
 	m.b, m.count = m.b[:0], 0
 	if err != nil {
