@@ -206,6 +206,9 @@ func (n *node) take(ctx context.Context, c *dockerapi.Client, p kernel.Process, 
 	return func(ctx context.Context) ending { return n.dockerEnd(ctx, id, fd) }, nil
 }
 
+// enginePatience is how long an engine is asked about a run that has ended: one that is being restarted itself is back soon.
+const enginePatience = 10 * time.Second
+
 // dockerEnd waits for the end of a run, and asks the engine how it was. fd is nil where that has come already.
 func (n *node) dockerEnd(ctx context.Context, rec record, fd *pidfd) ending {
 	if fd != nil {
@@ -222,9 +225,8 @@ func (n *node) dockerEnd(ctx context.Context, rec record, fd *pidfd) ending {
 		}
 	}
 	how.oom = oomKilled(rec.group()) // which is there for a moment yet; not every engine sees it
-	// An engine that is being restarted itself is back soon.
-	const patience, pause = 10 * time.Second, 5 * time.Millisecond
-	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(pause) {
+	const pause = 5 * time.Millisecond
+	for end := time.Now().Add(enginePatience); time.Now().Before(end); time.Sleep(pause) {
 		c, err := n.dockers.at(ctx, rec.Runtime)
 		if err != nil {
 			continue

@@ -100,13 +100,19 @@ func (d *dockerLog) read(ctx context.Context, follow bool) error {
 	})
 }
 
-// finish reads the rest of what a container printed that has ended.
-func (d *dockerLog) finish(limit time.Duration) error {
+// finish reads the rest of what a container printed that has ended; it asks an engine again that doesn't answer, or is away.
+func (d *dockerLog) finish() error {
 	d.cancel()
 	<-d.done
-	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	ctx, cancel := context.WithTimeout(context.Background(), enginePatience)
 	defer cancel()
-	return errors.Join(d.read(ctx, false), d.log.close())
+	const pause = 50 * time.Millisecond
+	err := d.read(ctx, false)
+	for err != nil && ctx.Err() == nil {
+		time.Sleep(pause)
+		err = d.read(ctx, false)
+	}
+	return errors.Join(err, d.log.close())
 }
 
 func (d *dockerLog) close() error {

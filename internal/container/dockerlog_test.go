@@ -1,11 +1,18 @@
 package container
 
 import (
+	"encoding/binary"
+	"fmt"
 	"maps"
+	"net"
+	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
+
+	"github.com/moby/moby/api/pkg/stdcopy"
 
 	"topo/internal/kernel"
 )
@@ -46,5 +53,54 @@ func TestLogPlace(t *testing.T) {
 	}
 	if place, err := placeIn(path); err != nil || place.read["stdout"] != 5 {
 		t.Errorf("with half an entry: %+v, %v", place, err)
+	}
+}
+
+// An engine that is busy when a container ends is asked again for what that printed: nobody asks later.
+func TestLogOfABusyEngine(t *testing.T) {
+	t.Parallel()
+	const text = "it runs\n"
+	asked := 0
+	engine := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case strings.HasSuffix(r.URL.Path, "/_ping"):
+		case strings.HasSuffix(r.URL.Path, "/version"):
+			fmt.Fprint(w, `{"ApiVersion": "1.44"}`)
+		case r.URL.Query().Get("follow") == "1":
+			w.WriteHeader(http.StatusServiceUnavailable)
+		default:
+			if asked++; asked < 3 {
+				w.WriteHeader(http.StatusServiceUnavailable)
+				return
+			}
+			line := "2026-01-02T03:04:05.6Z " + text
+			header := [8]byte{0: byte(stdcopy.Stdout)}
+			binary.BigEndian.PutUint32(header[4:], uint32(len(line)))
+			_, _ = w.Write(append(header[:], line...))
+		}
+	})
+	socket := filepath.Join(t.TempDir(), "engine")
+	listener, err := net.Listen("unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := &http.Server{Handler: engine}
+	go func() { _ = server.Serve(listener) }()
+	defer server.Close()
+	dir := t.TempDir()
+	n := newNode(&launcher{layout: layout{runDir: dir, dataDir: dir, project: "p"}}, "n")
+	if err := n.makeNode("n"); err != nil {
+		t.Fatal(err)
+	}
+	log, err := n.openDockerLog(record{Runtime: "unix://" + socket, ContainerID: "c"}, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := log.finish(); err != nil {
+		t.Error(err)
+	}
+	entries, err := collect(&logReader{path: n.log("n")})
+	if err != nil || len(entries) != 1 || entries[0].Log != text {
+		t.Errorf("after %d questions the log is %+v, %v", asked, entries, err)
 	}
 }

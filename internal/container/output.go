@@ -108,10 +108,14 @@ func (s stdio) Close() error {
 
 // recorder brings what one process prints into its log.
 type recorder interface {
-	// finish waits until everything that a process printed that has ended is in the log, or for limit, and closes the log.
-	finish(limit time.Duration) error
+	// finish waits, within limits, until everything that a process printed that has ended is in the log, and closes the log.
+	finish() error
 	close() error
 }
+
+// lastWords is how long the output of a process that has ended may take to be read. All who can
+// write it have been killed, so it is a matter of microseconds.
+const lastWords = 2 * time.Second
 
 // output reads what one process prints into its log.
 type output struct {
@@ -141,8 +145,8 @@ func openOutput(l layout, node string, limits func() kernel.LogLimits) (*output,
 }
 
 // finish waits until everything printed is in the log: until all who can write have ended, which they
-// have, or for limit.
-func (o *output) finish(limit time.Duration) error {
+// have, or for lastWords.
+func (o *output) finish() error {
 	read := make(chan struct{})
 	go func() {
 		o.readers.Wait()
@@ -150,7 +154,7 @@ func (o *output) finish(limit time.Duration) error {
 	}()
 	select {
 	case <-read:
-	case <-time.After(limit):
+	case <-time.After(lastWords):
 	}
 	return o.close()
 }

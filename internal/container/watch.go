@@ -47,14 +47,10 @@ func (n *node) watch(out recorder, exit func(context.Context) ending, cleanup fu
 		cancel()
 		checks.Wait()
 		n.complain(cleanup())
-		n.complain(out.finish(lastWords))
+		n.complain(out.finish())
 		n.finish(how, finished)
 	}()
 }
-
-// lastWords is how long the output of a process that has ended may take to be read. All who can
-// write it have been killed, so it is a matter of microseconds.
-const lastWords = 2 * time.Second
 
 // adopt takes over a process that an earlier supervisor started.
 func (n *node) adopt(p kernel.Process, rec record) error {

@@ -125,7 +125,8 @@ func TestSomebodyLocksTables(t *testing.T) {
 			unlock := lockTables(h)
 			out, code := h.topo("up", "--progress", "json")
 			says := fmt.Sprintf("holds the lock of iptables, /run/xtables.lock: process %d (", os.Getpid())
-			if lie := h.untrue(tracer.Result{Output: out, Code: code}, h.left("up", nil), says); lie != "" || code != 1 {
+			r := tracer.Result{Output: out, Code: code}
+			if lie := h.untrue(r, h.left("up", nil, r), says); lie != "" || code != 1 {
 				t.Errorf("%s: exit code %d; %s\n%s", p.what, code, lie, tail(out))
 			}
 			unlock()
