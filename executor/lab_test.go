@@ -28,6 +28,7 @@ type lab struct {
 	m       executor.Machine
 	applied planner.Applied
 	workers int
+	query   kernel.Query // of the last run
 	// volumesStay has down without -v.
 	volumesStay bool
 }
@@ -85,6 +86,7 @@ func (l *lab) run(f *topogen.File) (*planner.Plan, error) {
 	if err != nil {
 		return nil, err
 	}
+	l.query = q
 	p, err := planner.Build(o)
 	if err != nil {
 		return nil, err

@@ -110,7 +110,7 @@ func TestLinuxForeignEdit(t *testing.T) {
 				l.Fatalf("%s: %v", edit.Name, err)
 			}
 			if strings.HasPrefix(edit.Name, "deletion of namespace") {
-				if err := l.m.Settle(context.Background(), project); err != nil {
+				if err := l.m.Settle(context.Background(), kernel.Query{Project: project}); err != nil {
 					l.Fatal(err)
 				}
 			}
@@ -122,9 +122,11 @@ func TestLinuxForeignEdit(t *testing.T) {
 	})
 }
 
-func (l *lab) read() kernel.Snapshot {
+func (l *lab) read() kernel.Snapshot { return l.readBy(kernel.Query{Project: project}) }
+
+func (l *lab) readBy(q kernel.Query) kernel.Snapshot {
 	l.Helper()
-	s, err := l.m.Snapshot(context.Background(), kernel.Query{Project: project})
+	s, err := l.m.Snapshot(context.Background(), q)
 	if err != nil {
 		l.Fatal(err)
 	}
@@ -133,10 +135,19 @@ func (l *lab) read() kernel.Snapshot {
 
 // facts is all that a reading finds of the network, less what the kernel makes up and what tells of the way: see made, below. What a
 // reading has and this leaves out whole is not the project's (other routes, addresses that the kernel makes by itself), or is the way's
-// (records of what was there before).
+// (records of what was there before). What a run has kept in mind of the machine is no other than what a new reading finds.
 func (l *lab) facts() string {
 	l.Helper()
-	s := l.read()
+	q := l.query
+	q.Again = true
+	kept := l.factsOf(l.readBy(q))
+	found := l.factsOf(l.readBy(l.query))
+	l.same("facts that were kept in mind, and those of a new reading", kept, found)
+	return found
+}
+
+func (l *lab) factsOf(s kernel.Snapshot) string {
+	l.Helper()
 	var lines []string
 	add := func(what string, fact any) {
 		text, err := json.Marshal(fact)

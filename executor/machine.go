@@ -13,7 +13,7 @@ type Machine interface {
 	// Do carries out edits in order and stops at the first that fails, with a *[kernel.OpError].
 	// Consecutive Iptables ops of one family and table are one transaction. Calls may run side by side.
 	Do(context.Context, []kernel.Op) error
-	// Settle waits for what the kernel does in its own time: ports of the project's bridges
+	// Settle waits for what the kernel does in its own time: ports of the query's project's bridges
 	// that have a carrier forwarding, addresses no longer tentative, links of deleted namespaces gone.
-	Settle(ctx context.Context, project string) error
+	Settle(ctx context.Context, q kernel.Query) error
 }

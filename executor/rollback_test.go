@@ -109,7 +109,7 @@ func (l *lab) beginning(t *rapid.T, m *fake.Machine, a *topogen.File, o topogen.
 			if err := m.Foreign(edit.Ops...); err != nil {
 				t.Fatalf("%s: %v", edit.Name, err)
 			}
-			if err := m.Settle(t.Context(), project); err != nil {
+			if err := m.Settle(t.Context(), kernel.Query{Project: project}); err != nil {
 				t.Skip(err) // a process holds the namespace that was removed
 			}
 			from += ": " + edit.Name

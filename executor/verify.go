@@ -45,8 +45,9 @@ func Verify(ctx context.Context, m Machine, replan func(kernel.Snapshot) (*plann
 	limit, cancel := context.WithTimeout(ctx, deadline)
 	defer cancel()
 	same, last := 0, ""
+	q.Again = true
 	for pause := firstPause; ; pause = min(2*pause, lastPause) {
-		settled := m.Settle(limit, project)
+		settled := m.Settle(limit, q)
 		switch {
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
@@ -64,6 +65,7 @@ func Verify(ctx context.Context, m Machine, replan func(kernel.Snapshot) (*plann
 		if p.Empty() && settled == nil {
 			return nil
 		}
+		q.Again = false
 		if p.Ended() && settled == nil {
 			return &VerifyError{p}
 		}

@@ -98,7 +98,7 @@ func TestCardCrash(t *testing.T) {
 				if err := l.m.Foreign(kernel.NetnsDelete{Name: "p-fw"}); err != nil {
 					t.Fatal(err)
 				}
-				if err := l.m.Settle(t.Context(), "p"); err != nil {
+				if err := l.m.Settle(t.Context(), kernel.Query{Project: "p"}); err != nil {
 					t.Fatal(err)
 				}
 			} else if n%3 == 0 {

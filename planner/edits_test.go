@@ -31,7 +31,7 @@ func testEdits(t *testing.T, yaml string, begin func(t *testing.T) *lab, edits m
 			if err := l.m.Foreign(e.foreign...); err != nil {
 				t.Fatal(err)
 			}
-			if err := l.m.Settle(t.Context(), "p"); err != nil {
+			if err := l.m.Settle(t.Context(), kernel.Query{Project: "p"}); err != nil {
 				t.Fatal(err)
 			}
 			if e.qdisc != "" {

@@ -271,7 +271,7 @@ func TestUplinkVLAN(t *testing.T) {
 	if err := l.m.Foreign(kernel.LinkAdd{Name: "eth0.8", Kind: "vlan", Parent: kernel.End{Name: "eth0"}, Up: true, Params: []kernel.Param{{Name: "id", Value: "8"}}}); err != nil {
 		t.Fatal(err)
 	}
-	if err := l.m.Settle(t.Context(), "p"); err != nil {
+	if err := l.m.Settle(t.Context(), kernel.Query{Project: "p"}); err != nil {
 		t.Fatal(err)
 	}
 	before := l.m.String()

@@ -113,8 +113,8 @@ func (m *machine) Do(ctx context.Context, ops []kernel.Op) (err error) {
 }
 
 // Settle waits for what the kernel does in its own time.
-func (m *machine) Settle(ctx context.Context, project string) error {
-	return m.host.Settle(ctx, project)
+func (m *machine) Settle(ctx context.Context, q kernel.Query) error {
+	return m.host.Settle(ctx, q)
 }
 
 // ofEngine reports whether an edit is the container engine's: of a process or a volume.

@@ -38,4 +38,4 @@ func (m volumeMachine) Snapshot(ctx context.Context, _ kernel.Query) (kernel.Sna
 	return kernel.Snapshot{Volumes: volumes}, err
 }
 
-func (volumeMachine) Settle(context.Context, string) error { return nil }
+func (volumeMachine) Settle(context.Context, kernel.Query) error { return nil }

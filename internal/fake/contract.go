@@ -138,7 +138,7 @@ func (h *host) settle() {
 	h.Helper()
 	ctx, cancel := context.WithTimeout(h.Context(), 20*time.Second)
 	defer cancel()
-	if err := h.machine.Settle(ctx, contractProject); err != nil {
+	if err := h.machine.Settle(ctx, kernel.Query{Project: contractProject}); err != nil {
 		h.Fatalf("settle: %v", err)
 	}
 }

@@ -372,7 +372,7 @@ func (m *Machine) half(op kernel.Op) {
 }
 
 // Settle implements executor.Machine. It is an error while a process holds a deleted namespace.
-func (m *Machine) Settle(context.Context, string) error {
+func (m *Machine) Settle(context.Context, kernel.Query) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.faults.crashed {

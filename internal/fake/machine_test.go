@@ -77,7 +77,7 @@ func TestCrash(t *testing.T) {
 		if err := m.Do(t.Context(), web); !errors.Is(err, ErrCrashed) {
 			t.Fatalf("crash after %d: error %v", n, err)
 		}
-		if err := m.Settle(t.Context(), "p"); !errors.Is(err, ErrCrashed) {
+		if err := m.Settle(t.Context(), kernel.Query{Project: "p"}); !errors.Is(err, ErrCrashed) {
 			t.Errorf("settling after a crash: %v", err)
 		}
 		if _, err := m.Snapshot(t.Context(), kernel.Query{}); !errors.Is(err, ErrCrashed) {
@@ -135,7 +135,7 @@ func TestProcessHoldsNamespace(t *testing.T) {
 	if err := m.Do(t.Context(), []kernel.Op{kernel.NetnsDelete{Name: "p-web"}}); err != nil {
 		t.Fatal(err)
 	}
-	if err := m.Settle(t.Context(), "p"); !errors.Is(err, syscall.EBUSY) || m.host.link("veth0") == nil {
+	if err := m.Settle(t.Context(), kernel.Query{Project: "p"}); !errors.Is(err, syscall.EBUSY) || m.host.link("veth0") == nil {
 		t.Errorf("settling: %v", err)
 	}
 	if err := m.Do(t.Context(), []kernel.Op{kernel.SupervisorStop{Project: "p"}}); !errors.Is(err, syscall.EBUSY) {
@@ -144,7 +144,7 @@ func TestProcessHoldsNamespace(t *testing.T) {
 	if err := m.Do(t.Context(), []kernel.Op{kernel.ProcessStop{Project: "p", Node: "web"}}); err != nil {
 		t.Fatal(err)
 	}
-	if err := m.Settle(t.Context(), "p"); err != nil || m.host.link("veth0") != nil {
+	if err := m.Settle(t.Context(), kernel.Query{Project: "p"}); err != nil || m.host.link("veth0") != nil {
 		t.Errorf("settling: %v", err)
 	}
 }

@@ -47,6 +47,10 @@ type Query struct {
 	Lost bool
 	// Secrets asks for the keys of Project's WireGuards themselves.
 	Secrets bool
+	// Again lets a reader that has read the same before, and has itself made all changes since that matter, leave out what it did not
+	// change: namespaces that no change was sent to, and no link of which ends where something changed. iptables, sysctls, records and
+	// the host's own namespace are always read.
+	Again bool
 }
 
 // DataFolder stands for the folder in which topo keeps images and volumes.

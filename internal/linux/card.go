@@ -54,6 +54,7 @@ func (h *Host) cardLend(o kernel.CardLend) error {
 	case known && (record.Project != o.Project || record.Netns != o.Netns || record.Name != o.Name):
 		return fmt.Errorf("%s is lent to %s of project %s: %w", o.Card, record.Netns, record.Project, unix.EBUSY)
 	}
+	h.memory.change(o.Netns)
 	fd, done, err := h.descriptor(o.Netns)
 	if err != nil {
 		return err

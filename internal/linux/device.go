@@ -102,6 +102,7 @@ func (h *Host) createLink(c *conn, o kernel.LinkAdd, kind linkKind) error {
 		return err
 	}
 	if birthplace(o) != o.Netns {
+		h.memory.change(o.Netns)
 		fd, done, err := h.descriptor(o.Netns)
 		if err != nil {
 			return err

@@ -25,6 +25,7 @@ const etcNetns = "/etc/netns"
 // may have this very inode bound over their own file.
 func (h *Host) fileWrite(o kernel.FileWrite) error {
 	h.traced("", "write "+o.Path)
+	h.memory.change(o.Path)
 	h.folders.Lock()
 	defer h.folders.Unlock()
 	if _, err := os.Lstat(o.Path); err == nil {
@@ -49,6 +50,7 @@ func overwrite(path, content string) error {
 // removeRecord.
 func (h *Host) fileDelete(path string) error {
 	h.traced("", "remove "+path)
+	h.memory.change(path)
 	h.folders.Lock()
 	defer h.folders.Unlock()
 	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -118,40 +120,60 @@ func sweepFolders() error {
 	return nil
 }
 
+// seenFile is a file as it was read, and what stat(2) said of it: device, inode, size and both times.
+type seenFile struct {
+	kernel.File
+	stat [7]int64
+}
+
+func statOf(s *unix.Stat_t) [7]int64 {
+	return [7]int64{int64(s.Dev), int64(s.Ino), s.Size, s.Mtim.Sec, s.Mtim.Nsec, s.Ctim.Sec, s.Ctim.Nsec} //nolint:unconvert // not on each machine
+}
+
 // readFiles reads the files that topo could write for namespaces. Somebody else's have no mark, and are
 // not read further.
-func readFiles() ([]kernel.File, error) {
+func readFiles(r *recollection) ([]kernel.File, error) {
 	folders, err := os.ReadDir(etcNetns) // sorted
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
 	var files []kernel.File
+	seen := map[string]seenFile{}
 	for _, folder := range folders {
 		if !folder.IsDir() { // a link, perhaps to a folder that others share: nothing is read or written through it
 			files = append(files, kernel.File{Path: filepath.Join(etcNetns, folder.Name())})
 			continue
 		}
 		for _, name := range []string{"hosts", "resolv.conf"} {
-			file, err := readFile(filepath.Join(etcNetns, folder.Name(), name))
+			file, err := r.readFile(filepath.Join(etcNetns, folder.Name(), name))
 			if errors.Is(err, fs.ErrNotExist) {
 				continue
 			}
 			if err != nil {
 				return nil, err
 			}
-			files = append(files, file)
+			files = append(files, file.File)
+			seen[file.Path] = file
 		}
 	}
+	r.rememberFiles(seen)
 	return files, nil
 }
 
-func readFile(path string) (kernel.File, error) {
-	file := kernel.File{Path: path}
-	info, err := os.Lstat(path)
-	if err != nil || !info.Mode().IsRegular() {
-		return file, err
+func (r *recollection) readFile(path string) (seenFile, error) {
+	file := seenFile{File: kernel.File{Path: path}}
+	var st unix.Stat_t
+	if err := unix.Lstat(path, &st); err != nil {
+		return file, &fs.PathError{Op: "lstat", Path: path, Err: err}
 	}
-	content, err := readPlain(path, int(info.Size()))
+	if st.Mode&unix.S_IFMT != unix.S_IFREG {
+		return file, nil
+	}
+	file.stat = statOf(&st)
+	if before, ok := r.files[path]; ok && before.stat == file.stat && !r.changed[path] {
+		return before, nil
+	}
+	content, err := readPlain(path, int(st.Size))
 	if err != nil {
 		return file, err
 	}

@@ -28,7 +28,8 @@ type Host struct {
 	netnsDir func() error
 	lock     atomic.Pointer[os.File] // on what all projects share, while it is held
 
-	dying deletions
+	dying  deletions
+	memory memory
 
 	// rtnl is held shared by who sends a change, which the kernel makes under its own lock of that name; and alone by who writes a
 	// parameter for which the kernel only tries that lock, and begins the call anew as long as somebody has it (restart_syscall in
@@ -70,15 +71,11 @@ func (h *Host) Trace(f func(change string)) { h.trace.Store(&f) }
 
 func (h *Host) traced(netns, what string) {
 	if f := h.trace.Load(); f != nil {
-		(*f)(traced(netns, what))
+		if netns == "" {
+			netns = "host"
+		}
+		(*f)(netns + ": " + what)
 	}
-}
-
-func traced(netns, what string) string {
-	if netns == "" {
-		netns = "host"
-	}
-	return netns + ": " + what
 }
 
 // socketLimit is how many sockets are kept: half of the files that this process may open (Go raises the

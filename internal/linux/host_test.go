@@ -61,7 +61,7 @@ func settle(t testing.TB, h *Host) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
-	if err := h.Settle(ctx, project); err != nil {
+	if err := h.Settle(ctx, kernel.Query{Project: project}); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -27,6 +27,7 @@ func (h *Host) netnsAdd(o kernel.NetnsAdd) error {
 		return err
 	}
 	h.traced("", "unshare and mount "+path)
+	h.memory.change(o.Name)
 	var c *conn
 	err := h.borrowThread(func() (err error) {
 		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
@@ -111,6 +112,7 @@ func (h *Host) netnsDelete(o kernel.NetnsDelete) error {
 	}
 	h.spaces.forget(o.Name)
 	h.traced("", "unmount "+path)
+	h.memory.change(o.Name)
 	// Mounts can be stacked; the last answer is EINVAL: not a mount.
 	for {
 		err := unix.Unmount(path, unix.MNT_DETACH)

@@ -6,7 +6,7 @@ import (
 	"topo/internal/kernel"
 )
 
-// findPeers tells each veth its other end. A veth knows the index of its peer, and, when that is in another
+// findPeers tells each veth its other end, where that is not known yet. A veth knows the index of its peer, and, when that is in another
 // namespace, the number that its own namespace has for that one. Indices repeat from namespace to
 // namespace, so the number is what decides.
 func (h *Host) findPeers(spaces []space) error {
@@ -52,7 +52,7 @@ func (h *Host) askNumbers(spaces []space, candidates map[[2]int][]candidate) (*n
 	var pairs [][2]string
 	for i := range spaces {
 		for _, l := range spaces[i].links {
-			if l.Kind != "veth" || !l.peerOutside {
+			if l.Kind != "veth" || !l.peerOutside || l.Peer != (kernel.End{}) {
 				continue
 			}
 			for _, c := range candidates[[2]int{l.peerIndex, l.Index}] {
@@ -81,14 +81,14 @@ func (h *Host) askNumbers(spaces []space, candidates map[[2]int][]candidate) (*n
 	return n, nil
 }
 
-// findParents tells each link of another kind what it stands on, by the same numbers.
+// findParents tells each link of another kind what it stands on, where that is not known yet, by the same numbers.
 func (n *numbers) findParents(spaces []space) error {
 	byIndex := make([]map[int]*link, len(spaces)) // made when they are needed
 	for i := range spaces {
 		for j := range spaces[i].links {
 			l := &spaces[i].links[j]
 			index := l.lower()
-			if index == 0 {
+			if index == 0 || l.Parent != (kernel.End{}) {
 				continue
 			}
 			for k := range spaces {

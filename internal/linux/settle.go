@@ -16,7 +16,7 @@ import (
 //
 // Link-local addresses, which the kernel makes by itself, are not waited for: their duplicate address detection
 // takes one to two seconds, and nothing of topo needs them.
-func (h *Host) Settle(ctx context.Context, project string) error {
+func (h *Host) Settle(ctx context.Context, q kernel.Query) error {
 	const shortest, longest = 2 * time.Millisecond, 50 * time.Millisecond
 	waiting, err := namespaceNames()
 	if err != nil {
@@ -27,13 +27,14 @@ func (h *Host) Settle(ctx context.Context, project string) error {
 	}
 	for pause := shortest; ; pause = min(2*pause, longest) {
 		var busy string
-		if busy, waiting, err = h.unsettled(project, waiting); err != nil {
+		if busy, waiting, err = h.unsettled(q, waiting); err != nil {
 			return err
 		}
 		if busy == "" {
 			h.dying.clear()
 			return nil
 		}
+		q.Again = false // of those that are waited for
 		select {
 		case <-ctx.Done():
 			return fmt.Errorf("waiting until %s: %w", busy, ctx.Err())
@@ -44,7 +45,7 @@ func (h *Host) Settle(ctx context.Context, project string) error {
 
 // unsettled names one thing that is not yet as it will be, "" for none. Of the namespaces it
 // gives back those that are not settled; the others are not looked at again.
-func (h *Host) unsettled(project string, names []string) (busy string, waiting []string, err error) {
+func (h *Host) unsettled(q kernel.Query, names []string) (busy string, waiting []string, err error) {
 	var host space
 	if host.links, err = readLinks(h.conn); err != nil {
 		return "", nil, err
@@ -52,13 +53,14 @@ func (h *Host) unsettled(project string, names []string) (busy string, waiting [
 	if err := readSpaceAddrs(h.conn, &host); err != nil {
 		return "", nil, err
 	}
-	busy = h.hostUnsettled(&host, project)
+	busy = h.hostUnsettled(&host, q.Project)
+	names = h.memory.stale(q, names, &host)
 	found := make([]string, len(names))
 	g := readers()
 	for i, name := range names {
 		g.Go(func() error {
 			var s space
-			err := h.readNamespace(name, project, &s, readSpaceAddrs)
+			err := h.readNamespace(name, q.Project, &s, readSpaceAddrs)
 			found[i] = nodeUnsettled(&s)
 			return err
 		})

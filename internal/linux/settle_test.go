@@ -25,7 +25,7 @@ func TestSettleSaysWhatItWaitsFor(t *testing.T) {
 	do(t, h, kernel.LinkSet{Name: "br0", Up: ptr(true)})
 	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 	defer cancel()
-	if err := h.Settle(ctx, project); err == nil || !strings.Contains(err.Error(), "port vweb is forwarding (it is listening)") {
+	if err := h.Settle(ctx, kernel.Query{Project: project}); err == nil || !strings.Contains(err.Error(), "port vweb is forwarding (it is listening)") {
 		t.Errorf("error %v", err)
 	}
 	// Somebody's process in it keeps the namespace, and the link into it.
@@ -42,7 +42,7 @@ func TestSettleSaysWhatItWaitsFor(t *testing.T) {
 	do(t, h, kernel.NetnsDelete{Name: "web"})
 	ctx, cancel = context.WithTimeout(t.Context(), 200*time.Millisecond)
 	defer cancel()
-	if err := h.Settle(ctx, project); err == nil || !strings.Contains(err.Error(), "link vweb is gone") {
+	if err := h.Settle(ctx, kernel.Query{Project: project}); err == nil || !strings.Contains(err.Error(), "link vweb is gone") {
 		t.Errorf("error %v", err)
 	}
 	if err := holder.Process.Kill(); err != nil {

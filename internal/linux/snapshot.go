@@ -19,9 +19,10 @@ import (
 // first one).
 func (h *Host) Snapshot(ctx context.Context, q kernel.Query) (kernel.Snapshot, error) {
 	var s kernel.Snapshot
+	past := h.memory.recall(q)
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() (err error) {
-		s.Host, s.Netns, err = h.readNamespaces(ctx, q.Project, q.VLANs)
+		s.Host, s.Netns, err = h.readNamespaces(ctx, past)
 		return err
 	})
 	g.Go(func() (err error) {
@@ -47,7 +48,7 @@ func (h *Host) Snapshot(ctx context.Context, q kernel.Query) (kernel.Snapshot, e
 		if s.Neighbours, err = readNeighbours(); err != nil {
 			return err
 		}
-		if s.Files, err = readFiles(); err != nil {
+		if s.Files, err = readFiles(past); err != nil {
 			return err
 		}
 		s.Nameservers, err = readNameservers()
@@ -93,39 +94,66 @@ func (h *Host) Snapshot(ctx context.Context, q kernel.Query) (kernel.Snapshot, e
 // space is a namespace as it was read.
 type space struct {
 	kernel.Netns
+	id    identity
 	links []link
 	gone  bool // deleted while it was read
 	vlans bool // those of bridges that don't filter them are read, too
 }
 
-// readNamespaces reads the host's own namespace and those in /run/netns, of these whole only
-// the project's; vlans asks for those of all bridges.
-func (h *Host) readNamespaces(ctx context.Context, project string, vlans bool) (host kernel.Netns, named []kernel.Netns, err error) {
+// readNamespaces reads the host's own namespace and those in /run/netns, of these whole only the project's, and of what is remembered
+// only what may have changed.
+func (h *Host) readNamespaces(ctx context.Context, past *recollection) (host kernel.Netns, named []kernel.Netns, err error) {
 	names, err := namespaceNames()
 	if err != nil {
 		return kernel.Netns{}, nil, err
 	}
-	spaces := make([]space, len(names)+1) // the host's is the first
-	for i := range spaces {
-		spaces[i].vlans = vlans
-	}
-	g := readers()
-	g.Go(func() (err error) {
-		if spaces[0].links, err = readLinks(h.conn); err != nil {
-			return err
-		}
-		return h.readRest(h.conn, &spaces[0])
-	})
+	names = slices.Insert(names, 0, "") // the host's
+	spaces := make([]space, len(names))
+	var unread []int
 	for i, name := range names {
-		g.Go(func() error {
-			if err := ctx.Err(); err != nil {
-				return err
-			}
-			return h.readNamespace(name, project, &spaces[i+1], h.readRest)
-		})
+		if was := past.asItWas(name); was != nil {
+			spaces[i] = *was
+		} else {
+			unread = append(unread, i)
+		}
 	}
-	if err := g.Wait(); err != nil {
-		return kernel.Netns{}, nil, err
+	read, ends := map[string]bool{}, map[kernel.End]bool{}
+	for name, was := range past.spaces {
+		if _, there := slices.BinarySearch(names, name); !there {
+			was.changedEnds(nil, ends)
+		}
+	}
+	for len(unread) > 0 {
+		g := readers()
+		for _, i := range unread {
+			spaces[i] = space{vlans: past.query.VLANs}
+			g.Go(func() error {
+				if err := ctx.Err(); err != nil {
+					return err
+				}
+				return h.readSpace(names[i], past.query.Project, &spaces[i])
+			})
+		}
+		if err := g.Wait(); err != nil {
+			return kernel.Netns{}, nil, err
+		}
+		for _, i := range unread {
+			read[names[i]] = true
+			if was := past.spaces[names[i]]; was != nil {
+				was.changedEnds(&spaces[i], ends)
+			}
+		}
+		unread = unread[:0]
+		for i, name := range names {
+			if !read[name] && spaces[i].reaches(ends) {
+				unread = append(unread, i)
+			}
+		}
+	}
+	for i := range spaces {
+		if !read[names[i]] {
+			spaces[i].forgetEnds(read)
+		}
 	}
 	for i := range spaces[0].links {
 		findRadio(&spaces[0].links[i])
@@ -133,12 +161,36 @@ func (h *Host) readNamespaces(ctx context.Context, project string, vlans bool) (
 	if err := h.findPeers(spaces); err != nil {
 		return kernel.Netns{}, nil, err
 	}
+	past.remember(spaces)
 	for _, s := range spaces[1:] {
 		if !s.gone {
 			named = append(named, s.finish())
 		}
 	}
 	return spaces[0].finish(), named, nil
+}
+
+// forgetEnds forgets which links in some namespaces this one's end at, or stand on.
+func (s *space) forgetEnds(in map[string]bool) {
+	s.links = slices.Clone(s.links)
+	for i := range s.links {
+		for _, end := range []*kernel.End{&s.links[i].Peer, &s.links[i].Parent} {
+			if in[end.Netns] {
+				*end = kernel.End{}
+			}
+		}
+	}
+}
+
+// readSpace reads a namespace; "" is the host's own.
+func (h *Host) readSpace(name, project string, s *space) (err error) {
+	if name != "" {
+		return h.readNamespace(name, project, s, h.readRest)
+	}
+	if s.links, err = readLinks(h.conn); err != nil {
+		return err
+	}
+	return h.readRest(h.conn, s)
 }
 
 // readers is a group of goroutines that each read a namespace.
@@ -171,7 +223,8 @@ func namespaceNames() ([]string, error) {
 // readNamespace reads a named namespace: who it belongs to, and if that is the project, its links and what rest reads.
 func (h *Host) readNamespace(name, project string, s *space, rest func(*conn, *space) error) error {
 	s.Name = name
-	if _, err := identify(name); err != nil {
+	var err error
+	if s.id, err = identify(name); err != nil {
 		if unfinished(netnsDir + "/" + name) {
 			s.Unfinished = true
 			return nil
@@ -180,7 +233,7 @@ func (h *Host) readNamespace(name, project string, s *space, rest func(*conn, *s
 		s.gone = errors.Is(err, fs.ErrNotExist)
 		return nil // otherwise something else has that name, and nothing more is known
 	}
-	err := h.in(name, func(c *conn) (err error) {
+	err = h.in(name, func(c *conn) (err error) {
 		if s.Cookie, err = c.netnsCookie(); err != nil {
 			return err
 		}
@@ -240,6 +293,7 @@ func (h *Host) readRest(c *conn, s *space) (err error) {
 
 // finish sorts, so that the same host gives the same value.
 func (s *space) finish() kernel.Netns {
+	s.Links = nil // one that was read before has some
 	for _, l := range s.links {
 		s.Links = append(s.Links, l.Link)
 	}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"iter"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/vishvananda/netlink/nl"
@@ -15,9 +14,8 @@ import (
 
 // conn is a netlink socket in one network namespace, for one request at a time.
 type conn struct {
-	name  string // of the namespace, for the trace
-	trace *atomic.Pointer[func(string)]
-	rtnl  *sync.RWMutex // the Host's
+	name string // of the namespace
+	host *Host
 
 	mu   sync.Mutex
 	fd   int // -1 when closed
@@ -57,7 +55,7 @@ func (h *Host) dialProtocol(name string, protocol int) (*conn, error) {
 		unix.Close(fd)
 		return nil, fmt.Errorf("setting up a netlink socket: %w", err)
 	}
-	return &conn{name: name, trace: &h.trace, rtnl: &h.rtnl, fd: fd, send: sendto}, nil
+	return &conn{name: name, host: h, fd: fd, send: sendto}, nil
 }
 
 func (c *conn) close() {
@@ -71,11 +69,10 @@ func (c *conn) close() {
 
 // change sends a request that edits something and waits for the kernel's word.
 func (c *conn) change(req *nl.NetlinkRequest, what string) error {
-	if f := c.trace.Load(); f != nil {
-		(*f)(traced(c.name, what))
-	}
-	c.rtnl.RLock()
-	defer c.rtnl.RUnlock()
+	c.host.traced(c.name, what)
+	c.host.memory.change(c.name)
+	c.host.rtnl.RLock()
+	defer c.host.rtnl.RUnlock()
 	req.Flags |= unix.NLM_F_ACK
 	return c.exchange(req, func(uint16, []byte) error { return nil })
 }

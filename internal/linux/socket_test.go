@@ -140,7 +140,7 @@ func answering(t *testing.T, answer func(seq uint32) []byte) *conn {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &conn{fd: pair[0], trace: &(&Host{}).trace, send: func(_ int, request []byte) error {
+	c := &conn{fd: pair[0], host: &Host{}, send: func(_ int, request []byte) error {
 		_, err := unix.Write(pair[1], answer(unsigned(request[8:])))
 		return err
 	}}

@@ -95,6 +95,7 @@ func (h *Host) writeSysctl(netns, key, value string) error {
 		defer h.rtnl.Unlock()
 	}
 	h.traced(netns, "sysctl "+key+"="+value)
+	h.memory.change(netns)
 	return writePlain(file, 0, []byte(value), 0) // never made: a file there would mean a parameter
 }
 

@@ -52,6 +52,7 @@ func (h *Host) createVeth(c *conn, near, far kernel.VethEnd) error {
 		return err
 	}
 	if far.Netns != near.Netns {
+		h.memory.change(far.Netns)
 		fd, done, err := h.descriptor(far.Netns)
 		if err != nil {
 			return err

@@ -235,7 +235,7 @@ func (d *drifted) emptied() {
 	d.Helper()
 	ctx, cancel := context.WithTimeout(d.Context(), 2*time.Second)
 	defer cancel()
-	if err := d.m.Settle(ctx, "p"); err != nil && !errors.Is(err, context.DeadlineExceeded) {
+	if err := d.m.Settle(ctx, kernel.Query{Project: "p"}); err != nil && !errors.Is(err, context.DeadlineExceeded) {
 		d.Fatal(err)
 	}
 }
