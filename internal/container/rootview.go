@@ -107,8 +107,9 @@ func (v rootView) lower(path string) (string, error) {
 // root mounts the overlay that the others are in.
 func (v rootView) root(what string, lowers ...string) error {
 	err := v.overlay(v.target, "0", lowers...)
-	if err == nil {
-		return nil
+	var refused noOverlay
+	if !errors.As(err, &refused) {
+		return err
 	}
 	// Not every file system can take an overlay's writes (another overlay, as in a container, can't;
 	// nor can NFS). Memory can.
@@ -158,8 +159,12 @@ func (v *rootView) layer(path, name string) error {
 	if lower, err := v.lower(path); err == nil {
 		path = lower
 	}
-	if info.IsDir() && v.overlay(at, name, path) == nil {
-		return nil
+	if info.IsDir() {
+		err := v.overlay(at, name, path)
+		var refused noOverlay
+		if !errors.As(err, &refused) {
+			return err
+		}
 	}
 	if err := unix.Mount(path, at, "", unix.MS_BIND, ""); err != nil {
 		return fmt.Errorf("showing %s: %w", path, err)
@@ -188,6 +193,11 @@ func readOnly(at string) error {
 	}
 	return nil
 }
+
+// noOverlay is the kernel's refusal to mount an overlay. That the folders for its writes can't be made is none.
+type noOverlay struct{ error }
+
+func (e noOverlay) Unwrap() error { return e.error }
 
 // overlay mounts one over lowers, the uppermost first; name tells its folders in the store.
 func (v rootView) overlay(target, name string, lowers ...string) error {
@@ -221,5 +231,8 @@ func (v rootView) overlay(target, name string, lowers ...string) error {
 	if err == unix.EINVAL {
 		err = unix.Mount("overlay", target, "overlay", 0, options)
 	}
-	return err
+	if err != nil {
+		return noOverlay{err}
+	}
+	return nil
 }

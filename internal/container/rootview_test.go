@@ -1,10 +1,13 @@
 package container
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 
 	"topo/internal/kernel"
 	"topo/internal/testhost"
@@ -133,4 +136,25 @@ func TestPropagation(t *testing.T) {
 		}
 		l.awaitLog("n", "seen\n")
 	})
+}
+
+// That there was no room for what is written to a mount below the root made it read-only, and nobody was told.
+func TestNoFolderForALayer(t *testing.T) {
+	t.Parallel()
+	if testhost.Outside(t) {
+		return
+	}
+	source := t.TempDir()
+	v := rootView{source: source, target: t.TempDir(), store: filepath.Join(t.TempDir(), "file")}
+	below, at := filepath.Join(source, "below"), filepath.Join(v.target, "below")
+	err := errors.Join(os.WriteFile(v.store, nil, 0o600), os.Mkdir(at, 0o755), os.Mkdir(below, 0o755), os.WriteFile(filepath.Join(below, "f"), nil, 0o600))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := v.layer(below, "1"); !errors.Is(err, unix.ENOTDIR) {
+		t.Errorf("a layer whose folders can't be made: %v", err)
+	}
+	if entries, err := os.ReadDir(at); err != nil || len(entries) > 0 {
+		t.Errorf("it is shown: %v, %v", entries, err)
+	}
 }
