@@ -132,7 +132,7 @@ func (l *lab) carryOut(o planner.Options) *planner.Plan {
 		o.Snapshot = s
 		return planner.Build(o)
 	}
-	if err := executor.Verify(ctx, l.m, again, q, o.Project, 5*time.Second); err != nil {
+	if err := executor.Verify(ctx, l.m, again, q, 5*time.Second); err != nil {
 		l.Fatalf("%v\n%s", err, text(p))
 	}
 	return p

@@ -102,7 +102,7 @@ func (l *lab) run(f *topogen.File) (*planner.Plan, error) {
 		}
 		return planner.Build(o)
 	}
-	if err := executor.Verify(context.Background(), l.m, replan, q, project, 5*time.Second); err != nil {
+	if err := executor.Verify(context.Background(), l.m, replan, q, 5*time.Second); err != nil {
 		return p, err
 	}
 	l.applied = nil

@@ -68,7 +68,7 @@ func (a *attempt) rollback() (*planner.Plan, *executor.Report, error) {
 	if err := r.Err(); err != nil {
 		return p, r, err
 	}
-	return p, r, executor.Verify(context.Background(), a.m, a.replan, a.query, project, 5*time.Second)
+	return p, r, executor.Verify(context.Background(), a.m, a.replan, a.query, 5*time.Second)
 }
 
 var errnos = []syscall.Errno{syscall.EBUSY, syscall.ENOBUFS, syscall.EEXIST, syscall.EINTR, syscall.ENOSPC, syscall.ENODEV, syscall.EPERM}

@@ -36,27 +36,42 @@ const (
 // iptables-nft-save prints while somebody commits a transaction is of no one moment.
 const lastingReadings = 4
 
+// reading reads the host when it has settled, or limit has ended: settled is what it waited for then. Most often there is nothing to wait
+// for, and one look at the host tells that, too.
+func reading(ctx, limit context.Context, m Machine, q kernel.Query) (s kernel.Snapshot, settled, err error) {
+	if q.Again {
+		s, err = m.Snapshot(ctx, q)
+	}
+	if !q.Again || err == nil && s.Unsettled != "" {
+		if settled = m.Settle(limit, q); settled != nil && !isCancellation(settled) {
+			return s, nil, fmt.Errorf("settling %s: %w", q.Project, settled)
+		}
+		q.Again = q.Again && settled == nil
+		s, err = m.Snapshot(ctx, q)
+	}
+	if err != nil {
+		err = fmt.Errorf("reading the host again: %w", err)
+	}
+	return s, settled, err
+}
+
 // Verify lets the host settle, reads it again, and asks replan for a plan, which must be
 // empty. The kernel does some of its work in its own time, so that is tried
 // until it holds or the deadline has passed; there is one reading at least. What
 // still differs then is a [*VerifyError]. There is no waiting for a process that has ended, and not for long for rules of
 // iptables that somebody else has taken away.
-func Verify(ctx context.Context, m Machine, replan func(kernel.Snapshot) (*planner.Plan, error), q kernel.Query, project string, deadline time.Duration) error {
+func Verify(ctx context.Context, m Machine, replan func(kernel.Snapshot) (*planner.Plan, error), q kernel.Query, deadline time.Duration) error {
 	limit, cancel := context.WithTimeout(ctx, deadline)
 	defer cancel()
 	same, last := 0, ""
 	q.Again = true
 	for pause := firstPause; ; pause = min(2*pause, lastPause) {
-		settled := m.Settle(limit, q)
+		s, settled, err := reading(ctx, limit, m, q)
 		switch {
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
-		case settled != nil && !isCancellation(settled):
-			return fmt.Errorf("settling %s: %w", project, settled)
-		}
-		s, err := m.Snapshot(ctx, q)
-		if err != nil {
-			return fmt.Errorf("reading the host again: %w", err)
+		case err != nil:
+			return err
 		}
 		p, err := replan(s)
 		if err != nil {
@@ -90,7 +105,7 @@ func Verify(ctx context.Context, m Machine, replan func(kernel.Snapshot) (*plann
 		case !p.Empty():
 			return &VerifyError{p}
 		default:
-			return fmt.Errorf("settling %s: %w", project, settled)
+			return fmt.Errorf("settling %s: %w", q.Project, settled)
 		}
 	}
 }

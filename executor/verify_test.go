@@ -43,7 +43,7 @@ func TestVerifyLetsTheKernelFinish(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := executor.Verify(t.Context(), m, gone("near"), kernel.Query{}, "p", time.Second); err != nil {
+	if err := executor.Verify(t.Context(), m, gone("near"), kernel.Query{}, time.Second); err != nil {
 		t.Error(err)
 	}
 }
@@ -53,7 +53,7 @@ func TestVerifyNamesWhatDiffers(t *testing.T) {
 	if err := m.Foreign(kernel.BridgeAdd{Name: "near"}); err != nil {
 		t.Fatal(err)
 	}
-	err := executor.Verify(t.Context(), m, gone("near"), kernel.Query{}, "p", 50*time.Millisecond)
+	err := executor.Verify(t.Context(), m, gone("near"), kernel.Query{}, 50*time.Millisecond)
 	var differs *executor.VerifyError
 	if !errors.As(err, &differs) || len(differs.Plan.Changes) != 1 || !strings.Contains(err.Error(), "\n  - port/web:eth0") {
 		t.Errorf("error %v", err)
@@ -70,7 +70,7 @@ func TestVerifyDoesNotWaitForTheEnded(t *testing.T) {
 		return &planner.Plan{Project: "p", Changes: []planner.Change{{Action: planner.Update, Have: ending{}, Want: ending{}}}}, nil
 	}
 	began := time.Now()
-	err := executor.Verify(t.Context(), fake.New(), replan, kernel.Query{}, "p", time.Minute)
+	err := executor.Verify(t.Context(), fake.New(), replan, kernel.Query{}, time.Minute)
 	var differs *executor.VerifyError
 	if took := time.Since(began); !errors.As(err, &differs) || took > 10*time.Second {
 		t.Errorf("error %v after %v", err, took)
@@ -109,7 +109,7 @@ func TestVerifyOfRules(t *testing.T) {
 					return &planner.Plan{Project: "p"}, nil
 				}
 				return c.plan, nil
-			}, kernel.Query{}, "p", c.limit)
+			}, kernel.Query{}, c.limit)
 			var differs *executor.VerifyError
 			if took := time.Since(began); errors.As(err, &differs) != c.differs || took > 20*time.Second {
 				t.Errorf("error %v after %v and %d readings", err, took, n)
@@ -119,7 +119,7 @@ func TestVerifyOfRules(t *testing.T) {
 }
 
 func TestVerifyReadsOnceAtLeast(t *testing.T) {
-	if err := executor.Verify(t.Context(), fake.New(), gone("near"), kernel.Query{}, "p", 0); err != nil {
+	if err := executor.Verify(t.Context(), fake.New(), gone("near"), kernel.Query{}, 0); err != nil {
 		t.Error(err)
 	}
 }
@@ -132,7 +132,7 @@ func TestVerifyInterrupted(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(t.Context())
 	why := errors.New("somebody pressed Ctrl-C")
 	cancel(why)
-	if err := executor.Verify(ctx, m, gone("near"), kernel.Query{}, "p", time.Minute); !errors.Is(err, why) {
+	if err := executor.Verify(ctx, m, gone("near"), kernel.Query{}, time.Minute); !errors.Is(err, why) {
 		t.Errorf("error %v", err)
 	}
 }

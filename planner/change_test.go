@@ -87,7 +87,7 @@ func (l *lab) up() {
 		l.applied = l.plan().Remember()
 	}
 	replan := func(kernel.Snapshot) (*planner.Plan, error) { return planner.Build(l.options()) }
-	if err := executor.Verify(context.Background(), l.m, replan, planner.Query(l.top, "p"), "p", 5*time.Second); err != nil {
+	if err := executor.Verify(context.Background(), l.m, replan, planner.Query(l.top, "p"), 5*time.Second); err != nil {
 		l.t.Fatal(err)
 	}
 }

@@ -140,7 +140,7 @@ func (w *changing) run(ctx context.Context, m *machine) (*planner.Plan, error) {
 	if err := outcomeError(ctx, w.verb, w.execute(ctx, m, p, unlockHost)); err != nil {
 		return p, err
 	}
-	return p, executor.Verify(ctx, m, w.plan, w.query, w.project, settleTime)
+	return p, executor.Verify(ctx, m, w.plan, w.query, settleTime)
 }
 
 // lockHost waits for those that change what all projects share: none does for long.

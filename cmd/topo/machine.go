@@ -45,8 +45,8 @@ func (m *machine) Close() error { return m.host.Close() }
 // Snapshot reads the network, the processes of the query's project, and all volumes.
 func (m *machine) Snapshot(ctx context.Context, q kernel.Query) (kernel.Snapshot, error) {
 	s, err := m.host.Snapshot(ctx, q)
-	if err != nil {
-		return kernel.Snapshot{}, err
+	if err != nil || s.Unsettled != "" {
+		return s, err
 	}
 	s.MissingFolders = m.engine.MissingFolders(q.Folders)
 	if s.Images, err = m.engine.Images(ctx, q.Images); err != nil {

@@ -84,7 +84,7 @@ func (b *wayBack) carryOut(ctx context.Context, w *changing, m *machine) error {
 		if err := outcomeError(ctx, "plan", w.execute(ctx, m, p, unlockHost)); err != nil {
 			return err
 		}
-		if err := executor.Verify(ctx, m, replan, b.query, w.project, settleTime); err != nil {
+		if err := executor.Verify(ctx, m, replan, b.query, settleTime); err != nil {
 			return err
 		}
 	}

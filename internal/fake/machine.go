@@ -18,6 +18,7 @@ type Machine struct {
 	named     map[string]*space   // /run/netns
 	leftovers map[string]bool     // empty files in /run/netns with no namespace mounted on them
 	dying     []*space            // deleted; the kernel has not come round to it, or a process lives there
+	settled   bool                // all has happened since the last edit that happens by itself
 	tables    map[tableKey]*table // those that somebody has used
 	records   map[recordKey]string
 	forwards  map[kernel.Family]map[string]string // sysctls of the host from before forwarding was turned on
@@ -217,6 +218,7 @@ func (m *Machine) transaction(ctx context.Context, ops []kernel.Op) error {
 var errAbsent = errors.New("not there")
 
 func (m *Machine) one(op kernel.Op) error {
+	m.settled = false
 	switch o := op.(type) {
 	case kernel.NetnsAdd:
 		return m.addNetns(o)
@@ -387,6 +389,7 @@ func (m *Machine) Settle(context.Context, kernel.Query) error {
 
 // settle lets all happen that happens by itself.
 func (m *Machine) settle() {
+	m.settled = true
 	kept := m.dying[:0]
 	for _, s := range m.dying {
 		if m.inhabited(s) {

@@ -24,6 +24,9 @@ func (m *Machine) Snapshot(_ context.Context, q kernel.Query) (kernel.Snapshot, 
 	if m.faults.crashed {
 		return kernel.Snapshot{}, ErrCrashed
 	}
+	if q.Again && !m.settled {
+		return kernel.Snapshot{Unsettled: "all has happened that happens by itself"}, nil
+	}
 	s := kernel.Snapshot{HostID: "fake", Hostname: "machine", Sysctls: map[kernel.SysctlKey]string{}, Neighbours: 1024, Images: m.findImages(q.Images)}
 	read := map[*space]bool{m.host: true}
 	for _, x := range m.named {

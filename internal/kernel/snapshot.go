@@ -49,7 +49,7 @@ type Query struct {
 	Secrets bool
 	// Again lets a reader that has read the same before, and has itself made all changes since that matter, leave out what it did not
 	// change: namespaces that no change was sent to, and no link of which ends where something changed. iptables, sysctls, records and
-	// the host's own namespace are always read.
+	// the host's own namespace are always read. It asks for Snapshot.Unsettled, too.
 	Again bool
 }
 
@@ -70,6 +70,10 @@ type Snapshot struct {
 	HostID string
 	// Hostname is the host's own name.
 	Hostname string
+
+	// Unsettled is something that the kernel is still doing in its own time, in words; "" for nothing, and where Query.Again doesn't ask.
+	// Where it is known beforehand, nothing else is read.
+	Unsettled string
 
 	Host  Netns   // the host's own namespace: Name is ""
 	Netns []Netns // those in /run/netns, by name; contents only of Query.Project's own

@@ -72,6 +72,12 @@ func (d *deletions) has(id int) bool {
 	return d.ids[id]
 }
 
+func (d *deletions) any() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return len(d.ids) > 0
+}
+
 // clear forgets all.
 func (d *deletions) clear() {
 	d.mu.Lock()

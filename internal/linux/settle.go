@@ -43,6 +43,31 @@ func (h *Host) Settle(ctx context.Context, q kernel.Query) error {
 	}
 }
 
+// deleting names a link into a namespace that this Host has deleted, which the kernel has not come round to; "" for none.
+func (h *Host) deleting(project string) (string, error) {
+	if !h.dying.any() {
+		return "", nil
+	}
+	var host space
+	var err error
+	if host.links, err = readLinks(h.conn); err != nil {
+		return "", err
+	}
+	return h.hostUnsettled(&host, project), nil
+}
+
+// unsettledOf names one thing in namespaces that is not yet as it will be, "" for none, and has those read again that have one.
+func (h *Host) unsettledOf(spaces []space, project string) string {
+	busy := h.hostUnsettled(&spaces[0], project)
+	for i := range spaces[1:] {
+		if what := nodeUnsettled(&spaces[1+i]); what != "" {
+			h.memory.change(spaces[1+i].Name)
+			busy = cmp.Or(busy, what)
+		}
+	}
+	return busy
+}
+
 // unsettled names one thing that is not yet as it will be, "" for none. Of the namespaces it
 // gives back those that are not settled; the others are not looked at again.
 func (h *Host) unsettled(q kernel.Query, names []string) (busy string, waiting []string, err error) {

@@ -19,10 +19,15 @@ import (
 // first one).
 func (h *Host) Snapshot(ctx context.Context, q kernel.Query) (kernel.Snapshot, error) {
 	var s kernel.Snapshot
+	if q.Again {
+		if busy, err := h.deleting(q.Project); busy != "" || err != nil {
+			return kernel.Snapshot{Unsettled: busy}, err
+		}
+	}
 	past := h.memory.recall(q)
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() (err error) {
-		s.Host, s.Netns, err = h.readNamespaces(ctx, past)
+		s.Host, s.Netns, s.Unsettled, err = h.readNamespaces(ctx, past)
 		return err
 	})
 	g.Go(func() (err error) {
@@ -101,11 +106,11 @@ type space struct {
 }
 
 // readNamespaces reads the host's own namespace and those in /run/netns, of these whole only the project's, and of what is remembered
-// only what may have changed.
-func (h *Host) readNamespaces(ctx context.Context, past *recollection) (host kernel.Netns, named []kernel.Netns, err error) {
+// only what may have changed. unsettled is Snapshot.Unsettled.
+func (h *Host) readNamespaces(ctx context.Context, past *recollection) (host kernel.Netns, named []kernel.Netns, unsettled string, err error) {
 	names, err := namespaceNames()
 	if err != nil {
-		return kernel.Netns{}, nil, err
+		return kernel.Netns{}, nil, "", err
 	}
 	names = slices.Insert(names, 0, "") // the host's
 	spaces := make([]space, len(names))
@@ -135,7 +140,7 @@ func (h *Host) readNamespaces(ctx context.Context, past *recollection) (host ker
 			})
 		}
 		if err := g.Wait(); err != nil {
-			return kernel.Netns{}, nil, err
+			return kernel.Netns{}, nil, "", err
 		}
 		for _, i := range unread {
 			read[names[i]] = true
@@ -159,15 +164,18 @@ func (h *Host) readNamespaces(ctx context.Context, past *recollection) (host ker
 		findRadio(&spaces[0].links[i])
 	}
 	if err := h.findPeers(spaces); err != nil {
-		return kernel.Netns{}, nil, err
+		return kernel.Netns{}, nil, "", err
 	}
 	past.remember(spaces)
+	if past.query.Again {
+		unsettled = h.unsettledOf(spaces, past.query.Project)
+	}
 	for _, s := range spaces[1:] {
 		if !s.gone {
 			named = append(named, s.finish())
 		}
 	}
-	return spaces[0].finish(), named, nil
+	return spaces[0].finish(), named, unsettled, nil
 }
 
 // forgetEnds forgets which links in some namespaces this one's end at, or stand on.
