@@ -73,24 +73,28 @@ func attachmentKey(n spec.Node, at spec.Attachment, addr netip.Addr) string {
 }
 
 // ownAddresses reads a node's own lines from its hosts file.
-func ownAddresses(content, node string) []netip.Prefix {
+func ownAddresses(content kernel.Text, node string) []netip.Prefix {
 	var out []netip.Prefix
-	for name := " " + node; ; {
-		at := strings.Index(content, name)
-		if at < 0 {
-			return out
-		}
-		begin := strings.LastIndexByte(content[:at], '\n') + 1
-		line, rest, _ := strings.Cut(content[begin:], "\n")
-		content = rest
-		f := strings.Fields(line)
-		if len(f) < 2 || !slices.Contains(f[1:], node) {
-			continue // that of another, whose name begins so
-		}
-		if addr, err := netip.ParseAddr(f[0]); err == nil && !addr.IsLoopback() {
-			out = append(out, netip.PrefixFrom(addr, addr.BitLen()))
+	name := " " + node
+	for _, piece := range content {
+		for {
+			at := strings.Index(piece, name)
+			if at < 0 {
+				break
+			}
+			begin := strings.LastIndexByte(piece[:at], '\n') + 1
+			line, rest, _ := strings.Cut(piece[begin:], "\n")
+			piece = rest
+			f := strings.Fields(line)
+			if len(f) < 2 || !slices.Contains(f[1:], node) {
+				continue // that of another, whose name begins so
+			}
+			if addr, err := netip.ParseAddr(f[0]); err == nil && !addr.IsLoopback() {
+				out = append(out, netip.PrefixFrom(addr, addr.BitLen()))
+			}
 		}
 	}
+	return out
 }
 
 func (a *allocator) fail(p spec.Pos, format string, args ...any) {

@@ -98,7 +98,7 @@ func TestAFlushedNodeGetsItsAddressBackFromItsHostsFile(t *testing.T) {
 	s := holding(nil)
 	s.Files = []kernel.File{{
 		Path: "/etc/netns/p-a/hosts", Mark: kernel.Mark{Project: "p", ID: "hosts/a"},
-		Content: "# topo:p:hosts/a\n127.0.0.1 localhost\n10.0.0.7 a\n10.0.0.5 c\n",
+		Content: kernel.Text{"# topo:p:hosts/a\n127.0.0.1 localhost\n10.0.0.7 a\n", "10.0.0.5 c\n"},
 	}}
 	expect(t, allocated(t, "name: p\nbridges: {b: {subnet: 10.0.0.0/24}}\nnamespaces: {a: {bridges: [b]}}\n", s),
 		map[string]string{"a:eth0": "10.0.0.7/24"})

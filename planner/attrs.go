@@ -4,7 +4,10 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"io"
 	"slices"
+
+	"topo/internal/kernel"
 )
 
 // A Delta is one attribute that differs. Before or After is "" where it is only on one side.
@@ -13,7 +16,7 @@ type Delta struct{ Name, Before, After string }
 // changedAttrs compares two resources attribute by attribute, in the order of want's.
 // Attributes of the same name (rules) are compared as lists.
 func changedAttrs(have, want Resource) []Delta {
-	if slices.Equal(have.Attrs(), want.Attrs()) { // of nearly all
+	if same(have, want) { // nearly all are
 		return nil
 	}
 	h, w := attrMap(have), attrMap(want)
@@ -28,11 +31,39 @@ func changedAttrs(have, want Resource) []Delta {
 	return out
 }
 
+// lengthy is a resource whose last attribute is a text of many lines: in words only where somebody is to read it. All others see the
+// pieces, which it shares with others.
+type lengthy interface {
+	lengthy() ([]Attr, kernel.Text)
+}
+
+// same reports whether all attributes are the same.
+func same(have, want Resource) bool {
+	h, lengthyHave := have.(lengthy)
+	w, lengthyWant := want.(lengthy)
+	if !lengthyHave || !lengthyWant {
+		return slices.Equal(have.Attrs(), want.Attrs())
+	}
+	haveAttrs, haveText := h.lengthy()
+	wantAttrs, wantText := w.lengthy()
+	return slices.Equal(haveAttrs, wantAttrs) && haveText.Equal(wantText)
+}
+
 // fingerprint stands for the attributes of a resource: hosts files alone would be 25 MB for 1,000 nodes.
 func fingerprint(r Resource) string {
 	h := sha256.New()
-	for _, a := range r.Attrs() {
+	var attrs []Attr
+	var text kernel.Text
+	if l, ok := r.(lengthy); ok {
+		attrs, text = l.lengthy()
+	} else {
+		attrs = r.Attrs()
+	}
+	for _, a := range attrs {
 		fmt.Fprintf(h, "%d %s%d %s", len(a.Name), a.Name, len(a.Value), a.Value)
+	}
+	for _, piece := range text {
+		io.WriteString(h, piece) //nolint:errcheck // a hash never fails
 	}
 	return hex.EncodeToString(h.Sum(nil)[:8])
 }

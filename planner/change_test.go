@@ -250,7 +250,7 @@ func TestWhatSomebodyBreaksIsNamedAndRepaired(t *testing.T) {
 		},
 		"hosts file": {
 			func(*lab) []kernel.Op {
-				return []kernel.Op{kernel.FileWrite{Path: "/etc/netns/p-web/hosts", Content: "# topo:p:hosts/web\n127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n10.1.0.3 web\n"}}
+				return []kernel.Op{kernel.FileWrite{Path: "/etc/netns/p-web/hosts", Content: kernel.Text{"# topo:p:hosts/web\n127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n10.1.0.3 web\n"}}}
 			},
 			[]string{"~ hosts/web 1 line missing " + outside},
 		},
@@ -399,8 +399,8 @@ func TestForeignThingsInTheWayAreRefused(t *testing.T) {
 		"a namespace":                {kernel.NetnsAdd{Name: "p-web"}, "network namespace p-web: exists and is not topo's"},
 		"a bridge":                   {kernel.BridgeAdd{Name: "p-app"}, "interface p-app for the bridge app: exists and is not topo's"},
 		"another's":                  {kernel.NetnsAdd{Name: "p-web", Alias: "topo:q:netns/x"}, "network namespace p-web: belongs to netns/x of project q"},
-		"in the place of its folder": {kernel.FileWrite{Path: "/etc/netns/p-web", Content: "mine\n"}, "file /etc/netns/p-web: exists and is not topo's"},
-		"a hosts file":               {kernel.FileWrite{Path: "/etc/netns/p-web/hosts", Content: "mine\n"}, "file /etc/netns/p-web/hosts: exists and is not topo's"},
+		"in the place of its folder": {kernel.FileWrite{Path: "/etc/netns/p-web", Content: kernel.Text{"mine\n"}}, "file /etc/netns/p-web: exists and is not topo's"},
+		"a hosts file":               {kernel.FileWrite{Path: "/etc/netns/p-web/hosts", Content: kernel.Text{"mine\n"}}, "file /etc/netns/p-web/hosts: exists and is not topo's"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			l := &lab{t: t, m: fake.New()}

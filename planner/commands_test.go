@@ -124,7 +124,7 @@ func checkOp(t *testing.T, op kernel.Op) {
 		if strings.HasSuffix(o.Path, "/resolv.conf") {
 			form = resolvLine
 		}
-		for l := range strings.Lines(o.Content) {
+		for l := range strings.Lines(o.Content.String()) {
 			if !form.MatchString(strings.TrimSuffix(l, "\n")) {
 				t.Errorf("%s has the line %q", o.Path, l)
 			}

@@ -13,7 +13,7 @@ import (
 type file struct {
 	id      ID
 	path    string
-	content string
+	content kernel.Text
 }
 
 var fileKind = Kind{Name: "hosts", Desire: desireFiles, Observe: observeFiles}
@@ -29,14 +29,17 @@ func desireFiles(w *Want) []Resource {
 			continue
 		}
 		id := ID{"hosts", n.Name}
-		out = append(out, file{id, hostsPath(n.Netns), "# " + mark(w.Project, id) + "\n" + hosts(w.Topology, n, named, sharers[n.Name])})
+		out = append(out, file{id, hostsPath(n.Netns), hosts(w.Topology, n, markLine(w.Project, id), named, sharers[n.Name])})
 		if text := resolv(n, w.Host); text != "" {
 			id := ID{"resolv", n.Name}
-			out = append(out, file{id, resolvPath(n.Netns), "# " + mark(w.Project, id) + "\n" + text})
+			out = append(out, file{id, resolvPath(n.Netns), kernel.Text{markLine(w.Project, id) + text}})
 		}
 	}
 	return out
 }
+
+// markLine is the first line of a file.
+func markLine(project string, id ID) string { return "# " + mark(project, id) + "\n" }
 
 func observeFiles(h *Have) []Resource {
 	var out []Resource
@@ -52,9 +55,19 @@ func observeFiles(h *Have) []Resource {
 const localhost = "127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n"
 
 // hosts is what a node resolves without a name server: itself, the nodes and aliases of the bridges that it shares,
-// its one-way links, its extra hosts.
-func hosts(t *spec.Topology, n spec.Node, named map[string]bridgeNames, sharers []string) string {
+// its one-way links, its extra hosts; it begins with a line that is given.
+func hosts(t *spec.Topology, n spec.Node, first string, named map[string]bridgeNames, sharers []string) kernel.Text {
+	var out kernel.Text
 	var b strings.Builder
+	add := func(pieces ...string) {
+		for _, piece := range append([]string{b.String()}, pieces...) {
+			if piece != "" {
+				out = append(out, piece)
+			}
+		}
+		b.Reset()
+	}
+	b.WriteString(first)
 	b.WriteString(localhost)
 	own := []string{n.Name}
 	if n.Hostname != n.Name && n.Hostname != "" {
@@ -71,8 +84,7 @@ func hosts(t *spec.Topology, n spec.Node, named map[string]bridgeNames, sharers 
 	for _, a := range n.Attachments {
 		names := named[a.Bridge]
 		own := names.of[n.Name]
-		b.WriteString(names.text[:own.begin])
-		b.WriteString(names.text[own.end:])
+		add(names.text[:own.begin], names.text[own.end:])
 	}
 	for _, l := range n.OneWay {
 		for _, other := range t.Nodes {
@@ -99,7 +111,8 @@ func hosts(t *spec.Topology, n spec.Node, named map[string]bridgeNames, sharers 
 			fmt.Fprintf(&b, "%s %s\n", addr, e.Name)
 		}
 	}
-	return b.String()
+	add()
+	return out
 }
 
 // bridgeNames are the lines that a bridge gives to its nodes, and where in them those of each node are.
@@ -190,7 +203,9 @@ func (r file) ID() ID           { return r.id }
 func (r file) Needs() []ID      { return nil }
 func (r file) Detail() string   { return r.path }
 func (r file) Claims() []string { return []string{"file " + r.path} }
-func (r file) Attrs() []Attr    { return []Attr{{"path", r.path}, {"content", r.content}} }
+func (r file) Attrs() []Attr    { return []Attr{{"path", r.path}, {"content", r.content.String()}} }
+
+func (r file) lengthy() ([]Attr, kernel.Text) { return []Attr{{"path", r.path}}, r.content }
 
 // Differs: the lines are many.
 func (r file) Differs(have Resource) string {
@@ -207,7 +222,8 @@ func (r file) Differs(have Resource) string {
 		}
 		return n
 	}
-	return countWords(count(r.content, h.content), count(h.content, r.content), "line")
+	want, is := r.content.String(), h.content.String()
+	return countWords(count(want, is), count(is, want), "line")
 }
 
 func (r file) Create() []kernel.Op {

@@ -55,7 +55,7 @@ func FuzzPlan(f *testing.F) {
 					if filepath.Dir(filepath.Dir(op.Path)) != "/etc/netns" || filepath.Clean(op.Path) != op.Path {
 						t.Errorf("a file at %q", op.Path)
 					}
-					hostsLines(t, op.Content)
+					hostsLines(t, op.Content.String())
 				}
 			}
 		}

@@ -80,9 +80,9 @@ func withFiles(project string, had, asked []Resource) []Resource {
 			if path == "" || p.netns == (ID{}) || there[id] != nil {
 				continue
 			}
-			f := file{id, path, "# " + mark(project, id) + "\n"}
+			f := file{id, path, kernel.Text{markLine(project, id)}}
 			if kind == "hosts" {
-				f.content += localhost
+				f.content = append(f.content, localhost)
 			}
 			if i := slices.IndexFunc(asked, func(r Resource) bool { a, ok := r.(file); return ok && a.id == id && a.path == path }); i >= 0 {
 				f = asked[i].(file)

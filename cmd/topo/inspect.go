@@ -274,7 +274,7 @@ func fileLines(s kernel.Snapshot, netns, name string) []string {
 		if netns == "" || !strings.HasSuffix(f.Path, "/"+netns+"/"+name) {
 			continue
 		}
-		for line := range strings.Lines(f.Content) {
+		for line := range strings.Lines(f.Content.String()) {
 			if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "#") {
 				lines = append(lines, line)
 			}

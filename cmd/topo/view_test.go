@@ -65,7 +65,7 @@ func lab() kernel.Snapshot {
 			{Family: kernel.IPv4, Table: "filter", Chain: "FORWARD", Spec: kernel.Canonical(`-m comment --comment topo:@host:jump/x -j TOPO-USER`)},
 			{Family: kernel.IPv4, Table: "filter", Chain: "FORWARD", Spec: `-j ACCEPT`},
 		},
-		Files: []kernel.File{{Path: "/etc/netns/lab-web/hosts", Mark: kernel.Mark{Project: "lab", ID: "hosts/web"}, Content: "# topo:lab:hosts/web\n127.0.0.1\tlocalhost\n\n172.28.0.3\tweb\n"}},
+		Files: []kernel.File{{Path: "/etc/netns/lab-web/hosts", Mark: kernel.Mark{Project: "lab", ID: "hosts/web"}, Content: kernel.Text{"# topo:lab:hosts/web\n127.0.0.1\tlocalhost\n\n172.28.0.3\tweb\n"}}},
 		Processes: []kernel.ProcessState{
 			{
 				Process: kernel.Process{

@@ -20,7 +20,7 @@ func (m *Machine) writeFile(o kernel.FileWrite) error {
 			return syscall.ENOTDIR
 		}
 	}
-	m.files[o.Path] = o.Content
+	m.files[o.Path] = o.Content.String()
 	return nil
 }
 

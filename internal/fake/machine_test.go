@@ -27,7 +27,7 @@ var web = []kernel.Op{
 	kernel.RouteReplace{Netns: "p-web", Dst: prefix("0.0.0.0/0"), Via: addr("172.28.0.1"), Link: "eth0", Table: kernel.TableMain},
 	kernel.ForwardingOn{Family: kernel.IPv4},
 	kernel.Iptables{Family: kernel.IPv4, Table: "nat", Args: "-A POSTROUTING -s 172.28.0.0/24 ! -o br0 -j MASQUERADE"},
-	kernel.FileWrite{Path: "/etc/netns/p-web/hosts", Content: "# topo:p:hosts/web\n127.0.0.1 localhost\n"},
+	kernel.FileWrite{Path: "/etc/netns/p-web/hosts", Content: kernel.Text{"# topo:p:hosts/web\n127.0.0.1 localhost\n"}},
 	kernel.SupervisorStart{Project: "p"},
 	kernel.ProcessStart{Process: kernel.Process{
 		Project: "p", Node: "web", Netns: "p-web", Argv: []string{"sleep", "infinity"}, Hosts: "/etc/netns/p-web/hosts",

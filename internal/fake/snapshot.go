@@ -68,7 +68,7 @@ func (m *Machine) Snapshot(_ context.Context, q kernel.Query) (kernel.Snapshot, 
 		}
 		file := kernel.File{Path: path, Mark: fileMark(m.files[path])}
 		if file.Mark != (kernel.Mark{}) {
-			file.Content = m.files[path]
+			file.Content = kernel.Text{m.files[path]}
 		}
 		s.Files = append(s.Files, file)
 	}

@@ -159,7 +159,7 @@ func (o Iptables) String() string {
 }
 
 func (o FileWrite) String() string {
-	return fmt.Sprintf("mkdir -p %s && printf %%s %s > %s", quote(path.Dir(o.Path)), quote(o.Content), quote(o.Path))
+	return fmt.Sprintf("mkdir -p %s && printf %%s %s > %s", quote(path.Dir(o.Path)), quote(o.Content.String()), quote(o.Path))
 }
 func (o FileDelete) String() string { return "rm -f " + quote(o.Path) }
 

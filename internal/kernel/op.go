@@ -138,7 +138,7 @@ type (
 	// (processes have the inode bound over their own). Missing folders are made.
 	FileWrite struct {
 		Path    string
-		Content string
+		Content Text
 	}
 	// FileDelete removes a file, and its folder when that is empty then.
 	FileDelete struct{ Path string }

@@ -255,7 +255,7 @@ type Forwarding struct {
 type File struct {
 	Path    string
 	Mark    Mark // its first line, "# topo:…"; zero: somebody else's file
-	Content string
+	Content Text
 }
 
 // Listener is a socket of the host that holds a port.

@@ -29,7 +29,7 @@ func (h *Host) fileWrite(o kernel.FileWrite) error {
 	h.folders.Lock()
 	defer h.folders.Unlock()
 	if _, err := os.Lstat(o.Path); err == nil {
-		return overwrite(o.Path, o.Content)
+		return overwrite(o.Path, o.Content.String())
 	}
 	dir := filepath.Dir(o.Path)
 	if _, err := os.Stat(dir); err == nil {
@@ -39,7 +39,7 @@ func (h *Host) fileWrite(o kernel.FileWrite) error {
 	} else if err := h.makeFolders(dir); err != nil {
 		return err
 	}
-	return writeWhole(o.Path, []byte(o.Content), 0o644)
+	return writeWhole(o.Path, []byte(o.Content.String()), 0o644)
 }
 
 func overwrite(path, content string) error {
@@ -173,13 +173,14 @@ func (r *recollection) readFile(path string) (seenFile, error) {
 	if before, ok := r.files[path]; ok && before.stat == file.stat && !r.changed[path] {
 		return before, nil
 	}
-	content, err := readPlain(path, int(st.Size))
+	content, err := readPlain(path, int(st.Size), r.buffer)
 	if err != nil {
 		return file, err
 	}
+	r.buffer = content
 	first, _, _ := bytes.Cut(content, []byte("\n"))
 	if mark, ok := kernel.ParseMark(strings.TrimPrefix(string(first), "# ")); ok {
-		file.Mark, file.Content = mark, string(content)
+		file.Mark, file.Content = mark, r.pieces.cut(content)
 	}
 	return file, nil
 }

@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"topo/internal/kernel"
 	"topo/internal/testhost"
 )
@@ -19,7 +21,7 @@ func TestFiles(t *testing.T) {
 	before := testhost.Machine(t)
 	const path = "/etc/netns/web/hosts"
 	content := "# topo:lab:hosts/web\n10.0.0.2 web\n"
-	do(t, h, kernel.FileWrite{Path: path, Content: content})
+	do(t, h, kernel.FileWrite{Path: path, Content: kernel.Text{content}})
 	if info, err := os.Stat(path); err != nil || info.Mode() != 0o644 {
 		t.Errorf("%v, %v", info, err)
 	}
@@ -29,7 +31,7 @@ func TestFiles(t *testing.T) {
 	}
 	defer open.Close()
 	content += "10.0.0.3 db\n"
-	do(t, h, kernel.FileWrite{Path: path, Content: content})
+	do(t, h, kernel.FileWrite{Path: path, Content: kernel.Text{content}})
 	first, err := open.Stat()
 	if err != nil {
 		t.Fatal(err)
@@ -39,8 +41,8 @@ func TestFiles(t *testing.T) {
 	}
 	testhost.Run(t, "sh", "-c", "echo theirs >/etc/netns/web/other")
 	s := snapshot(t, h)
-	want := kernel.File{Path: path, Mark: kernel.Mark{Project: project, ID: "hosts/web"}, Content: content}
-	if len(s.Files) != 1 || s.Files[0] != want {
+	want := kernel.File{Path: path, Mark: kernel.Mark{Project: project, ID: "hosts/web"}, Content: kernel.Text{content}}
+	if len(s.Files) != 1 || !cmp.Equal(s.Files[0], want) {
 		t.Errorf("read %+v", s.Files)
 	}
 	do(t, h, kernel.FileDelete{Path: path})
@@ -61,7 +63,7 @@ func TestFoldersOfOthers(t *testing.T) {
 	h := open(t)
 	testhost.Run(t, "mkdir", "/etc/netns")
 	before := testhost.Machine(t)
-	do(t, h, kernel.FileWrite{Path: "/etc/netns/a/hosts", Content: "x"}, kernel.FileWrite{Path: "/etc/netns/b/hosts", Content: "x"})
+	do(t, h, kernel.FileWrite{Path: "/etc/netns/a/hosts", Content: kernel.Text{"x"}}, kernel.FileWrite{Path: "/etc/netns/b/hosts", Content: kernel.Text{"x"}})
 	do(t, h, kernel.FileDelete{Path: "/etc/netns/b/hosts"}, kernel.FileDelete{Path: "/etc/netns/a/hosts"})
 	unchanged(t, before)
 }
@@ -101,7 +103,7 @@ func TestDraftsOfAKilledTopoGoWithTheNextUp(t *testing.T) {
 	}
 	h := open(t)
 	dir := etcNetns + "/lab-web"
-	write := kernel.FileWrite{Path: dir + "/hosts", Content: "# " + mark("hosts/web") + "\n"}
+	write := kernel.FileWrite{Path: dir + "/hosts", Content: kernel.Text{"# " + mark("hosts/web") + "\n"}}
 	do(t, h, write)
 	wrote := testhost.Machine(t)
 	do(t, h, kernel.FileDelete{Path: write.Path})

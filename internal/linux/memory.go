@@ -31,7 +31,7 @@ func (m *memory) change(what string) {
 func (m *memory) recall(q kernel.Query) *recollection {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	r := &recollection{memory: m, query: q}
+	r := &recollection{memory: m, query: q, pieces: newPieces()}
 	if q.Again && m.project == q.Project && m.vlans == q.VLANs {
 		r.spaces, r.files, r.changed = m.spaces, m.files, m.changed
 	}
@@ -46,6 +46,8 @@ type recollection struct {
 	spaces  map[string]*space
 	files   map[string]seenFile
 	changed map[string]bool
+	pieces  pieces
+	buffer  []byte // for a file
 }
 
 // remember keeps the namespaces that were read; the host's own is the first.

@@ -79,8 +79,8 @@ func TestReadingAgainIsReadingAnew(t *testing.T) {
 		{kernel.VethAdd{A: end("f", "a0"), B: end("a", "f0")}},
 		{kernel.NetnsDelete{Name: "c"}},
 		node("c", "br0", "10.0.0.10/24", "10.0.0.1"),
-		{kernel.FileWrite{Path: "/etc/netns/a/hosts", Content: "# " + mark("hosts/a") + "\n127.0.0.1 a\n"}},
-		{kernel.FileWrite{Path: "/etc/netns/a/hosts", Content: "# " + mark("hosts/a") + "\n127.0.0.1 b\n"}},
+		{kernel.FileWrite{Path: "/etc/netns/a/hosts", Content: kernel.Text{"# " + mark("hosts/a") + "\n127.0.0.1 a\n"}}},
+		{kernel.FileWrite{Path: "/etc/netns/a/hosts", Content: kernel.Text{"# " + mark("hosts/a") + "\n127.0.0.1 b\n"}}},
 		{kernel.FileDelete{Path: "/etc/netns/a/hosts"}},
 	} {
 		do(t, h, ops...)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"slices"
 
 	"golang.org/x/sys/unix"
 )
@@ -11,14 +12,14 @@ import (
 // What there is a file of for each node is read and written by plain calls: package os has each file looked after by the runtime's
 // poller, which costs six calls more than the four that do the work. The errors are those of package os.
 
-// readPlain reads a whole file of about size bytes.
-func readPlain(path string, size int) ([]byte, error) {
+// readPlain reads a whole file of about size bytes, into a buffer if that has room.
+func readPlain(path string, size int, content []byte) ([]byte, error) {
 	fd, err := openPlain(path, unix.O_RDONLY, 0)
 	if err != nil {
 		return nil, err
 	}
 	defer unix.Close(fd)
-	content := make([]byte, 0, size+1) // a byte more than there is, to see that there are no more
+	content = slices.Grow(content[:0], size+1) // a byte more than there is, to see that there are no more
 	for {
 		if len(content) == cap(content) {
 			content = append(content, 0)[:len(content)]

@@ -73,7 +73,7 @@ func readSysctl(key string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	b, err := readPlain(file, 31)
+	b, err := readPlain(file, 31, nil)
 	if err != nil {
 		return "", err
 	}

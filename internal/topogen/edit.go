@@ -65,7 +65,7 @@ func Edits(s kernel.Snapshot, project string) []Edit {
 	e.sysctls(s)
 	for _, f := range s.Files {
 		if f.Mark.Project == project {
-			e.add("a line in "+f.Path, f.Mark.ID, true, kernel.FileWrite{Path: f.Path, Content: f.Content + "192.0.2.66 intruder\n"})
+			e.add("a line in "+f.Path, f.Mark.ID, true, kernel.FileWrite{Path: f.Path, Content: append(slices.Clip(f.Content), "192.0.2.66 intruder\n")})
 			e.add("deletion of "+f.Path, f.Mark.ID, true, kernel.FileDelete{Path: f.Path})
 		}
 	}
