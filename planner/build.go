@@ -49,11 +49,11 @@ func (w *Want) all() []Resource {
 	if w.Topology == nil {
 		return nil
 	}
-	var out []Resource
-	for _, k := range kinds {
-		out = append(out, w.of(k)...)
+	lists := make([][]Resource, len(kinds))
+	for i, k := range kinds {
+		lists[i] = w.of(k)
 	}
-	return out
+	return slices.Concat(lists...)
 }
 
 // Build plans. Errors: [Conflicts] where something foreign stands in the way, a [*CycleError],
@@ -77,7 +77,7 @@ func Build(o Options) (*Plan, error) {
 	w := wantOf(o)
 	want := w.all()
 	h, have := observe(o, want)
-	changes := diff(want, have, o.Applied)
+	changes := diff(want, h.want, have, o.Applied)
 	if len(o.Nodes) > 0 {
 		narrow(changes, o)
 	}

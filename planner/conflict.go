@@ -130,7 +130,7 @@ func parentConflict(h *Have, r device) Conflicts {
 	if len(h.Snapshot.Host.Links) == 0 { // there is no machine to look at (plan --offline)
 		return nil
 	}
-	if name == "" || r.own.Parent.Netns != "" || h.wanted[parseID(r.on)] {
+	if name == "" || r.own.Parent.Netns != "" || h.want[parseID(r.on)] != nil {
 		return nil
 	}
 	if _, ok := h.host[name]; ok {

@@ -61,9 +61,13 @@ func desireLinks(w *Want) []Resource {
 			}
 		}
 	}
-	var out []Resource
-	for _, v := range desireVeths(w, b.bonds) {
+	veths := desireVeths(w, b.bonds)
+	out := make([]Resource, 0, len(veths)+len(interfaces))
+	for _, v := range veths {
 		out = append(out, v)
+		if len(interfaces) == 0 {
+			continue // nothing stands on it
+		}
 		b.known[v.id] = kernel.LinkAdd{MTU: v.own.MTU, MAC: v.own.MAC}
 		if v.own.Netns == "" {
 			b.ids[spec.Host+":"+v.own.Name] = v.id

@@ -1,9 +1,6 @@
 package planner
 
-import (
-	"maps"
-	"slices"
-)
+import "slices"
 
 // Optional abilities of resources.
 type (
@@ -34,20 +31,18 @@ type (
 )
 
 // diff compares both sides. What it returns is unordered but complete: every change that carrying
-// out the others makes necessary is in it.
-func diff(want, have []Resource, applied Applied) map[ID]*Change {
-	d := &differ{want: byID(want), have: byID(have), changes: map[ID]*Change{}, applied: applied}
-	for _, r := range want {
-		d.compare(r.ID())
+// out the others makes necessary is in it. wanted is want by its IDs.
+func diff(want []Resource, wanted map[ID]Resource, have []Resource, applied Applied) map[ID]*Change {
+	d := &differ{want: wanted, have: byID(have), changes: make(map[ID]*Change, max(0, len(want)-len(have))), applied: applied}
+	order := make([]ID, len(want))
+	for i, r := range want {
+		order[i] = r.ID()
+		d.compare(order[i])
 	}
 	for _, r := range have {
-		if _, ok := d.want[r.ID()]; !ok {
-			d.changes[r.ID()] = &Change{Action: Delete, ID: r.ID(), Have: r, Reason: NotInFile}
+		if id := r.ID(); d.want[id] == nil {
+			d.changes[id] = &Change{Action: Delete, ID: id, Have: r, Reason: NotInFile}
 		}
-	}
-	order := make([]ID, 0, len(want))
-	for _, r := range want {
-		order = append(order, r.ID())
 	}
 	for d.spread(order) {
 	}
@@ -217,28 +212,35 @@ func (d *differ) remakeCarrier(w Resource, replace func(id, cause ID, action Act
 func (d *differ) fold() {
 	remade := func(id ID) bool { c := d.changes[id]; return c != nil && (c.Action == Create || c.Action == Replace) }
 	removed := func(id ID) bool { c := d.changes[id]; return c != nil && (c.Action == Delete || c.Action == Replace) }
-	folded := maps.Clone(d.changes)
+	folded := map[ID]*Change{} // nil: not in the plan
 	for id, c := range d.changes {
-		next := *c
 		switch {
 		case c.Want == nil:
 			if carries(c.Have, removed) || pairRemoved(c.Have, d.changes) || in(c.Have, removed) || withAll(c.Have, d.changes) || len(c.Have.Delete()) == 0 {
-				delete(folded, id)
+				folded[id] = nil
 			}
 		case !carries(c.Want, remade):
 		case c.Have != nil && !samePeer(c.Have, c.Want):
 			// It was another pair's end, which must go.
+			next := *c
 			next.Action = Replace
 			folded[id] = &next
 		case len(c.Want.Create()) == 0:
-			delete(folded, id)
+			folded[id] = nil
 		default:
 			// Its own removal is part of the carrier's, too.
+			next := *c
 			next.Action, next.Have = Create, nil
 			folded[id] = &next
 		}
 	}
-	d.changes = folded
+	for id, c := range folded {
+		if c == nil {
+			delete(d.changes, id)
+		} else {
+			d.changes[id] = c
+		}
+	}
 }
 
 func carries(r Resource, by func(ID) bool) bool {

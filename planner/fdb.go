@@ -61,7 +61,7 @@ func observeFDB(h *Have) []Resource {
 		}
 		for _, e := range l.FDB {
 			r := fdb{netns: l.netns, iface: l.Name, port: l.id, in: []ID{l.id, id}, entry: e}
-			if h.wanted[r.ID()] || ours && filters == (e.VLAN != 0) {
+			if h.want[r.ID()] != nil || ours && filters == (e.VLAN != 0) {
 				out = append(out, r)
 			}
 		}

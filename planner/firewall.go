@@ -86,7 +86,7 @@ func observeFirewall(h *Have) []Resource {
 		for _, name := range tableNames {
 			t := table{f, name}
 			r, ok := observedFirewall(h.Snapshot, t)
-			wanted := h.wanted[firewallID(t)]
+			wanted := h.want[firewallID(t)] != nil
 			if !ok || !wanted && (h.Others[t] || r.kept && r.onlyUser()) {
 				continue
 			}

@@ -28,7 +28,7 @@ func observeForwarding(h *Have) []Resource {
 	for _, f := range h.Snapshot.Forwards {
 		r := forwarding{f.Family, f.On}
 		switch {
-		case h.wanted[r.ID()]:
+		case h.want[r.ID()] != nil:
 			if f.On || f.Recorded {
 				out = append(out, r)
 			}

@@ -106,7 +106,6 @@ type Have struct {
 	inside   map[place]ID                      // wanted bridges and ports in nodes
 	spaces   map[string]map[string]kernel.Link // links by namespace, "" = the host's, and name
 	sysctls  map[kernel.SysctlKey]ID
-	wanted   map[ID]bool
 	want     map[ID]Resource
 	volumes  map[string]ID     // name on the machine → resource, of the project's own
 	lent     map[string]string // card → node that it is wanted in
@@ -149,7 +148,7 @@ func newHave(o Options, want []Resource) *Have {
 	h := &Have{
 		Project: project, Snapshot: s, known: o.Known, unwanted: o.Volumes,
 		host: map[string]kernel.Link{}, nodes: map[string]string{}, comes: map[string]string{}, names: map[string]ID{},
-		links: map[string]bool{}, lent: map[string]string{}, sysctls: map[kernel.SysctlKey]ID{}, wanted: map[ID]bool{}, want: byID(want),
+		links: map[string]bool{}, lent: map[string]string{}, sysctls: map[kernel.SysctlKey]ID{}, want: byID(want),
 		bridges: map[place]bridge{}, ports: map[ID]string{}, inside: map[place]ID{}, spaces: map[string]map[string]kernel.Link{},
 		volumes: volumeIDs(s, project, want),
 	}
@@ -169,7 +168,6 @@ func newHave(o Options, want []Resource) *Have {
 		}
 	}
 	for _, r := range want {
-		h.wanted[r.ID()] = true
 		switch r := r.(type) {
 		case netns:
 			h.comes[r.name] = r.node

@@ -46,9 +46,9 @@ func observeNetns(h *Have) []Resource {
 				}
 			}
 			out = append(out, r)
-		case n.Unfinished && strings.HasPrefix(n.Name, h.Project+"-") && !h.wanted[ID{"netns", n.Name}]:
+		case n.Unfinished && strings.HasPrefix(n.Name, h.Project+"-") && h.want[ID{"netns", n.Name}] == nil:
 			node := strings.TrimPrefix(n.Name, h.Project+"-")
-			if !h.wanted[ID{"netns", node}] {
+			if h.want[ID{"netns", node}] == nil {
 				out = append(out, netns{project: h.Project, node: node, name: n.Name, unfinished: true})
 			}
 		}

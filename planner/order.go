@@ -30,6 +30,9 @@ type half struct {
 	name   string  // of the change, to be compared byte by byte ([natural])
 	after  []*half // some more than once
 	group  *group
+	other  *half // of a replacement
+	step   int   // its place in the plan
+	listed int   // its change's
 }
 
 // order turns changes into a plan. docs/ordering.md draws the rules:
@@ -48,7 +51,7 @@ func order(project string, changes map[ID]*Change, host kernel.Snapshot) (*Plan,
 		return nil, err
 	}
 	p := &Plan{Project: project}
-	assemble(p, sorted)
+	assemble(p, sorted, len(halves))
 	deleteByGroup(p, host)
 	return p, nil
 }
@@ -59,13 +62,16 @@ func split(changes map[ID]*Change) []*half {
 		rank[k.Name] = i
 	}
 	rank["resolv"] = rank["hosts"]
-	var out []*half
+	store := make([]half, 0, 2*len(changes))
+	out := make([]*half, 0, cap(store))
 	for _, c := range changes {
 		name := natural(c.ID.Name)
-		add := func(remove bool, ops []kernel.Op) {
-			h := &half{change: c, remove: remove, ops: ops, rank: rank[c.ID.Kind], name: name}
+		add := func(remove bool, ops []kernel.Op) *half {
+			store = append(store, half{change: c, remove: remove, ops: ops, rank: rank[c.ID.Kind], name: name})
+			h := &store[len(store)-1]
 			h.unit = unitOf(h)
 			out = append(out, h)
+			return h
 		}
 		switch c.Action {
 		case Create:
@@ -76,8 +82,8 @@ func split(changes map[ID]*Change) []*half {
 		case Delete:
 			add(true, c.Have.Delete())
 		case Replace:
-			add(true, c.Have.Delete())
-			add(false, c.Want.Create())
+			gone, made := add(true, c.Have.Delete()), add(false, c.Want.Create())
+			gone.other, made.other = made, gone
 		}
 	}
 	slices.SortFunc(out, compareHalves)
@@ -117,7 +123,7 @@ func unitOf(h *half) string {
 
 // link draws the edges.
 func link(halves []*half) {
-	makes, removes := map[ID]*half{}, map[ID]*half{}
+	makes, removes := make(map[ID]*half, len(halves)), map[ID]*half{}
 	claims := map[string][]*half{}
 	for _, h := range halves {
 		if h.remove {
@@ -240,35 +246,37 @@ func removePairsOnce(halves []*half, removes map[ID]*half) {
 	}
 }
 
-// assemble writes the sorted groups down as steps; a change is listed where its last half is.
-func assemble(p *Plan, groups []*group) {
-	last := map[*Change]*half{}
+// assemble writes the sorted groups, of so many halves, down as steps; a change is listed where its last half is.
+func assemble(p *Plan, groups []*group, halves int) {
+	sorted := make([]*half, 0, halves)
 	for _, g := range groups {
 		for _, h := range g.halves {
-			last[h.change] = h
+			h.step = len(sorted)
+			sorted = append(sorted, h)
 		}
 	}
-	index := map[*Change]int{}
-	for _, g := range groups {
-		for _, h := range g.halves {
-			if last[h.change] == h {
-				index[h.change] = len(p.Changes)
-				p.Changes = append(p.Changes, *h.change)
-			}
+	p.Changes, p.Steps = make([]Change, 0, halves), make([]Step, 0, halves)
+	for _, h := range sorted {
+		if h.other != nil && h.other.step > h.step {
+			continue
 		}
+		h.listed = len(p.Changes)
+		if h.other != nil {
+			h.other.listed = h.listed
+		}
+		p.Changes = append(p.Changes, *h.change)
 	}
-	step := map[*half]int{}
-	for _, g := range groups {
-		for _, h := range g.halves {
-			s := Step{Change: index[h.change], Ops: h.ops, Unit: h.unit, Shared: isShared(h.change)}
-			for _, a := range h.after {
-				s.After = append(s.After, step[a])
+	for _, h := range sorted {
+		s := Step{Change: h.listed, Ops: h.ops, Unit: h.unit, Shared: isShared(h.change)}
+		if len(h.after) > 0 {
+			s.After = make([]int, len(h.after))
+			for i, a := range h.after {
+				s.After[i] = a.step
 			}
 			slices.Sort(s.After)
 			s.After = slices.Compact(s.After)
-			step[h] = len(p.Steps)
-			p.Steps = append(p.Steps, s)
 		}
+		p.Steps = append(p.Steps, s)
 	}
 }
 

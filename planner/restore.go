@@ -31,7 +31,7 @@ func Restore(run Options, now kernel.Snapshot) (*Plan, error) {
 	h := haveOf(run, now, had, asked)
 	has := observed(h)
 	warnings, had, has := restAsIs(h, had, has)
-	changes := diff(had, has, nil)
+	changes := diff(had, byID(had), has, nil)
 	for id, c := range changes {
 		switch c.Reason {
 		case NotInFile:

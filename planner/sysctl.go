@@ -108,7 +108,7 @@ func observeSysctls(h *Have) []Resource {
 		}
 		// Somebody removed the namespace. Of one that is made again, what was recorded and is wanted no more goes now: then it would be
 		// taken for a parameter of the new one.
-		if node, ok := h.comes[r.Netns]; ok && !h.wanted[sysctlID(node, r.Key)] {
+		if node, ok := h.comes[r.Netns]; ok && h.want[sysctlID(node, r.Key)] == nil {
 			out = append(out, sysctl{owner: node, key: r.SysctlKey, project: h.Project, record: true})
 		}
 	}

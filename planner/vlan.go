@@ -133,11 +133,11 @@ func observeVLANs(h *Have) []Resource {
 		default:
 			continue
 		}
-		if of.Bridge == nil || !h.wanted[r.id] && (!ours || !of.Bridge.VLANFiltering && !h.bridges[place{l.netns, of.Name}].attrs.VLANFiltering) {
+		if of.Bridge == nil || h.want[r.id] == nil && (!ours || !of.Bridge.VLANFiltering && !h.bridges[place{l.netns, of.Name}].attrs.VLANFiltering) {
 			continue
 		}
 		r.initial = of.Bridge.DefaultPVID
-		if h.wanted[r.id] && !ours || !isDefault(r.vlans, r.initial) {
+		if h.want[r.id] != nil && !ours || !isDefault(r.vlans, r.initial) {
 			out = append(out, r)
 		}
 	}

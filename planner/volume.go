@@ -38,7 +38,7 @@ func observeVolumes(h *Have) []Resource {
 	var out []Resource
 	for _, v := range h.Snapshot.Volumes {
 		id, ok := h.volumes[v.Name]
-		if v.Project != h.Project || !ok || !h.wanted[id] && !h.unwanted {
+		if v.Project != h.Project || !ok || h.want[id] == nil && !h.unwanted {
 			continue
 		}
 		out = append(out, volume{id: id, project: v.Project, name: v.Name, labels: v.Labels, node: v.Node, target: v.Target})
