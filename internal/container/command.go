@@ -35,6 +35,8 @@ func commandError(command string, err error) error {
 	switch {
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, exec.ErrNotFound), errors.Is(err, unix.ENOTDIR):
 		return &CommandError{command, 127, errNotFound}
+	case errors.Is(err, unix.EPERM):
+		return &CommandError{command, 126, unix.EPERM}
 	case errors.Is(err, fs.ErrPermission):
 		return &CommandError{command, 126, errNotAllowed}
 	case errors.Is(err, unix.ENOEXEC), errors.Is(err, unix.EISDIR):

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"slices"
 	"strings"
@@ -38,6 +39,24 @@ func TestCommandNotFound(t *testing.T) {
 		l.do(kernel.ProcessStop{Project: l.project, Node: "n"})
 		l.do(kernel.ProcessStop{Project: l.project, Node: "n"})
 	})
+}
+
+// Where a program is refused by a file's attributes or a security module, "permission denied" was told: that is another refusal.
+func TestCommandError(t *testing.T) {
+	t.Parallel()
+	for errno, want := range map[unix.Errno]struct {
+		code int
+		word string
+	}{
+		unix.ENOENT: {127, "command not found"}, unix.ENOTDIR: {127, "command not found"},
+		unix.EACCES: {126, "permission denied"}, unix.EPERM: {126, "operation not permitted"}, unix.ENOEXEC: {126, "exec format error"},
+	} {
+		err := commandError("web", &fs.PathError{Op: "fork/exec", Path: "/web", Err: errno})
+		var command *CommandError
+		if !errors.As(err, &command) || command.Code != want.code || !strings.Contains(err.Error(), want.word) {
+			t.Errorf("%v is %v, want code %d and %q", errno, err, want.code, want.word)
+		}
+	}
 }
 
 // A script whose interpreter is missing can't be told from a good one before it is run.

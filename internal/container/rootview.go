@@ -194,7 +194,8 @@ func readOnly(at string) error {
 	return nil
 }
 
-// noOverlay is the kernel's refusal to mount an overlay. That the folders for its writes can't be made is none.
+// noOverlay is the kernel's word that file systems are no good for an overlay (fs/overlayfs/super.c). That it is short of something is
+// none, nor that the folders for the overlay's writes can't be made.
 type noOverlay struct{ error }
 
 func (e noOverlay) Unwrap() error { return e.error }
@@ -231,8 +232,11 @@ func (v rootView) overlay(target, name string, lowers ...string) error {
 	if err == unix.EINVAL {
 		err = unix.Mount("overlay", target, "overlay", 0, options)
 	}
-	if err != nil {
+	switch err {
+	case nil:
+		return nil
+	case unix.EINVAL, unix.EOPNOTSUPP:
 		return noOverlay{err}
 	}
-	return nil
+	return fmt.Errorf("mounting an overlay on %s: %w", target, err)
 }
