@@ -1,7 +1,7 @@
 // Bench times what topo does beside other ways to the same:
 //
 //   - floor: the least that does it, mostly bench/floor, the fewest netlink messages;
-//   - batch: what a user would write, ip -batch for the host and for each namespace.
+//   - what a user would take instead: ip -batch for the host and for each namespace, a script of single commands, Mininet, Podman.
 //
 // Every figure is that of whole processes, from exec to exit. Each round has a host of its own (a fresh
 // network and mount namespace), and the tools take turns within a round, so that all see the

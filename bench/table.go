@@ -90,11 +90,43 @@ func printTables(out io.Writer, all []sample) {
 				continue
 			}
 			if !printed {
-				fmt.Fprintf(out, "\n**%s**\n\n| | beside | topo | times as long (from–to) | target | processor time | memory | topo, a node | `ip -batch` |\n|---|--:|--:|--:|--:|--:|--:|--:|--:|\n", c.title)
+				fmt.Fprintf(out, "\n**%s**\n\n| | beside | topo | times as long (from–to) | target | processor time | memory | topo, a node |\n|---|--:|--:|--:|--:|--:|--:|--:|\n", c.title)
 				printed = true
 			}
-			fmt.Fprintf(out, "| %s %d | %s | %s | %s | %s | %s | %d MB | %s | %s |\n", w.Name, w.Size, ms(median(each(theirs, wall))), ms(median(each(mine, wall))),
-				times(mine, theirs, wall), target(c.target), times(mine, theirs, cpu), median(each(mine, memory))/1024, aNode(w, median(each(mine, wall))), batchCell(f[w]["batch"][c.verb], theirs))
+			fmt.Fprintf(out, "| %s %d | %s | %s | %s | %s | %s | %d MB | %s |\n", w.Name, w.Size, ms(median(each(theirs, wall))), ms(median(each(mine, wall))),
+				times(mine, theirs, wall), target(c.target), times(mine, theirs, cpu), median(each(mine, memory))/1024, aNode(w, median(each(mine, wall))))
+		}
+	}
+	printOthers(out, f, works)
+}
+
+// others are what users would take instead.
+var others = []struct{ tool, title string }{
+	{"batch", "`ip -batch`"}, {"commands", "a script of single commands"}, {"mininet", "Mininet"}, {"podman", "Podman, a pod for each node"},
+}
+
+func printOthers(out io.Writer, f figures, works []work) {
+	for _, verb := range []string{"up", "down"} {
+		fmt.Fprintf(out, "\n**%s, beside what else makes such a network: how long, processor time, and how many times as long as topo (from–to)**\n\n| | topo |", verb)
+		for _, o := range others {
+			fmt.Fprintf(out, " %s |", o.title)
+		}
+		fmt.Fprint(out, "\n|---|--:|--:|--:|--:|--:|\n")
+		for _, w := range works {
+			mine := f[w]["topo"][verb]
+			if w.Name != "star" || len(mine) == 0 {
+				continue
+			}
+			fmt.Fprintf(out, "| star %d | %s, %s |", w.Size, ms(median(each(mine, wall))), ms(median(each(mine, cpu))))
+			for _, o := range others {
+				theirs := f[w][o.tool][verb]
+				if len(theirs) == 0 {
+					fmt.Fprint(out, " |")
+					continue
+				}
+				fmt.Fprintf(out, " %s, %s: %s |", ms(median(each(theirs, wall))), ms(median(each(theirs, cpu))), times(theirs, mine, wall))
+			}
+			fmt.Fprintln(out)
 		}
 	}
 }
@@ -113,13 +145,6 @@ func target(t float64) string {
 		return ""
 	}
 	return fmt.Sprintf("≤ %.1f", t)
-}
-
-func batchCell(batch, floor []sample) string {
-	if len(batch) == 0 {
-		return ""
-	}
-	return times(batch, floor, wall)
 }
 
 // times is how many times as long one takes as the other: the median of the rounds' ratios, and the smallest and the largest.

@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -87,11 +86,7 @@ func (b *builder) network() []tool {
 		}},
 	}
 	if b.Name == "star" {
-		up, down := b.batch(s)
-		tools = append(tools, tool{"batch", []step{
-			{verb: "up", argv: []string{"sh", up}, check: stands(s, "batch")},
-			{verb: "down", argv: []string{"sh", down}, check: isEmpty},
-		}})
+		tools = append(tools, b.others(s)...)
 	}
 	return tools
 }
@@ -106,33 +101,6 @@ func breaks(s shape.Shape, project string) func() error {
 	return func() error {
 		return runAll([][]string{{"ip", "-n", project + "-" + s.Nodes[n].Name, "link", "set", name, "down"}})
 	}
-}
-
-// batch writes a star as shell scripts around ip -batch: one for the host and one for each
-// namespace, as ip cannot change namespace within a batch. It has neither marks nor hosts files.
-func (b *builder) batch(s shape.Shape) (up, down string) {
-	bridge := s.Bridges[0]
-	var host, script, gone strings.Builder
-	fmt.Fprintf(&host, "link add bnet type bridge\naddress add %s dev bnet\n", bridge.Gateway)
-	for i, n := range s.Nodes {
-		name := "batch-" + n.Name
-		fmt.Fprintf(&host, "netns add %s\n", name)
-		fmt.Fprintf(&host, "link add bv%d master bnet up type veth peer name eth0 netns %s\n", i, name)
-		node := b.write(name, fmt.Sprintf("link set lo up\nlink set eth0 up\naddress add %s dev eth0\nroute add default via %s\n",
-			netip.PrefixFrom(n.Addr, bridge.Gateway.Bits()), bridge.Gateway.Addr()))
-		fmt.Fprintf(&script, "ip -n %s -batch %s\n", name, node)
-		fmt.Fprintf(&gone, "netns delete %s\n", name)
-	}
-	gone.WriteString("link delete bnet\n")
-	rules := fmt.Sprintf(`iptables -t nat -A POSTROUTING -s %s ! -o bnet -j MASQUERADE
-iptables -A FORWARD -i bnet -j ACCEPT
-iptables -A FORWARD -o bnet -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
-sysctl -qw net.ipv4.ip_forward=1
-`, bridge.Gateway.Masked())
-	up = b.write("up.sh", "set -e\nip -batch "+b.write("host", host.String())+"\n"+script.String()+rules+"ip link set bnet up\n")
-	down = b.write("down.sh", "set -e\niptables -t nat -F\niptables -F\nsysctl -qw net.ipv4.ip_forward=0\nip -batch "+b.write("gone", gone.String())+
-		"\nwhile ip -o link show type veth | grep -q .; do sleep 0.01; done\n")
-	return up, down
 }
 
 // ports is a node that publishes ports; the floor is one iptables-restore of each family, of the rules that topo made.
