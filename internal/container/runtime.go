@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
+	"syscall"
 	"time"
 
 	runc "github.com/containerd/go-runc"
@@ -43,8 +45,29 @@ func findRuntimes(stated, root string) ([]ociRuntime, error) {
 // isCrun: its annotations and its quirks are to be minded.
 func (rt ociRuntime) isCrun() bool { return strings.Contains(filepath.Base(rt.path), "crun") }
 
+// apart starts OCI runtimes in mount namespaces of their own. crun mounts a copy of its own program in /tmp for a moment
+// (ensure_cloned_binary in its src/libcrun/cloned_binary.c): on the host that would stay where it is killed just then.
+type apart struct{ runc.ProcessMonitor }
+
+func (a apart) Start(c *exec.Cmd) (chan runc.Exit, error) { return a.ProcessMonitor.Start(inMounts(c)) }
+
+func (a apart) StartLocked(c *exec.Cmd) (chan runc.Exit, error) {
+	return a.ProcessMonitor.StartLocked(inMounts(c))
+}
+
+func inMounts(c *exec.Cmd) *exec.Cmd {
+	if c.SysProcAttr == nil {
+		c.SysProcAttr = &syscall.SysProcAttr{}
+	}
+	c.SysProcAttr.Unshareflags |= unix.CLONE_NEWNS
+	return c
+}
+
+var startApart = sync.OnceFunc(func() { runc.Monitor = apart{runc.Monitor} })
+
 // client calls the runtime, with its errors in a log of its own: its stderr is the container's.
 func (rt ociRuntime) client(log string) *runc.Runc {
+	startApart()
 	r := &runc.Runc{Command: rt.path, Root: rt.root, Log: log, LogFormat: runc.JSON}
 	if rt.isCrun() && !hasCgroups() {
 		r.ExtraArgs = []string{"--cgroup-manager=disabled"}

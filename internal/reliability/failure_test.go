@@ -97,6 +97,29 @@ func TestFoldersThatStay(t *testing.T) {
 	t.Logf("figure: folders that stay: %d of %d removals failed, %d untrue reports", f.runs, f.points, f.lies)
 }
 
+// TestMountsOfARuntime: crun mounts a copy of its own program for a moment. Where it can't unmount that, the mount goes with crun.
+func TestMountsOfARuntime(t *testing.T) {
+	t.Parallel()
+	if testhost.Outside(t) {
+		return
+	}
+	h := newHost(t, "processes")
+	h.must("up")
+	standing := h.standing()
+	h.must("down", "-v")
+	points := slices.DeleteFunc(h.points("up"), func(p point) bool {
+		return p.after || p.by != "crun" || !strings.HasPrefix(p.what, "unmount /tmp/")
+	})
+	if len(points) == 0 {
+		t.Fatal("crun unmounts nothing")
+	}
+	f := failures{points: len(points)}
+	for _, p := range h.sample(points, 2) {
+		h.failAt(&f, p, "up", unix.EBUSY, standing)
+	}
+	t.Logf("figure: mounts of a runtime: %d of %d stayed, %d with residue", f.runs, f.points, f.residue)
+}
+
 // someErrnos is one, or with -full all of them.
 func (h *host) someErrnos() []unix.Errno {
 	if *whole {
