@@ -279,6 +279,7 @@ func (h *host) untrue(r tracer.Result, left map[string]bool, words ...string) st
 		switch {
 		case state == "done" && left[id] && !strings.Contains(said.final, id):
 			lies = append(lies, id+" is told to be done, and is to do")
+		case state == "failed" && !left[id] && said.sweptLater(id):
 		case state != "done" && !left[id] && (state != "failed" || !said.halfMade(left)):
 			lies = append(lies, id+" is told to be "+state+", and is done")
 		case state == "failed":
@@ -298,6 +299,16 @@ func (h *host) untrue(r tracer.Result, left map[string]bool, words ...string) st
 	}
 	slices.Sort(lies)
 	return strings.Join(lies, "\n")
+}
+
+// sweptLater: what the removal of a volume that failed has left goes with the next removal of one.
+func (t told) sweptLater(id string) bool {
+	for other, state := range t.state {
+		if strings.HasPrefix(id, "volume/") && strings.HasPrefix(other, "volume/") && other != id && state == "done" {
+			return true
+		}
+	}
+	return false
 }
 
 // halfMade: of a veth one change makes both ends. Where the first is as it should be, what is to do is the other's.
