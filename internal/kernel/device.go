@@ -41,8 +41,8 @@ type (
 		Netns, Name, Kind string
 		Params            []Param
 	}
-	// Enslave makes a link a member of a bond or a VRF of its namespace, or with no master of none. With Down it is set down before, and
-	// up after, if it was up: a bond takes no other, and sets down what leaves it. What it loses then (routes, IPv6 addresses) is lost.
+	// Enslave makes a link a member of a bond or a VRF of its namespace, or with no master of none. With Down it is set down before: a bond
+	// takes no other, and sets it up itself; what leaves one is set up after, if it was up. What it loses then (routes, IPv6 addresses) is lost.
 	Enslave struct {
 		Netns, Name, Master string
 		Down                bool
@@ -148,7 +148,7 @@ func (o Enslave) String() string {
 	} else {
 		b.add(ip(o.Netns), "link set", o.Name, "master", o.Master)
 	}
-	if o.Down {
+	if o.Down && o.Master == "" {
 		b.add("&&", ip(o.Netns), "link set", o.Name, "up")
 	}
 	return b.String()

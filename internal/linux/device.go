@@ -190,7 +190,7 @@ func (h *Host) enslave(o kernel.Enslave) error {
 		}
 	}
 	err := h.linkSet(kernel.LinkSet{Netns: o.Netns, Name: o.Name, Master: &o.Master})
-	if up {
+	if up && (err != nil || o.Master == "") { // a bond sets up what it takes (bond_enslave in drivers/net/bonding)
 		// In a message of its own: the kernel looks at the state before the master.
 		err = errors.Join(err, h.linkSet(kernel.LinkSet{Netns: o.Netns, Name: o.Name, Up: &up}))
 	}
