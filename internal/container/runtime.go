@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -46,7 +47,8 @@ func findRuntimes(stated, root string) ([]ociRuntime, error) {
 func (rt ociRuntime) isCrun() bool { return strings.Contains(filepath.Base(rt.path), "crun") }
 
 // apart starts OCI runtimes in mount namespaces of their own. crun mounts a copy of its own program in /tmp for a moment
-// (ensure_cloned_binary in its src/libcrun/cloned_binary.c): on the host that would stay where it is killed just then.
+// (ensure_cloned_binary in its src/libcrun/cloned_binary.c): on the host that would stay where it is killed just then. What makes a
+// container has such a namespace already, and the mounts in there are the container's.
 type apart struct{ runc.ProcessMonitor }
 
 func (a apart) Start(c *exec.Cmd) (chan runc.Exit, error) { return a.ProcessMonitor.Start(inMounts(c)) }
@@ -56,6 +58,9 @@ func (a apart) StartLocked(c *exec.Cmd) (chan runc.Exit, error) {
 }
 
 func inMounts(c *exec.Cmd) *exec.Cmd {
+	if slices.Contains(c.Args, "create") {
+		return c
+	}
 	if c.SysProcAttr == nil {
 		c.SysProcAttr = &syscall.SysProcAttr{}
 	}

@@ -15,7 +15,7 @@ type pieces struct {
 
 func newPieces() pieces { return pieces{map[string]string{}, maphash.MakeSeed()} }
 
-// cut cuts a text behind about every 64th line, by what that says, not by where it is: behind a line that one text has and another one
+// cut cuts a text behind about every 32nd line, by what that says, not by where it is: behind a line that one text has and another one
 // hasn't, both are cut at the same lines again.
 func (p *pieces) cut(text []byte) kernel.Text {
 	var out kernel.Text
@@ -28,7 +28,7 @@ func (p *pieces) cut(text []byte) kernel.Text {
 			} else {
 				end = len(text)
 			}
-			if maphash.Bytes(p.seed, text[begin:end])%64 == 0 {
+			if maphash.Bytes(p.seed, text[begin:end])%32 == 0 {
 				break
 			}
 		}

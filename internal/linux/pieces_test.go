@@ -29,7 +29,7 @@ func TestTextsInCommonHaveTheirPiecesOnce(t *testing.T) {
 	for piece := range p.known {
 		taken += len(piece)
 	}
-	if taken > whole/10 {
+	if taken > whole/4 {
 		t.Errorf("%d bytes of %d", taken, whole)
 	}
 	for _, text := range []string{"", "\n", "without an end", "a\nb"} {
