@@ -39,15 +39,20 @@ const lastingReadings = 4
 // reading reads the host when it has settled, or limit has ended: settled is what it waited for then. Most often there is nothing to wait
 // for, and one look at the host tells that, too.
 func reading(ctx, limit context.Context, m Machine, q kernel.Query) (s kernel.Snapshot, settled, err error) {
-	if q.Again {
-		s, err = m.Snapshot(ctx, q)
-	}
-	if !q.Again || err == nil && s.Unsettled != "" {
+	for {
+		if q.Again {
+			if s, err = m.Snapshot(ctx, q); err != nil || s.Unsettled == "" {
+				break
+			}
+		}
 		if settled = m.Settle(limit, q); settled != nil && !isCancellation(settled) {
 			return s, nil, fmt.Errorf("settling %s: %w", q.Project, settled)
 		}
-		q.Again = q.Again && settled == nil
-		s, err = m.Snapshot(ctx, q)
+		if !q.Again || limit.Err() != nil {
+			q.Again = false
+			s, err = m.Snapshot(ctx, q)
+			break
+		}
 	}
 	if err != nil {
 		err = fmt.Errorf("reading the host again: %w", err)
