@@ -10,7 +10,7 @@ quickstart: ## brings up examples/flask-redis.yaml on this machine
 test: ## all checks and tests; root
 	scripts/test
 
-bench: ## times topo beside the fewest messages that do the same, and beside ip -batch; root
+bench: ## times topo beside the fewest messages that do the same, and beside what users would take instead; root
 	scripts/bench
 
 update: ## writes all goldens anew: look at the diff

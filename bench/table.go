@@ -106,6 +106,9 @@ var others = []struct{ tool, title string }{
 }
 
 func printOthers(out io.Writer, f figures, works []work) {
+	if !slices.ContainsFunc(works, func(w work) bool { return w.Name == "star" }) {
+		return
+	}
 	for _, verb := range []string{"up", "down"} {
 		fmt.Fprintf(out, "\n**%s, beside what else makes such a network: how long, processor time, and how many times as long as topo (from–to)**\n\n| | topo |", verb)
 		for _, o := range others {

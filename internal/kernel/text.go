@@ -12,15 +12,6 @@ func (t Text) String() string { return strings.Join(t, "") }
 // MarshalText puts the pieces together.
 func (t Text) MarshalText() ([]byte, error) { return []byte(t.String()), nil }
 
-// Len is how many bytes it has.
-func (t Text) Len() int {
-	n := 0
-	for _, piece := range t {
-		n += len(piece)
-	}
-	return n
-}
-
 // Equal reports whether two texts say the same, wherever they are cut.
 func (t Text) Equal(other Text) bool {
 	a, b := "", ""

@@ -120,14 +120,10 @@ func sweepFolders() error {
 	return nil
 }
 
-// seenFile is a file as it was read, and what stat(2) said of it: device, inode, size and both times.
+// seenFile is a file as it was read, and what stat(2) said of it, but for when it was read.
 type seenFile struct {
 	kernel.File
-	stat [7]int64
-}
-
-func statOf(s *unix.Stat_t) [7]int64 {
-	return [7]int64{int64(s.Dev), int64(s.Ino), s.Size, s.Mtim.Sec, s.Mtim.Nsec, s.Ctim.Sec, s.Ctim.Nsec} //nolint:unconvert // not on each machine
+	stat unix.Stat_t
 }
 
 // readFiles reads the files that topo could write for namespaces. Somebody else's have no mark, and are
@@ -169,7 +165,8 @@ func (r *recollection) readFile(path string) (seenFile, error) {
 	if st.Mode&unix.S_IFMT != unix.S_IFREG {
 		return file, nil
 	}
-	file.stat = statOf(&st)
+	st.Atim = unix.Timespec{}
+	file.stat = st
 	if before, ok := r.files[path]; ok && before.stat == file.stat && !r.changed[path] {
 		return before, nil
 	}

@@ -104,9 +104,7 @@ func TestMountsOfARuntime(t *testing.T) {
 		return
 	}
 	h := newHost(t, "processes")
-	h.must("up")
-	standing := h.standing()
-	h.must("down", "-v")
+	standing := h.broughtUp()
 	points := slices.DeleteFunc(h.points("up"), func(p point) bool {
 		return p.after || p.by != "crun" || !strings.HasPrefix(p.what, "unmount /tmp/")
 	})
@@ -416,9 +414,7 @@ func TestFullDisk(t *testing.T) {
 				}
 				testhost.Run(t, "mount", "-t", "tmpfs", "-o", "mode=0755,size=64m,nr_inodes=1000", "tmpfs", folder)
 				h := newHost(t, topology)
-				h.must("up")
-				standing := h.standing()
-				h.must("down", "-v")
+				standing := h.broughtUp()
 				rooms := []int{1, 2, 3, 4, 6, 8, 12, 16, 24}
 				if !*whole {
 					rooms = []int{1, 2 + h.random.IntN(6)}

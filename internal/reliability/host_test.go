@@ -175,3 +175,11 @@ func (h *host) residue() string { h.Helper(); return testhost.Await(h.before, h.
 
 // standing is the machine without what chance gives it.
 func (h *host) standing() []string { h.Helper(); return standing(h.machine()) }
+
+// broughtUp is the machine as up leaves it, which is taken down again.
+func (h *host) broughtUp() []string {
+	h.Helper()
+	h.must("up")
+	defer h.must("down", "-v")
+	return h.standing()
+}

@@ -31,9 +31,7 @@ func TestRandomKills(t *testing.T) {
 				h.must(verb)
 				took[verb] = time.Since(began)
 			}
-			h.must("up")
-			standing := h.standing()
-			h.must("down", "-v")
+			standing := h.broughtUp()
 			var c crashes
 			var before int // kills that came before topo was through
 			for n := range runs {

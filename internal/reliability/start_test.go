@@ -20,9 +20,7 @@ func TestSupervisorThatIsBeingStarted(t *testing.T) {
 		return
 	}
 	h := newHost(t, "processes")
-	h.must("up")
-	standing := h.standing()
-	h.must("down", "-v")
+	standing := h.broughtUp()
 	var c crashes
 	runs, held := howMany(2, 20), 0
 	for n := range runs {

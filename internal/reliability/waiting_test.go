@@ -108,9 +108,7 @@ func TestSomebodyLocksTables(t *testing.T) {
 		testhost.Legacy(t)
 		h := newHost(t, "network")
 		impatient(h)
-		h.must("up")
-		standing := h.standing()
-		h.must("down", "-v")
+		standing := h.broughtUp()
 		runs := 0
 		var c crashes
 		tables := []string{"", "iptables *nat", "iptables *filter", "iptables *raw", "ip6tables *filter", "ip6tables *nat"}
