@@ -65,7 +65,7 @@ func stands(s shape.Shape, project string) func() error {
 		}
 		// Where the bridge was up before its ports (ip -batch), 1,000 of them flood it for some seconds, and ARP's three questions get lost.
 		for range 10 {
-			if _, err = output("ip", "netns", "exec", project+"-"+s.Nodes[s.From].Name, "ping", "-c", "1", "-W", "5", s.To.String()); err == nil {
+			if _, err = output("ip", "netns", "exec", project+"-"+s.Nodes[s.From].Name, "ping", "-c", "1", "-w", "20", s.To.String()); err == nil {
 				return nil
 			}
 		}

@@ -35,12 +35,8 @@ func desireAdvertisements(w *Want) []Resource {
 		for _, a := range n.Attachments {
 			add(a.Interface, a.AcceptRA)
 		}
-		for _, l := range w.Topology.Links {
-			for _, e := range l.Ends {
-				if e.Node == n.Name && !e.Bridge {
-					add(e.Interface, e.AcceptRA)
-				}
-			}
+		for _, e := range w.inside(n).ends {
+			add(e.Interface, e.AcceptRA)
 		}
 	}
 	return out

@@ -29,7 +29,7 @@ func desireFiles(w *Want) []Resource {
 			continue
 		}
 		id := ID{"hosts", n.Name}
-		out = append(out, file{id, hostsPath(n.Netns), hosts(w.Topology, n, markLine(w.Project, id), named, sharers[n.Name])})
+		out = append(out, file{id, hostsPath(n.Netns), hosts(w, n, markLine(w.Project, id), named, sharers[n.Name])})
 		if text := resolv(n, w.Host); text != "" {
 			id := ID{"resolv", n.Name}
 			out = append(out, file{id, resolvPath(n.Netns), kernel.Text{markLine(w.Project, id) + text}})
@@ -56,7 +56,7 @@ const localhost = "127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback
 
 // hosts is what a node resolves without a name server: itself, the nodes and aliases of the bridges that it shares,
 // its one-way links, its extra hosts; it begins with a line that is given.
-func hosts(t *spec.Topology, n spec.Node, first string, named map[string]bridgeNames, sharers []string) kernel.Text {
+func hosts(w *Want, n spec.Node, first string, named map[string]bridgeNames, sharers []string) kernel.Text {
 	var out kernel.Text
 	var b strings.Builder
 	add := func(pieces ...string) {
@@ -74,7 +74,7 @@ func hosts(t *spec.Topology, n spec.Node, first string, named map[string]bridgeN
 		own = append([]string{n.Hostname}, own...)
 	}
 	own = append(own, sharers...)
-	addrs := addressesOf(t, n)
+	addrs := addressesOf(n, w.inside(n))
 	for _, a := range addrs {
 		fmt.Fprintf(&b, "%s %s\n", a.prefix.Addr(), strings.Join(own, " "))
 	}
@@ -87,7 +87,7 @@ func hosts(t *spec.Topology, n spec.Node, first string, named map[string]bridgeN
 		add(names.text[:own.begin], names.text[own.end:])
 	}
 	for _, l := range n.OneWay {
-		for _, other := range t.Nodes {
+		for _, other := range w.Topology.Nodes {
 			if other.Name != l.Node {
 				continue
 			}
@@ -105,7 +105,7 @@ func hosts(t *spec.Topology, n spec.Node, first string, named map[string]bridgeN
 	for _, e := range n.ExtraHosts {
 		addr := e.Addr
 		if !addr.IsValid() {
-			addr = gatewayOf(t, n)
+			addr = gatewayOf(w.Topology, n)
 		}
 		if addr.IsValid() {
 			fmt.Fprintf(&b, "%s %s\n", addr, e.Name)

@@ -61,6 +61,7 @@ type Want struct {
 
 	desired map[string][]Resource // by kind
 	links   []Resource
+	byNode  map[string]*inside
 }
 
 // of lists what is wanted of a kind. Kinds that are derived from others share what these made.

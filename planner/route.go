@@ -37,12 +37,13 @@ func desireRoutes(w *Want) []Resource {
 		if n.Network != spec.NetworkOwn {
 			continue
 		}
-		addrs := addressesOf(t, n)
+		in := w.inside(n)
+		addrs := addressesOf(n, in)
 		add := func(op kernel.RouteReplace) {
 			op.Netns = n.Netns
 			out = append(out, newRoute(n.Name, op, addrs, vrfs))
 		}
-		down := downIn(t, n)
+		down := downIn(in)
 		stated := map[string]bool{}
 		for _, r := range n.Routes {
 			op, up := withoutDown(statedRoute(r, addrs), down)
@@ -101,17 +102,15 @@ func statedRoute(r spec.Route, addrs []address) kernel.RouteReplace {
 }
 
 // downIn lists the interfaces of a node that the file wants down.
-func downIn(t *spec.Topology, n spec.Node) map[string]bool {
+func downIn(in inside) map[string]bool {
 	down := map[string]bool{}
-	for _, l := range t.Links {
-		for _, e := range l.Ends {
-			if e.Node == n.Name && !e.Bridge && !e.Up {
-				down[e.Interface] = true
-			}
+	for _, e := range in.ends {
+		if !e.Up {
+			down[e.Interface] = true
 		}
 	}
-	for _, i := range t.Interfaces {
-		if i.Node == n.Name && !i.Up {
+	for _, i := range in.interfaces {
+		if !i.Up {
 			down[i.Name] = true
 		}
 	}
@@ -233,37 +232,28 @@ func (r route) ways() []kernel.Way {
 }
 
 // addressesOf lists all stated and allocated addresses of a node.
-func addressesOf(t *spec.Topology, n spec.Node) []address {
+func addressesOf(n spec.Node, in inside) []address {
 	var out []address
-	for _, b := range t.Bridges {
+	for _, b := range in.bridges {
 		for _, s := range b.Subnets {
-			if b.Node == n.Name && s.Gateway.IsValid() {
+			if s.Gateway.IsValid() {
 				out = append(out, bridgeAddress(b, s))
 			}
 		}
 	}
+	add := func(iface string, prefixes []netip.Prefix) {
+		for _, p := range prefixes {
+			out = append(out, nodeAddress(n.Netns, n.Name, iface, p))
+		}
+	}
 	for _, a := range n.Attachments {
-		for _, p := range a.Addresses {
-			out = append(out, nodeAddress(n.Netns, n.Name, a.Interface, p))
-		}
+		add(a.Interface, a.Addresses)
 	}
-	for _, l := range t.Links {
-		for _, e := range l.Ends {
-			if e.Node != n.Name || e.Bridge {
-				continue
-			}
-			for _, p := range e.Addresses {
-				out = append(out, nodeAddress(n.Netns, n.Name, e.Interface, p))
-			}
-		}
+	for _, e := range in.ends {
+		add(e.Interface, e.Addresses)
 	}
-	for _, i := range t.Interfaces {
-		if i.Node != n.Name {
-			continue
-		}
-		for _, p := range i.Addresses {
-			out = append(out, nodeAddress(n.Netns, n.Name, i.Name, p))
-		}
+	for _, i := range in.interfaces {
+		add(i.Name, i.Addresses)
 	}
 	return out
 }

@@ -29,7 +29,7 @@ func desireSysctls(w *Want) []Resource {
 	for _, n := range w.Topology.Nodes {
 		interfaces := map[string]ID{}
 		if len(n.Sysctls) > 0 {
-			interfaces = interfacesOf(w.Topology, n)
+			interfaces = interfacesOf(n, w.inside(n))
 		}
 		for _, s := range n.Sysctls {
 			r := sysctl{
@@ -65,28 +65,20 @@ func routeLocalnetKey(iface string) kernel.SysctlKey {
 }
 
 // interfacesOf are the interfaces in a node by their names.
-func interfacesOf(t *spec.Topology, n spec.Node) map[string]ID {
+func interfacesOf(n spec.Node, in inside) map[string]ID {
 	out := map[string]ID{}
 	add := func(iface string) { out[iface] = ID{"link", n.Name + ":" + iface} }
 	for _, a := range n.Attachments {
 		add(a.Interface)
 	}
-	for _, l := range t.Links {
-		for _, e := range l.Ends {
-			if e.Node == n.Name && !e.Bridge {
-				add(e.Interface)
-			}
-		}
+	for _, e := range in.ends {
+		add(e.Interface)
 	}
-	for _, i := range t.Interfaces {
-		if i.Node == n.Name {
-			add(i.Name)
-		}
+	for _, i := range in.interfaces {
+		add(i.Name)
 	}
-	for _, b := range t.Bridges {
-		if b.Node == n.Name {
-			out[b.Interface] = ID{"bridge", b.Name}
-		}
+	for _, b := range in.bridges {
+		out[b.Interface] = ID{"bridge", b.Name}
 	}
 	return out
 }

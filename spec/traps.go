@@ -2,6 +2,7 @@ package spec
 
 import (
 	"fmt"
+	"math"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -69,6 +70,24 @@ func warnOfTTLs(t *Topology, warn *problems) {
 	w := newWires(t)
 	onlyRouters := routers == len(t.Nodes)
 	var worst struct{ from, to, apart, may int }
+	least := math.MaxInt // that packets of a node may pass
+	for _, h := range w.hops {
+		for _, may := range []int{h.v4, h.v6} {
+			if may >= 0 {
+				least = min(least, may)
+			}
+		}
+	}
+	apart := make([]int, len(t.Nodes))
+	farthest := slices.Repeat([]int{math.MaxInt}, len(t.Nodes)) // that anything can be from each, as far as is known
+	walk := func(from int) {
+		longest := w.distances(from, apart)
+		for v, d := range apart {
+			if d >= 0 && w.router[from] { // by way of which it is one more
+				farthest[v] = min(farthest[v], d+1+longest)
+			}
+		}
+	}
 	seen := map[string]bool{}
 	for u := range t.Nodes {
 		if w.router[u] && !onlyRouters || len(w.of[u]) == 0 {
@@ -79,7 +98,19 @@ func warnOfTTLs(t *Topology, warn *problems) {
 		} else {
 			seen[key] = true
 		}
-		for v, apart := range w.distances(u) {
+		if farthest[u] == math.MaxInt {
+			for _, v := range w.members[w.of[u][0]] {
+				if w.router[v] {
+					walk(v)
+					break
+				}
+			}
+		}
+		if farthest[u] <= max(worst.apart, least) {
+			continue
+		}
+		walk(u)
+		for v, apart := range apart {
 			may := 0
 			switch a, b := w.hops[u], w.hops[v]; {
 			case w.router[v] && !onlyRouters:
@@ -109,6 +140,7 @@ type wires struct {
 	members [][]int // wire → the nodes on it
 	router  []bool  // node → whether it forwards
 	hops    []hops  // node → how many routers its packets may pass
+	seen    []bool  // wire → whether a search has been there
 }
 
 func newWires(t *Topology) *wires {
@@ -128,6 +160,7 @@ func newWires(t *Topology) *wires {
 		}
 	}
 	w.members = make([][]int, len(t.Bridges)+len(t.Links))
+	w.seen = make([]bool, len(w.members))
 	join := func(node, wire int) {
 		if !slices.Contains(w.of[node], wire) {
 			w.of[node] = append(w.of[node], wire)
@@ -174,30 +207,37 @@ func newWires(t *Topology) *wires {
 	return w
 }
 
-// distances are the routers between a node and each that it can reach, by the shortest way.
-func (w *wires) distances(from int) map[int]int {
-	apart := map[int]int{}
-	seen := map[int]bool{}
-	for next, passed := w.of[from], 0; len(next) > 0; passed++ {
-		var beyond []int
-		for _, wire := range next {
-			if seen[wire] {
-				continue
-			}
-			seen[wire] = true
-			for _, node := range w.members[wire] {
-				if _, known := apart[node]; known || node == from {
+// distances sets apart to the routers between a node and each that it can reach, by the shortest way, and to -1 for others, and tells
+// the longest.
+func (w *wires) distances(from int, apart []int) int {
+	for i := range apart {
+		apart[i] = -1
+	}
+	apart[from] = 0
+	clear(w.seen)
+	at, beyond := []int{from}, []int(nil)
+	for passed := 0; len(at) > 0; passed++ {
+		beyond = beyond[:0]
+		for _, via := range at {
+			for _, wire := range w.of[via] {
+				if w.seen[wire] {
 					continue
 				}
-				apart[node] = passed
-				if w.router[node] {
-					beyond = append(beyond, w.of[node]...)
+				w.seen[wire] = true
+				for _, node := range w.members[wire] {
+					if apart[node] >= 0 {
+						continue
+					}
+					apart[node] = passed
+					if w.router[node] {
+						beyond = append(beyond, node)
+					}
 				}
 			}
 		}
-		next = beyond
+		at, beyond = beyond, at
 	}
-	return apart
+	return slices.Max(apart)
 }
 
 // forwards reports whether a sysctl makes its node a router.

@@ -2,8 +2,11 @@ package spec_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
+
+	"pgregory.net/rapid"
 
 	"topo/spec"
 )
@@ -90,4 +93,103 @@ lab.yaml:13:77: mtu 9000 of port port is larger than bridge app's, 1400: packets
 	if got := warningsOf(t, text); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
+}
+
+// Which nodes are farthest apart is told as by looking at each two, of whatever net: a long row of routers, with hosts, short cuts and a
+// bridge at some of them.
+func TestFarthestRouters(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(rt *rapid.T) {
+		routers := rapid.IntRange(64, 90).Draw(rt, "routers")
+		hosts := rapid.IntRange(0, 6).Draw(rt, "hosts")
+		n := routers + hosts
+		ttl := slices.Repeat([]int{64}, n)
+		neighbours := make([][]int, n)
+		var nodes, links strings.Builder
+		link := func(a, b int) {
+			i := strings.Count(links.String(), "\n")
+			fmt.Fprintf(&links, "  - {endpoints: [{node: n%d, interface: a%d, address: 10.0.%d.1/24}, {node: n%d, interface: b%d, address: 10.0.%d.2/24}]}\n", a, i, i, b, i, i)
+			neighbours[a], neighbours[b] = append(neighbours[a], b), append(neighbours[b], a)
+		}
+		cut := rapid.IntRange(-20, routers-1).Draw(rt, "two nets from")
+		for i := range routers - 1 {
+			if i != cut {
+				link(i, i+1)
+			}
+		}
+		any := rapid.IntRange(0, routers-1)
+		for range rapid.IntRange(0, 2).Draw(rt, "short cuts") {
+			if a, b := any.Draw(rt, "from"), any.Draw(rt, "to"); a != b {
+				link(a, b)
+			}
+		}
+		for i := range hosts {
+			link(any.Draw(rt, "router"), routers+i)
+		}
+		onBridge := rapid.SliceOfNDistinct(rapid.IntRange(0, n-1), 0, 4, rapid.ID).Draw(rt, "on the bridge")
+		for i := range n {
+			keys := []string{fmt.Sprintf("forwarding: %t", i < routers)}
+			if rapid.IntRange(0, 9).Draw(rt, "other TTL") == 0 {
+				ttl[i] = rapid.IntRange(2, 80).Draw(rt, "TTL")
+				keys = append(keys, fmt.Sprintf("sysctls: {net.ipv4.ip_default_ttl: %d}", ttl[i]))
+			}
+			if slices.Contains(onBridge, i) {
+				keys = append(keys, "bridges: [net]")
+				for _, other := range onBridge {
+					if other != i {
+						neighbours[i] = append(neighbours[i], other)
+					}
+				}
+			}
+			fmt.Fprintf(&nodes, "  n%d: {%s}\n", i, strings.Join(keys, ", "))
+		}
+		want := 0
+		for from := range n {
+			if hosts > 0 && from < routers {
+				continue
+			}
+			for to, apart := range routersBetween(from, routers, neighbours) {
+				if may := min(ttl[from], ttl[to]) - 1; apart > may && (hosts == 0 || to >= routers) {
+					want = max(want, apart)
+				}
+			}
+		}
+		file := "name: net\nbridges: {net: {subnet: 10.9.0.0/24}}\nnamespaces:\n" + nodes.String() + "links:\n" + links.String()
+		topology, err := spec.Load([]spec.Source{{Name: "lab.yaml", Data: []byte(file)}}, spec.Options{Dir: "/lab"})
+		if err != nil {
+			rt.Fatal(err)
+		}
+		got := 0
+		for _, w := range topology.Warnings {
+			if _, rest, ok := strings.Cut(w.Error(), " are "); ok {
+				fmt.Sscanf(rest, "%d routers apart", &got)
+			}
+		}
+		if got != want {
+			rt.Fatalf("%d routers apart, and %d by looking at each two\n%s", got, want, file)
+		}
+	})
+}
+
+// routersBetween counts them on the shortest way from a node to each; the first nodes are the routers. -1: there is no way.
+func routersBetween(from, routers int, neighbours [][]int) []int {
+	steps := slices.Repeat([]int{-1}, len(neighbours))
+	steps[from] = 0
+	for at := []int{from}; len(at) > 0; at = at[1:] {
+		if at[0] >= routers && at[0] != from {
+			continue
+		}
+		for _, next := range neighbours[at[0]] {
+			if steps[next] < 0 {
+				steps[next] = steps[at[0]] + 1
+				at = append(at, next)
+			}
+		}
+	}
+	for i := range steps {
+		if steps[i] > 0 {
+			steps[i]--
+		}
+	}
+	return steps
 }

@@ -253,8 +253,10 @@ func (n *space) make(hosts []byte) error {
 		return err
 	}
 	if n.node.Forward {
-		if err := os.WriteFile("/proc/sys/net/ipv4/ip_forward", []byte("1\n"), 0o644); err != nil {
-			return err
+		for _, parameter := range []string{"ipv4/ip_forward", "ipv6/conf/all/forwarding"} {
+			if err := os.WriteFile("/proc/sys/net/"+parameter, []byte("1\n"), 0o644); err != nil && !errors.Is(err, os.ErrNotExist) {
+				return err
+			}
 		}
 	}
 	target := filepath.Join(netnsDir, n.name)

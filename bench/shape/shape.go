@@ -90,23 +90,30 @@ func onBridges(n, bridges int) Shape {
 	return s
 }
 
-// chain has routers in a row, each of which knows the way to the first and to the last.
+// chain has routers in a row, each of which knows the way to the first, and to the farthest that a packet of the first reaches: it begins
+// with a TTL of 64.
 func chain(n int) Shape {
 	s := Shape{Nodes: nodes(n)}
 	for i := range n - 1 {
 		s.link(i, i+1, fmt.Sprintf("r%d", i), fmt.Sprintf("l%d", i+1))
 	}
-	first, last := s.Links[0], s.Links[n-2]
+	s.From, s.To = min(n-1, 60), s.Links[0][0].Addr.Addr()
+	first, far := s.Links[0][0].Addr.Masked(), s.Links[s.From-1][0].Addr.Masked()
 	for i := range n {
 		s.Nodes[i].Forward = true
-		if i > 1 {
-			s.Nodes[i].Routes = append(s.Nodes[i].Routes, Route{first[0].Addr.Masked(), s.Links[i-1][0].Addr.Addr()})
+		route := func(to netip.Prefix, via End) {
+			s.Nodes[i].Routes = append(s.Nodes[i].Routes, Route{to, via.Addr.Addr()})
 		}
-		if i < n-2 {
-			s.Nodes[i].Routes = append(s.Nodes[i].Routes, Route{last[0].Addr.Masked(), s.Links[i][1].Addr.Addr()})
+		if i > 1 {
+			route(first, s.Links[i-1][0])
+		}
+		if i < s.From-1 {
+			route(far, s.Links[i][1])
+		}
+		if i > s.From {
+			route(far, s.Links[i-1][0])
 		}
 	}
-	s.From, s.To = min(n-1, 60), first[0].Addr.Addr() // a packet begins with a TTL of 64
 	return s
 }
 

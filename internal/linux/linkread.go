@@ -66,6 +66,24 @@ func readLinks(c *conn) ([]link, error) {
 	return links, nil
 }
 
+// linkIn reads a link of the namespace that has a number here (IFLA_TARGET_NETNSID, kernel 4.16 and later). An older kernel takes it for
+// one of the socket's own namespace.
+func (c *conn) linkIn(netns, index int) (l link, err error) {
+	header := nl.NewIfInfomsg(unix.AF_UNSPEC)
+	header.Index = int32(index)
+	req := nl.NewNetlinkRequest(unix.RTM_GETLINK, 0)
+	req.AddData(header)
+	req.AddData(numberAttr(unix.IFLA_EXT_MASK, skipStats))
+	req.AddData(numberAttr(unix.IFLA_TARGET_NETNSID, uint32(netns)))
+	err = c.ask(req, func(body []byte) error {
+		if len(body) >= unix.SizeofIfInfomsg {
+			l = parseLink(body)
+		}
+		return nil
+	})
+	return l, err
+}
+
 func linksByIndex(links []link) map[int]*link {
 	m := make(map[int]*link, len(links))
 	for i := range links {

@@ -2,6 +2,7 @@ package linux
 
 import (
 	"errors"
+	"slices"
 
 	"topo/internal/kernel"
 )
@@ -10,57 +11,124 @@ import (
 // namespace, the number that its own namespace has for that one. Indices repeat from namespace to
 // namespace, so the number is what decides.
 func (h *Host) findPeers(spaces []space) error {
-	candidates := map[[2]int][]candidate{} // by own index and peer's index
-	for i := range spaces {
-		for j := range spaces[i].links {
-			l := &spaces[i].links[j]
-			if l.Kind == "veth" {
-				key := [2]int{l.Index, l.peerIndex}
-				candidates[key] = append(candidates[key], candidate{i, l})
-			}
-		}
-	}
-	numbers, err := h.askNumbers(spaces, candidates)
+	searches, err := h.searches(spaces)
 	if err != nil {
 		return err
 	}
-	for i := range spaces {
-		for j := range spaces[i].links {
-			l := &spaces[i].links[j]
-			if l.Kind != "veth" || l.Peer != (kernel.End{}) {
-				continue
+	numbers, err := h.askNumbers(spaces, searches)
+	if err != nil {
+		return err
+	}
+	for _, s := range searches {
+		from, l := spaces[s.space].Name, s.link
+		for _, c := range s.among {
+			if l.Peer != (kernel.End{}) {
+				break // it was found from there
 			}
-			for _, c := range candidates[[2]int{l.peerIndex, l.Index}] {
-				same, err := numbers.leadTo(spaces[i].Name, l, spaces[c.space].Name, i == c.space)
-				if err != nil {
-					return err
-				}
-				if same && c.link != l {
-					l.Peer = kernel.End{Netns: spaces[c.space].Name, Name: c.link.Name}
-					c.link.Peer = kernel.End{Netns: spaces[i].Name, Name: l.Name}
-					break
-				}
+			same, err := numbers.leadTo(from, l, spaces[c.space].Name, s.space == c.space)
+			if err != nil {
+				return err
+			}
+			if same && c.link != l {
+				l.Peer = kernel.End{Netns: spaces[c.space].Name, Name: c.link.Name}
+				c.link.Peer = kernel.End{Netns: from, Name: l.Name}
 			}
 		}
 	}
 	return numbers.findParents(spaces)
 }
 
-// askNumbers asks for the numbers that decide between candidates, several at a time.
-func (h *Host) askNumbers(spaces []space, candidates map[[2]int][]candidate) (*numbers, error) {
-	n := &numbers{host: h, known: map[[2]string]int{}}
-	var pairs [][2]string
+// search is a veth whose other end is to be found, and what that may be.
+type search struct {
+	candidate
+	among []candidate
+}
+
+type candidate struct {
+	space int
+	link  *link
+}
+
+// appearance is what one link of many has for itself, mostly.
+type appearance struct {
+	index, peerIndex int
+	name, mac, alias string
+}
+
+func (l *link) appearance() appearance {
+	return appearance{l.Index, l.peerIndex, l.Name, l.MAC, l.Alias}
+}
+
+// searches are those that are to be made. Where several links have the indices, the kernel is asked what the other end looks like: a
+// chain of 300 nodes, whose links all have the same two, would be 45,000 questions for numbers.
+func (h *Host) searches(spaces []space) ([]search, error) {
+	ends, looks := map[[2]int][]candidate{}, map[appearance][]candidate{}
 	for i := range spaces {
-		for _, l := range spaces[i].links {
-			if l.Kind != "veth" || !l.peerOutside || l.Peer != (kernel.End{}) {
+		for j := range spaces[i].links {
+			if l := &spaces[i].links[j]; l.Kind == "veth" {
+				key := [2]int{l.Index, l.peerIndex}
+				ends[key] = append(ends[key], candidate{i, l})
+				looks[l.appearance()] = append(looks[l.appearance()], candidate{i, l})
+			}
+		}
+	}
+	var all []search
+	g := readers()
+	found := make([][]search, len(spaces))
+	for i := range spaces {
+		var of []search
+		for j := range spaces[i].links {
+			l := &spaces[i].links[j]
+			if l.Kind != "veth" || l.Peer != (kernel.End{}) {
 				continue
 			}
-			for _, c := range candidates[[2]int{l.peerIndex, l.Index}] {
-				pair := [2]string{spaces[i].Name, spaces[c.space].Name}
-				if _, there := n.known[pair]; !there && i < c.space { // one of the two ends is asked
-					n.known[pair] = unassigned
-					pairs = append(pairs, pair)
-				}
+			if among := ends[[2]int{l.peerIndex, l.Index}]; len(among) > 0 {
+				of = append(of, search{candidate{i, l}, among})
+			}
+		}
+		found[i] = of
+		if slices.ContainsFunc(of, func(s search) bool { return len(s.among) > 1 && s.link.peerOutside }) {
+			g.Go(func() error { return h.narrow(spaces[i].Name, of, looks) })
+		}
+	}
+	err := g.Wait()
+	for _, of := range found {
+		all = append(all, of...)
+	}
+	return all, err
+}
+
+// narrow leaves of several candidates those that look like the other end. Where there is none, all are left: it may have changed.
+func (h *Host) narrow(from string, searches []search, looks map[appearance][]candidate) error {
+	err := h.in(from, func(c *conn) error {
+		for i := range searches {
+			s := &searches[i]
+			if len(s.among) == 1 || !s.link.peerOutside || s.link.dying() {
+				continue
+			}
+			peer, err := c.linkIn(s.link.peerNetns, s.link.peerIndex)
+			if err != nil && !absent(err) {
+				return err
+			}
+			if seen := looks[peer.appearance()]; len(seen) > 0 {
+				s.among = seen
+			}
+		}
+		return nil
+	})
+	return gone(err)
+}
+
+// askNumbers asks for the numbers that decide between candidates, several at a time.
+func (h *Host) askNumbers(spaces []space, searches []search) (*numbers, error) {
+	n := &numbers{host: h, known: map[[2]string]int{}}
+	var pairs [][2]string
+	for _, s := range searches {
+		for _, c := range s.among {
+			pair := [2]string{spaces[s.space].Name, spaces[c.space].Name}
+			if _, there := n.known[pair]; s.link.peerOutside && !there && s.space < c.space { // one of the two ends is asked
+				n.known[pair] = unassigned
+				pairs = append(pairs, pair)
 			}
 		}
 	}
@@ -123,11 +191,6 @@ func (l *link) lower() int {
 	default:
 		return l.peerIndex
 	}
-}
-
-type candidate struct {
-	space int
-	link  *link
 }
 
 // numbers remembers what namespaces call each other.

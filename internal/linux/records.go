@@ -100,7 +100,7 @@ func readAll[T any](pattern string) ([]T, error) {
 
 // readJSON sets ok unless the file is not there.
 func readJSON(file string, v any, ok *bool) error {
-	b, err := os.ReadFile(file)
+	b, err := readPlain(file, 255, nil)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}

@@ -4,10 +4,14 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
+	"sync"
 
+	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 
 	"topo/internal/kernel"
@@ -41,30 +45,99 @@ func (h *Host) withSysctls(netns string, f func() error) error {
 	return errors.Join(h.onThread(fd, f), done())
 }
 
-// readSysctls reads parameters, one visit a namespace. Those that are not there are left out.
+// readSysctls reads parameters, several namespaces at a time. Those that are not there are left out.
 func (h *Host) readSysctls(keys []kernel.SysctlKey) (map[kernel.SysctlKey]string, error) {
-	values := map[kernel.SysctlKey]string{}
 	byNetns := map[string][]kernel.SysctlKey{}
 	for _, k := range keys {
 		byNetns[k.Netns] = append(byNetns[k.Netns], k)
 	}
+	values := map[kernel.SysctlKey]string{}
+	var mu sync.Mutex
+	keep := func(k kernel.SysctlKey, v string) {
+		mu.Lock()
+		defer mu.Unlock()
+		values[k] = v
+	}
+	g := readers()
 	for netns, keys := range byNetns {
-		err := h.withSysctls(netns, func() error {
-			for _, k := range keys {
-				v, err := readSysctl(k.Key)
-				if err == nil {
-					values[k] = v
-				} else if !absent(err) && !errors.Is(err, fs.ErrPermission) { // some can only be written
-					return err
-				}
+		g.Go(func() error {
+			err := h.readSysctlsOf(netns, keys, keep)
+			if err != nil && !absent(err) {
+				return fmt.Errorf("reading kernel parameters: %w", err)
 			}
 			return nil
 		})
-		if err != nil && !absent(err) {
-			return nil, fmt.Errorf("reading kernel parameters: %w", err)
-		}
 	}
-	return values, nil
+	err := g.Wait()
+	return values, err
+}
+
+// readSysctlsOf reads those of a namespace. What netlink tells of them is asked for by it: it takes a message and no visit.
+func (h *Host) readSysctlsOf(netns string, keys []kernel.SysctlKey, keep func(kernel.SysctlKey, string)) error {
+	var files []kernel.SysctlKey
+	err := h.in(netns, func(c *conn) error {
+		for _, k := range keys {
+			v, told, err := c.forwarding(k.Key)
+			switch {
+			case err != nil:
+				return err
+			case told:
+				keep(k, v)
+			default:
+				files = append(files, k)
+			}
+		}
+		return nil
+	})
+	if err != nil || len(files) == 0 {
+		return err
+	}
+	return h.withSysctls(netns, func() error {
+		for _, k := range files {
+			v, err := readSysctl(k.Key)
+			if err == nil {
+				keep(k, v)
+			} else if !absent(err) && !errors.Is(err, fs.ErrPermission) { // some can only be written
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// What linux/netconf.h has for them.
+const (
+	netconfIndex      = 1 // NETCONFA_IFINDEX
+	netconfForwarding = 2 // NETCONFA_FORWARDING
+	netconfAll        = math.MaxUint32
+)
+
+// forwarding tells whether the namespace of the socket forwards, as its parameter would say; not told: key is another parameter, or
+// the kernel knows no such family.
+func (c *conn) forwarding(key string) (value string, told bool, err error) {
+	var family byte
+	switch strings.ReplaceAll(key, "/", ".") {
+	case "net.ipv4.ip_forward", "net.ipv4.conf.all.forwarding":
+		family = unix.AF_INET
+	case "net.ipv6.conf.all.forwarding":
+		family = unix.AF_INET6
+	default:
+		return "", false, nil
+	}
+	req := nl.NewNetlinkRequest(unix.RTM_GETNETCONF, 0)
+	req.AddData(parts{raw{family, 0, 0, 0}, numberAttr(netconfIndex, netconfAll)}) // struct netconfmsg, aligned
+	err = c.ask(req, func(body []byte) error {
+		for kind, v := range attributes(after(body, align(1))) {
+			if kind == netconfForwarding {
+				value, told = strconv.Itoa(signed(v)), true
+			}
+		}
+		return nil
+	})
+	if errors.Is(err, unix.EOPNOTSUPP) {
+		err = nil
+	}
+	return value, told, err
 }
 
 // readSysctl reads a parameter of the thread's namespace. Numbers in a row come with tabs between; one blank is what people write.

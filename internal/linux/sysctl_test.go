@@ -200,3 +200,30 @@ func TestForwardingIsSwitchedWhileNoChangeIsUnderWay(t *testing.T) {
 		t.Errorf("%d changes, forwarding was switched %d times", changes, switches)
 	}
 }
+
+// What netlink says of forwarding is what the parameter's file has.
+func TestForwardingIsThatOfTheFile(t *testing.T) {
+	t.Parallel()
+	if testhost.Outside(t) {
+		return
+	}
+	h := open(t)
+	do(t, h, kernel.NetnsAdd{Name: "web", Alias: mark("netns/web"), Group: group})
+	keys := []string{"net.ipv4.ip_forward", "net.ipv4.conf.all.forwarding", "net.ipv6.conf.all.forwarding", "net/ipv6/conf/all/forwarding"}
+	for _, netns := range []string{"", "web"} {
+		for _, value := range []string{"1", "0", "1"} {
+			for _, key := range keys {
+				do(t, h, kernel.SysctlSet{SysctlKey: kernel.SysctlKey{Netns: netns, Key: key}, Value: value})
+				var file string
+				var told bool
+				err := h.in(netns, func(c *conn) (err error) {
+					file, told, err = c.forwarding(key)
+					return err
+				})
+				if err != nil || !told || file != value {
+					t.Errorf("%s of %q is %q (told: %t, %v), and was set to %s", key, netns, file, told, err, value)
+				}
+			}
+		}
+	}
+}

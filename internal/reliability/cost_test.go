@@ -14,45 +14,59 @@ import (
 	"topo/internal/tracer"
 )
 
-// TestCostOfANode counts what one more node of a star costs topo: changes of the machine, requests to netlink, looks at files. These
+// TestCostOfANode counts what one more node costs topo: changes of the machine, requests to netlink, looks at files. These
 // don't depend on what else the machine does, as times do. Who makes a node dearer has this test fail, and says so; who makes it
 // cheaper writes the new figures down.
 func TestCostOfANode(t *testing.T) {
-	if testhost.Outside(t) {
-		return
-	}
-	h := newHost(t, "network")
-	const few, many = 10, 50
-	cost := func(nodes int) map[string]map[string]int {
-		h.file = filepath.Join(t.TempDir(), "star.yaml")
-		if err := os.WriteFile(h.file, []byte(star(nodes)), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		costs := map[string]map[string]int{}
-		for range 3 { // who waits for the kernel looks more than once: the least counts
-			for _, verb := range []string{"up", "plan", "down"} {
-				now := h.cost(verb)
-				for what, n := range costs[verb] {
-					now[what] = min(now[what], n)
-				}
-				costs[verb] = now
-			}
-		}
-		return costs
-	}
-	less, more := cost(few), cost(many)
-	for verb, want := range map[string]map[string]int{
-		"up":   {"changes": 19, "messages": 12, "openings": 9, "looks": 19, "namespaces entered": 2, "programs": 0},
-		"plan": {"changes": 0, "messages": 6, "openings": 4, "looks": 6, "namespaces entered": 2, "programs": 0},
-		"down": {"changes": 8, "messages": 6, "namespaces entered": 2, "programs": 0}, // while it waits it opens and looks
+	for name, c := range map[string]struct {
+		file func(nodes int) string
+		want map[string]map[string]int // by verb; while down waits it opens and looks
+	}{
+		"star": {star, map[string]map[string]int{
+			"up":   {"changes": 19, "messages": 12, "openings": 9, "looks": 19, "namespaces entered": 2, "programs": 0},
+			"plan": {"changes": 0, "messages": 6, "openings": 4, "looks": 6, "namespaces entered": 2, "programs": 0},
+			"down": {"changes": 8, "messages": 6, "namespaces entered": 2, "programs": 0},
+		}},
+		"routers in a row": {row, map[string]map[string]int{
+			"up":   {"changes": 28, "messages": 17, "openings": 19, "looks": 29, "namespaces entered": 6, "programs": 0},
+			"plan": {"changes": 0, "messages": 12, "openings": 6, "looks": 8, "namespaces entered": 2, "programs": 0},
+			"down": {"changes": 15, "messages": 12, "namespaces entered": 6, "programs": 0},
+		}},
 	} {
-		for what, want := range want {
-			each := float64(more[verb][what]-less[verb][what]) / (many - few)
-			if math.Abs(each-float64(want)) > 0.4 {
-				t.Errorf("one more node costs %s %.2f %s, not %d", verb, each, what, want)
+		t.Run(name, func(t *testing.T) {
+			if testhost.Outside(t) {
+				return
 			}
-		}
-		t.Logf("figure: cost of a node: %s: %v", verb, want)
+			h := newHost(t, "network")
+			const few, many = 10, 50
+			cost := func(nodes int) map[string]map[string]int {
+				h.file = filepath.Join(t.TempDir(), "lab.yaml")
+				if err := os.WriteFile(h.file, []byte(c.file(nodes)), 0o600); err != nil {
+					t.Fatal(err)
+				}
+				costs := map[string]map[string]int{}
+				for range 3 { // who waits for the kernel looks more than once: the least counts
+					for _, verb := range []string{"up", "plan", "down"} {
+						now := h.cost(verb)
+						for what, n := range costs[verb] {
+							now[what] = min(now[what], n)
+						}
+						costs[verb] = now
+					}
+				}
+				return costs
+			}
+			less, more := cost(few), cost(many)
+			for verb, want := range c.want {
+				for what, want := range want {
+					each := float64(more[verb][what]-less[verb][what]) / (many - few)
+					if math.Abs(each-float64(want)) > 0.4 {
+						t.Errorf("one more node costs %s %.2f %s, not %d", verb, each, what, want)
+					}
+				}
+				t.Logf("figure: cost of a node, %s: %s: %v", name, verb, want)
+			}
+		})
 	}
 }
 
@@ -64,6 +78,19 @@ func star(nodes int) string {
 		fmt.Fprintf(&b, "  n%d: {bridges: [net]}\n", 100+i) // names of one length
 	}
 	return b.String()
+}
+
+// row has routers, each linked to the next one. All links have the same two indices.
+func row(nodes int) string {
+	var b, links strings.Builder
+	b.WriteString("name: row\nnamespaces:\n")
+	for i := range nodes {
+		fmt.Fprintf(&b, "  n%d: {forwarding: true}\n", 100+i)
+		if i > 0 {
+			fmt.Fprintf(&links, "  - {endpoints: [{node: n%d, interface: right, address: 10.80.%d.1/24}, {node: n%d, interface: left, address: 10.80.%d.2/24}]}\n", 99+i, i, 100+i, i)
+		}
+	}
+	return b.String() + "links:\n" + links.String()
 }
 
 // cost counts what a run changes and starts, with all that it starts, and what it asks itself.
