@@ -150,8 +150,8 @@ func withPrimaries(rs []Resource, s kernel.Snapshot) []Resource {
 // managed lists the interfaces of a node that are topo's.
 func (h *Have) managed(n kernel.Netns) map[string]bool {
 	m := map[string]bool{}
-	for _, l := range n.Links {
-		if h.ownInside(n.Name, l) {
+	for i := range n.Links {
+		if l := &n.Links[i]; h.ownInside(n.Name, l) {
 			m[l.Name] = true
 		}
 	}

@@ -45,7 +45,8 @@ func desireAdvertisements(w *Want) []Resource {
 // observeAdvertisements lists what hears them among the project's bridges and the interfaces in its nodes.
 func observeAdvertisements(h *Have) []Resource {
 	var out []Resource
-	for _, l := range h.Snapshot.Host.Links {
+	for i := range h.Snapshot.Host.Links {
+		l := &h.Snapshot.Host.Links[i]
 		if id := h.linkID(l); l.AcceptRA != 0 && h.own(l) && id.Kind == "bridge" {
 			out = append(out, newAdvertisement(spec.Host, "", l.Name, id, l.AcceptRA))
 		}

@@ -148,7 +148,8 @@ func uniqueConflict(h *Have, r device) Conflicts {
 	if !ok || r.own.Parent.Name == "" && r.own.Netns != "" || r.own.Parent.Netns != "" {
 		return nil
 	}
-	for _, l := range h.Snapshot.Host.Links {
+	for i := range h.Snapshot.Host.Links {
+		l := &h.Snapshot.Host.Links[i]
 		if l.Kind != r.own.Kind || h.own(l) || l.Name == r.own.Name || unique.Parent && l.Parent != r.own.Parent {
 			continue
 		}

@@ -97,15 +97,15 @@ type Have struct {
 	Snapshot kernel.Snapshot
 	Others   Others
 
-	host     map[string]kernel.Link            // links of the host's namespace by name
-	nodes    map[string]string                 // netns name → node, of the project's own namespaces
-	comes    map[string]string                 // the same of those that are wanted
-	names    map[string]ID                     // wanted interface in the host's namespace → its resource
-	links    map[string]bool                   // wanted "node:interface"
-	bridges  map[place]bridge                  // wanted
-	ports    map[ID]string                     // wanted ports → the interface of their bridge
-	inside   map[place]ID                      // wanted bridges and ports in nodes
-	spaces   map[string]map[string]kernel.Link // links by namespace, "" = the host's, and name
+	host     map[string]*kernel.Link            // links of the host's namespace by name
+	nodes    map[string]string                  // netns name → node, of the project's own namespaces
+	comes    map[string]string                  // the same of those that are wanted
+	names    map[string]ID                      // wanted interface in the host's namespace → its resource
+	links    map[string]bool                    // wanted "node:interface"
+	bridges  map[place]bridge                   // wanted
+	ports    map[ID]string                      // wanted ports → the interface of their bridge
+	inside   map[place]ID                       // wanted bridges and ports in nodes
+	spaces   map[string]map[string]*kernel.Link // links by namespace, "" = the host's, and name
 	sysctls  map[kernel.SysctlKey]ID
 	want     map[ID]Resource
 	volumes  map[string]ID     // name on the machine → resource, of the project's own
@@ -148,24 +148,18 @@ func newHave(o Options, want []Resource) *Have {
 	s, project := o.Snapshot, o.Project
 	h := &Have{
 		Project: project, Snapshot: s, known: o.Known, unwanted: o.Volumes,
-		host: map[string]kernel.Link{}, nodes: map[string]string{}, comes: map[string]string{}, names: map[string]ID{},
+		nodes: map[string]string{}, comes: map[string]string{}, names: map[string]ID{},
 		links: map[string]bool{}, lent: map[string]string{}, sysctls: map[kernel.SysctlKey]ID{}, want: byID(want),
-		bridges: map[place]bridge{}, ports: map[ID]string{}, inside: map[place]ID{}, spaces: map[string]map[string]kernel.Link{},
+		bridges: map[place]bridge{}, ports: map[ID]string{}, inside: map[place]ID{}, spaces: map[string]map[string]*kernel.Link{},
 		volumes: volumeIDs(s, project, want),
 	}
 	h.Others = h.othersOf(o)
-	for _, l := range s.Host.Links {
-		h.host[l.Name] = l
-	}
+	h.host = linksByName(s.Host.Links)
 	h.spaces[""] = h.host
 	for _, n := range s.Netns {
 		if n.Mark.Project == project {
 			h.nodes[n.Name] = nodeOf(n.Mark)
-			links := map[string]kernel.Link{}
-			for _, l := range n.Links {
-				links[l.Name] = l
-			}
-			h.spaces[n.Name] = links
+			h.spaces[n.Name] = linksByName(n.Links)
 		}
 	}
 	for _, r := range want {
@@ -208,12 +202,28 @@ func newHave(o Options, want []Resource) *Have {
 	return h
 }
 
+func linksByName(links []kernel.Link) map[string]*kernel.Link {
+	m := make(map[string]*kernel.Link, len(links))
+	for i := range links {
+		m[links[i].Name] = &links[i]
+	}
+	return m
+}
+
+// link is one of a namespace, "" = the host's, or the zero Link.
+func (h *Have) link(netns, name string) *kernel.Link {
+	if l := h.spaces[netns][name]; l != nil {
+		return l
+	}
+	return &kernel.Link{}
+}
+
 // place is an interface by its namespace, "" = the host's, and its name.
 type place struct{ netns, name string }
 
 // own reports whether a link of the host's namespace is the project's: by its mark; or, for what a
 // crash left between creation and marking, by the project's group and a name that topo gives.
-func (h *Have) own(l kernel.Link) bool {
+func (h *Have) own(l *kernel.Link) bool {
 	if m, ok := kernel.ParseMark(l.Alias); ok {
 		return m.Project == h.Project
 	}
@@ -231,7 +241,7 @@ func (h *Have) own(l kernel.Link) bool {
 }
 
 // linkID is the resource that a link of the host's namespace belongs to.
-func (h *Have) linkID(l kernel.Link) ID {
+func (h *Have) linkID(l *kernel.Link) ID {
 	if m, ok := kernel.ParseMark(l.Alias); ok && m.Project == h.Project {
 		return parseID(m.ID)
 	}
@@ -249,7 +259,7 @@ func (h *Have) linkID(l kernel.Link) ID {
 
 // An interface is one of the project's on the machine.
 type iface struct {
-	kernel.Link
+	*kernel.Link
 	id    ID
 	netns string
 	node  string // whose namespace it is in, or "host"
@@ -267,8 +277,8 @@ func (h *Have) interfaces() []iface {
 
 func (h *Have) findInterfaces() []iface {
 	var out []iface
-	for _, l := range h.Snapshot.Host.Links {
-		if h.own(l) {
+	for i := range h.Snapshot.Host.Links {
+		if l := &h.Snapshot.Host.Links[i]; h.own(l) {
 			out = append(out, iface{l, h.linkID(l), "", spec.Host})
 		}
 	}
@@ -277,8 +287,8 @@ func (h *Have) findInterfaces() []iface {
 		if !ok {
 			continue
 		}
-		for _, l := range n.Links {
-			if h.ownInside(n.Name, l) {
+		for i := range n.Links {
+			if l := &n.Links[i]; h.ownInside(n.Name, l) {
 				out = append(out, iface{l, h.insideID(n.Name, l), n.Name, node})
 			}
 		}
@@ -287,13 +297,13 @@ func (h *Have) findInterfaces() []iface {
 }
 
 // ownInside reports whether a link in a namespace of the project's is topo's.
-func (h *Have) ownInside(netns string, l kernel.Link) bool {
+func (h *Have) ownInside(netns string, l *kernel.Link) bool {
 	_, wanted := h.inside[place{netns, l.Name}]
 	return l.Name != "lo" && (l.Group == kernel.Group(h.Project) || wanted || h.links[h.nodes[netns]+":"+l.Name])
 }
 
 // insideID is the resource that a link in a namespace of the project's belongs to. Bridges and ports bear marks there, too.
-func (h *Have) insideID(netns string, l kernel.Link) ID {
+func (h *Have) insideID(netns string, l *kernel.Link) ID {
 	if m, ok := kernel.ParseMark(l.Alias); ok && m.Project == h.Project {
 		if id := parseID(m.ID); id.Kind == "bridge" || id.Kind == "port" {
 			return id
@@ -309,15 +319,15 @@ func (h *Have) insideID(netns string, l kernel.Link) ID {
 	return ID{"link", name}
 }
 
-// bridgeAt is the project's bridge of a name in a namespace.
-func (h *Have) bridgeAt(netns, name string) (l kernel.Link, id ID, ok bool) {
-	l, ok = h.spaces[netns][name]
+// bridgeAt is the project's bridge of a name in a namespace; where there is none, the zero Link.
+func (h *Have) bridgeAt(netns, name string) (l *kernel.Link, id ID, ok bool) {
+	l = h.link(netns, name)
 	switch {
-	case !ok:
+	case l.Name == "":
+		return l, ID{}, false
 	case netns == "":
 		return l, h.linkID(l), h.own(l)
 	default:
 		return l, h.insideID(netns, l), h.ownInside(netns, l)
 	}
-	return l, ID{}, false
 }

@@ -173,7 +173,7 @@ func observeVeth(h *Have, l iface) veth {
 		r.needs = append(r.needs, ID{"netns", node})
 		r.other.Netns = l.Peer.Netns
 	}
-	for _, m := range []place{{l.netns, l.Master}, {l.Peer.Netns, h.spaces[l.Peer.Netns][l.Peer.Name].Master}} {
+	for _, m := range []place{{l.netns, l.Master}, {l.Peer.Netns, h.link(l.Peer.Netns, l.Peer.Name).Master}} {
 		if _, id, ok := h.bridgeAt(m.netns, m.name); ok {
 			r.needs = append(r.needs, id)
 		}
@@ -182,13 +182,15 @@ func observeVeth(h *Have, l iface) veth {
 }
 
 // peerOf is the resource at the other end.
-func peerOf(h *Have, l kernel.Link) string {
+func peerOf(h *Have, l *kernel.Link) string {
 	if l.Peer.Name == "" {
 		return ""
 	}
 	p, ok := h.spaces[l.Peer.Netns][l.Peer.Name]
 	if _, inside := h.nodes[l.Peer.Netns]; inside {
-		p.Name = l.Peer.Name
+		if !ok {
+			p = &kernel.Link{Name: l.Peer.Name}
+		}
 		return h.insideID(l.Peer.Netns, p).String()
 	}
 	if ok && l.Peer.Netns == "" && h.own(p) {

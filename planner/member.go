@@ -44,7 +44,7 @@ func observeMembers(h *Have) []Resource {
 	for _, l := range h.interfaces() {
 		if l.Master != "" && l.Port == nil {
 			out = append(out, member{
-				netns: l.netns, owner: l.node, iface: l.Name, link: l.id, master: l.Master, kind: h.spaces[l.netns][l.Master].Kind,
+				netns: l.netns, owner: l.node, iface: l.Name, link: l.id, master: l.Master, kind: h.link(l.netns, l.Master).Kind,
 				on: h.interfaceID(kernel.End{Netns: l.netns, Name: l.Master}),
 			})
 		}

@@ -117,7 +117,7 @@ func (p past) whole(r Resource) Resource {
 			return nil
 		}
 		r.rules = nil // they are needed when it goes
-		if l := p.h.spaces[r.spec.Netns][r.spec.Name]; l.Bridge != nil {
+		if l := p.h.link(r.spec.Netns, r.spec.Name); l.Bridge != nil {
 			r.attrs = readable(*l.Bridge, bridge{})
 		}
 		return r
@@ -159,7 +159,7 @@ func (p past) whole(r Resource) Resource {
 		if r.public == noKey {
 			return nil
 		}
-		r.port = p.h.spaces[r.netns][r.iface].WireGuard.ListenPort
+		r.port = p.h.link(r.netns, r.iface).WireGuard.ListenPort
 		r.key = p.secret(kernel.SecretOf{Netns: r.netns, Link: r.iface})
 		return r
 	case peer:
@@ -198,12 +198,12 @@ func (p past) veth(r veth) Resource {
 
 func (p past) uplink(r uplink) Resource {
 	r.master, r.up, r.left, r.missing, r.patience = r.bridge, true, "", "", gatewayPatience
-	if l := p.h.host[r.bridge]; l.Bridge != nil {
+	if l := p.h.link("", r.bridge); l.Bridge != nil {
 		if l.Bridge.STP {
 			r.patience += 2 * l.Bridge.ForwardDelay
 		}
 		if l.Bridge.VLANFiltering {
-			r.vlans = append([]kernel.VLAN{}, p.h.host[r.card].VLANs...)
+			r.vlans = append([]kernel.VLAN{}, p.h.link("", r.card).VLANs...)
 		}
 	}
 	r.about = "port of " + r.bridge
@@ -212,7 +212,7 @@ func (p past) uplink(r uplink) Resource {
 
 func (p past) peer(r peer) Resource {
 	of := kernel.SecretOf{Netns: r.netns, Link: r.iface, Peer: r.public}
-	for _, x := range p.h.spaces[r.netns][r.iface].WireGuard.Peers {
+	for _, x := range p.h.link(r.netns, r.iface).WireGuard.Peers {
 		if x.PublicKey == r.public {
 			r.endpoint, r.prefixes = x.Endpoint, x.AllowedIPs
 		}
@@ -276,7 +276,7 @@ func inOrder(h *Have, rs []Resource) []Resource {
 			members = append(members, i)
 		}
 	}
-	index := func(m member) int { return h.spaces[m.netns][m.iface].Index }
+	index := func(m member) int { return h.link(m.netns, m.iface).Index }
 	slices.SortFunc(members, func(a, b int) int {
 		x, y := rs[a].(member), rs[b].(member)
 		return cmp.Or(strings.Compare(x.on.String(), y.on.String()), cmp.Compare(index(x), index(y)))

@@ -40,7 +40,7 @@ func observeUp(h *Have) []Resource {
 	var out []Resource
 	for _, r := range observeBridges(h) {
 		b := r.(bridge)
-		out = append(out, up{bridge: b.id.Name, netns: b.spec.Netns, iface: b.spec.Name, up: h.spaces[b.spec.Netns][b.spec.Name].Up})
+		out = append(out, up{bridge: b.id.Name, netns: b.spec.Netns, iface: b.spec.Name, up: h.link(b.spec.Netns, b.spec.Name).Up})
 	}
 	return out
 }

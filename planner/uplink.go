@@ -72,7 +72,7 @@ func observeUplinks(h *Have) []Resource {
 		if u.Project != h.Project {
 			continue
 		}
-		l := h.host[u.Card]
+		l := h.link("", u.Card)
 		r := uplink{
 			project: u.Project, card: u.Card, bridge: u.Bridge, master: l.Master, up: l.Up,
 			left: leftOn(h.Snapshot, u), missing: missingOf(h.Snapshot, u), on: h.bridgeID(u.Bridge),

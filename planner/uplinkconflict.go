@@ -107,7 +107,7 @@ func sameAddress(s kernel.Snapshot, b spec.Bridge, card string) (netip.Addr, boo
 }
 
 // tooBig: what the bridge lets through and the card doesn't would be lost without a word.
-func tooBig(b spec.Bridge, card kernel.Link) (holder string, ways []string) {
+func tooBig(b spec.Bridge, card *kernel.Link) (holder string, ways []string) {
 	if card.MTU >= b.MTU {
 		return "", nil
 	}

@@ -94,18 +94,18 @@ func lockProject(ctx context.Context, c *cli.Context, project string) (unlock fu
 //
 // Registries are asked once, before: other projects don't wait for them, and what the printed plan says of an image is
 // what is fetched and what is proved, whatever its tag names by then.
-func (w *changing) run(ctx context.Context, m *machine) (*planner.Plan, error) {
+func (w *changing) run(ctx context.Context, m *machine) (changed bool, err error) {
 	asked, err := m.engine.AskImages(ctx, w.query.Images)
 	if err != nil {
-		return nil, err
+		return false, err
 	}
 	w.query.Images = asked
 	if err := m.engine.Quiesce(ctx, w.project); err != nil {
-		return nil, fmt.Errorf("waiting for what a topo before this one asked for: %w", err)
+		return false, fmt.Errorf("waiting for what a topo before this one asked for: %w", err)
 	}
 	release, err := w.lockHost(ctx, m)
 	if err != nil {
-		return nil, err
+		return false, err
 	}
 	unlockHost := sync.OnceFunc(func() { warn(w.err, release()) })
 	defer unlockHost()
@@ -116,31 +116,32 @@ func (w *changing) run(ctx context.Context, m *machine) (*planner.Plan, error) {
 		before, err = m.Snapshot(ctx, w.query)
 	}
 	if err != nil {
-		return nil, err
+		return false, err
 	}
 	p, err := w.plan(before)
 	if err != nil || p.Empty() {
-		return p, err
+		return false, err
 	}
 	for _, text := range p.Warnings {
 		warn(w.err, errors.New(text))
 	}
 	if _, err := io.WriteString(w.out, p.Text(planner.TextOptions{Color: colourful(w.out)})); err != nil {
-		return nil, fmt.Errorf("printing the plan: %w", err)
+		return false, fmt.Errorf("printing the plan: %w", err)
 	}
 	if err := consent(p, w.yes, m, w.err); err != nil {
-		return p, err
+		return false, err
 	}
 	if w.standBy != nil {
 		if err := w.standBy(); err != nil {
-			return p, err
+			return false, err
 		}
 	}
 	w.began = true
 	if err := outcomeError(ctx, w.verb, w.execute(ctx, m, p, unlockHost)); err != nil {
-		return p, err
+		return true, err
 	}
-	return p, executor.Verify(ctx, m, w.plan, w.query, settleTime)
+	// What was read and planned first is in no use from here on: there is room for the same again.
+	return true, executor.Verify(ctx, m, w.plan, w.query, settleTime)
 }
 
 // lockHost waits for those that change what all projects share: none does for long.

@@ -75,7 +75,7 @@ func takeDown(ctx context.Context, c *cli.Context, w *changing) error {
 		})
 	}
 	defer unlock()
-	p, err := w.run(ctx, m)
+	changed, err := w.run(ctx, m)
 	if err != nil {
 		return err
 	}
@@ -85,7 +85,7 @@ func takeDown(ctx context.Context, c *cli.Context, w *changing) error {
 	if err := forget(m, w.project); err != nil {
 		return err
 	}
-	if p.Empty() {
+	if !changed {
 		fmt.Fprintf(c.App.Writer, "%s: nothing to remove\n", w.project)
 	}
 	return nil

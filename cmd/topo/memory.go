@@ -8,11 +8,12 @@ import (
 )
 
 // What topo allocates it mostly needs until its end, which is near: looking for garbage less often than package runtime does by itself
-// spares a quarter of the processor time of a plan. A large topology has less to spare: there may be so much garbage as spare, or half
-// of what is in use where that is more.
+// spares a quarter of the processor time of a plan. A large topology has less to spare: there may be so much garbage as spare, and as
+// much in use with it as room; often where more than that is in use.
 const (
-	seldom, often = 400, 50 // percent of what is in use, as of GOGC
+	seldom, often = 400, 20 // percent of what is in use, as of GOGC
 	spare         = 64 << 20
+	room          = 112 << 20
 )
 
 // collectLate leaves the matter to the user's GOGC, if there is one.
@@ -24,7 +25,8 @@ func collectLate() {
 	afterEachCollection(func() {
 		live := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
 		metrics.Read(live)
-		debug.SetGCPercent(int(min(max(100*spare/max(live[0].Value.Uint64(), 1), often), seldom)))
+		used := max(int(live[0].Value.Uint64()), 1)
+		debug.SetGCPercent(min(max(100*min(spare, room-used)/used, often), seldom))
 	})
 }
 

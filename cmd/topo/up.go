@@ -154,9 +154,10 @@ func bringUp(ctx context.Context, c *cli.Context, w *changing, want *wanted) err
 	var last planner.Options // of the last reading, that of the proof
 	var proof *planner.Plan
 	w.plan = func(s kernel.Snapshot) (p *planner.Plan, err error) {
+		last, proof = planner.Options{}, nil // there is room for another
 		p, last, err = want.compare(s, applied)
 		proof = p
-		if !w.began {
+		if !w.began && w.past != nil {
 			back.run, back.query = last, w.query
 		}
 		if saved := want.saved; saved != nil {
@@ -165,7 +166,7 @@ func bringUp(ctx context.Context, c *cli.Context, w *changing, want *wanted) err
 		}
 		return p, err
 	}
-	p, err := w.run(ctx, m)
+	changed, err := w.run(ctx, m)
 	if err == nil {
 		err = remember(proof, applied)
 	}
@@ -184,8 +185,8 @@ func bringUp(ctx context.Context, c *cli.Context, w *changing, want *wanted) err
 	if err := linux.RemovePutBack(w.project); err != nil {
 		return err
 	}
-	if p.Empty() {
-		return printPlain(c, p)
+	if !changed {
+		return printPlain(c, proof)
 	}
 	printPublished(c.App.ErrWriter, last.Topology)
 	if watch == nil {

@@ -2,6 +2,7 @@ package linux
 
 import (
 	"bytes"
+	"errors"
 	"time"
 
 	"github.com/vishvananda/netlink/nl"
@@ -66,15 +67,28 @@ func readLinks(c *conn) ([]link, error) {
 	return links, nil
 }
 
+// link reads one of the socket's namespace.
+func (c *conn) link(index int) (link, error) { return c.oneLink(index) }
+
 // linkIn reads a link of the namespace that has a number here (IFLA_TARGET_NETNSID, kernel 4.16 and later). An older kernel takes it for
-// one of the socket's own namespace.
-func (c *conn) linkIn(netns, index int) (l link, err error) {
+// one of the socket's own namespace. ENODEV where there is none, also where no namespace has that number any more.
+func (c *conn) linkIn(netns, index int) (link, error) {
+	l, err := c.oneLink(index, numberAttr(unix.IFLA_TARGET_NETNSID, uint32(netns)))
+	if errors.Is(err, unix.EINVAL) { // rtnl_get_net_ns_capable
+		err = unix.ENODEV
+	}
+	return l, err
+}
+
+func (c *conn) oneLink(index int, where ...nl.NetlinkRequestData) (l link, err error) {
 	header := nl.NewIfInfomsg(unix.AF_UNSPEC)
 	header.Index = int32(index)
 	req := nl.NewNetlinkRequest(unix.RTM_GETLINK, 0)
 	req.AddData(header)
 	req.AddData(numberAttr(unix.IFLA_EXT_MASK, skipStats))
-	req.AddData(numberAttr(unix.IFLA_TARGET_NETNSID, uint32(netns)))
+	for _, w := range where {
+		req.AddData(w)
+	}
 	err = c.ask(req, func(body []byte) error {
 		if len(body) >= unix.SizeofIfInfomsg {
 			l = parseLink(body)

@@ -95,33 +95,6 @@ func (l *link) end() end {
 	}
 }
 
-// changedEnds adds the links of a namespace that are not as they were, or gone, as all are where the namespace is (nil) or another one has
-// its name.
-func (s *space) changedEnds(now *space, to map[kernel.End]bool) {
-	ends := map[string]end{}
-	if now != nil && now.id == s.id {
-		for i := range now.links {
-			ends[now.links[i].Name] = now.links[i].end()
-		}
-	}
-	for i := range s.links {
-		l := &s.links[i]
-		if is, there := ends[l.Name]; !there || is != l.end() {
-			to[kernel.End{Netns: s.Name, Name: l.Name}] = true
-		}
-	}
-}
-
-// reaches reports whether a link of the namespace ends, or stands, on one of others.
-func (s *space) reaches(ends map[kernel.End]bool) bool {
-	for i := range s.links {
-		if ends[s.links[i].Peer] || ends[s.links[i].Parent] {
-			return true
-		}
-	}
-	return false
-}
-
 // stale are those of the namespaces that have to be looked at again, by how the host's own is now: a change was sent to them, or to where
 // their links end.
 func (m *memory) stale(q kernel.Query, names []string, host *space) []string {

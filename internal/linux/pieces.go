@@ -3,6 +3,7 @@ package linux
 import (
 	"bytes"
 	"hash/maphash"
+	"slices"
 
 	"topo/internal/kernel"
 )
@@ -11,14 +12,15 @@ import (
 type pieces struct {
 	known map[string]string
 	seed  maphash.Seed
+	text  kernel.Text // that is being cut
 }
 
-func newPieces() pieces { return pieces{map[string]string{}, maphash.MakeSeed()} }
+func newPieces() pieces { return pieces{known: map[string]string{}, seed: maphash.MakeSeed()} }
 
 // cut cuts a text behind about every 32nd line, by what that says, not by where it is: behind a line that one text has and another one
 // hasn't, both are cut at the same lines again.
 func (p *pieces) cut(text []byte) kernel.Text {
-	var out kernel.Text
+	p.text = p.text[:0]
 	for len(text) > 0 {
 		end := 0
 		for end < len(text) {
@@ -37,7 +39,7 @@ func (p *pieces) cut(text []byte) kernel.Text {
 			piece = string(text[:end])
 			p.known[piece] = piece
 		}
-		out, text = append(out, piece), text[end:]
+		p.text, text = append(p.text, piece), text[end:]
 	}
-	return out
+	return slices.Clone(p.text)
 }

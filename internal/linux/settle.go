@@ -59,6 +59,9 @@ func (h *Host) deleting(project string) (string, error) {
 // unsettledOf names one thing in namespaces that is not yet as it will be, "" for none, and has those read again that have one.
 func (h *Host) unsettledOf(spaces []space, project string) string {
 	busy := h.hostUnsettled(&spaces[0], project)
+	if busy != "" {
+		h.memory.change("")
+	}
 	for i := range spaces[1:] {
 		if what := nodeUnsettled(&spaces[1+i]); what != "" {
 			h.memory.change(spaces[1+i].Name)

@@ -105,91 +105,6 @@ type space struct {
 	vlans bool // those of bridges that don't filter them are read, too
 }
 
-// readNamespaces reads the host's own namespace and those in /run/netns, of these whole only the project's, and of what is remembered
-// only what may have changed. unsettled is Snapshot.Unsettled.
-func (h *Host) readNamespaces(ctx context.Context, past *recollection) (host kernel.Netns, named []kernel.Netns, unsettled string, err error) {
-	names, err := namespaceNames()
-	if err != nil {
-		return kernel.Netns{}, nil, "", err
-	}
-	names = slices.Insert(names, 0, "") // the host's
-	spaces := make([]space, len(names))
-	var unread []int
-	for i, name := range names {
-		if was := past.asItWas(name); was != nil {
-			spaces[i] = *was
-		} else {
-			unread = append(unread, i)
-		}
-	}
-	read, ends := map[string]bool{}, map[kernel.End]bool{}
-	for name, was := range past.spaces {
-		if _, there := slices.BinarySearch(names, name); !there {
-			was.changedEnds(nil, ends)
-		}
-	}
-	for len(unread) > 0 {
-		g := readers()
-		for _, i := range unread {
-			spaces[i] = space{vlans: past.query.VLANs}
-			g.Go(func() error {
-				if err := ctx.Err(); err != nil {
-					return err
-				}
-				return h.readSpace(names[i], past.query.Project, &spaces[i])
-			})
-		}
-		if err := g.Wait(); err != nil {
-			return kernel.Netns{}, nil, "", err
-		}
-		for _, i := range unread {
-			read[names[i]] = true
-			if was := past.spaces[names[i]]; was != nil {
-				was.changedEnds(&spaces[i], ends)
-			}
-		}
-		unread = unread[:0]
-		for i, name := range names {
-			if !read[name] && spaces[i].reaches(ends) {
-				unread = append(unread, i)
-			}
-		}
-	}
-	for i := range spaces {
-		if !read[names[i]] {
-			spaces[i].forgetEnds(read)
-		}
-	}
-	for i := range spaces[0].links {
-		findRadio(&spaces[0].links[i])
-	}
-	if err := h.findPeers(spaces); err != nil {
-		return kernel.Netns{}, nil, "", err
-	}
-	past.remember(spaces)
-	if past.query.Again {
-		unsettled = h.unsettledOf(spaces, past.query.Project)
-	}
-	for _, s := range spaces[1:] {
-		if !s.gone {
-			named = append(named, s.finish())
-		}
-	}
-	return spaces[0].finish(), named, unsettled, nil
-}
-
-// forgetEnds forgets which links in some namespaces this one's end at, or stand on.
-func (s *space) forgetEnds(in map[string]bool) {
-	s.links = slices.Clone(s.links)
-	for i := range s.links {
-		for _, end := range []*kernel.End{&s.links[i].Peer, &s.links[i].Parent} {
-			if in[end.Netns] {
-				*end = kernel.End{}
-			}
-		}
-	}
-}
-
 // readSpace reads a namespace; "" is the host's own.
 func (h *Host) readSpace(name, project string, s *space) (err error) {
 	if name != "" {
@@ -301,7 +216,7 @@ func (h *Host) readRest(c *conn, s *space) (err error) {
 
 // finish sorts, so that the same host gives the same value.
 func (s *space) finish() kernel.Netns {
-	s.Links = nil // one that was read before has some
+	s.Links = make([]kernel.Link, 0, len(s.links)) // one that was read before has some
 	for _, l := range s.links {
 		s.Links = append(s.Links, l.Link)
 	}
