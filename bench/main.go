@@ -81,13 +81,25 @@ type sample struct {
 	Memory    int           // the largest resident set, in KiB, of the process or of one of its children
 }
 
-func bench(works []string, rounds int, bin, csv string) error {
-	var all []sample
-	for _, text := range works {
-		w, err := parseWork(text)
-		if err != nil {
+func bench(texts []string, rounds int, bin, csv string) error {
+	works := make([]work, len(texts))
+	for i, text := range texts {
+		var err error
+		if works[i], err = parseWork(text); err != nil {
 			return err
 		}
+	}
+	all, err := measure(works, rounds, bin, csv)
+	if err == nil {
+		printTables(os.Stdout, all)
+	}
+	return err
+}
+
+// measure takes the figures, and keeps them in a file, unless that is "", as it goes.
+func measure(works []work, rounds int, bin, csv string) ([]sample, error) {
+	var all []sample
+	for _, w := range works {
 		rounds := rounds
 		if w.Size >= 300 {
 			rounds = min(rounds, 5)
@@ -96,18 +108,17 @@ func bench(works []string, rounds int, bin, csv string) error {
 			fmt.Fprintf(os.Stderr, "%s, round %d of %d\n", w, r+1, rounds)
 			samples, err := onFreshHost(w, r, bin)
 			if err != nil {
-				return fmt.Errorf("%s, round %d: %w", w, r+1, err)
+				return nil, fmt.Errorf("%s, round %d: %w", w, r+1, err)
 			}
 			all = append(all, samples...)
 		}
 		if csv != "" {
 			if err := writeCSV(csv, all); err != nil {
-				return err
+				return nil, err
 			}
 		}
 	}
-	printTables(os.Stdout, all)
-	return nil
+	return all, nil
 }
 
 // onFreshHost runs a round in new network, mount and PID namespaces, as this program's child: what it starts ends with it.

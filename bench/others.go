@@ -103,7 +103,7 @@ func (b *builder) mininet() tool {
 		for range b.Size {
 			last = last.Next()
 		}
-		return runAll([][]string{{"mnexec", "-a", strings.TrimSpace(first), "ping", "-c", "1", "-W", "5", last.String()}})
+		return runAll([][]string{{"mnexec", "-a", strings.TrimSpace(first), "ping", "-c", "1", "-w", "20", last.String()}})
 	}
 	return tool{"mininet", []step{
 		{verb: "up", argv: []string{"/usr/bin/python3", script, "up", strconv.Itoa(b.Size), pid}, check: reached},

@@ -37,6 +37,14 @@ var comparisons = []comparison{
 	{"version; beside a program that does nothing", []string{"start"}, "start", "floor", "start", 0},
 }
 
+// of reports whether it is one of a work's figures.
+func (c comparison) of(w work) bool {
+	if c.works == nil {
+		return slices.Contains(shapes, w.Name)
+	}
+	return slices.Contains(c.works, w.Name)
+}
+
 var shapes = []string{"star", "wide", "chain", "mesh", "fattree"}
 
 // figures are those of one tool doing one thing, by round.
@@ -79,14 +87,10 @@ func memory(s sample) int         { return s.Memory }
 func printTables(out io.Writer, all []sample) {
 	f, works := sorted(all)
 	for _, c := range comparisons {
-		names := c.works
-		if names == nil {
-			names = shapes
-		}
 		printed := false
 		for _, w := range works {
 			mine, theirs := f[w]["topo"][c.verb], f[w][c.tool][c.base]
-			if !slices.Contains(names, w.Name) || len(mine) == 0 || len(theirs) == 0 {
+			if !c.of(w) || len(mine) == 0 || len(theirs) == 0 {
 				continue
 			}
 			if !printed {
@@ -152,11 +156,17 @@ func target(t float64) string {
 
 // times is how many times as long one takes as the other: the median of the rounds' ratios, and the smallest and the largest.
 func times(mine, theirs []sample, of func(sample) time.Duration) string {
-	var ratios []float64
-	for i := range min(len(mine), len(theirs)) {
-		ratios = append(ratios, float64(of(mine[i]))/float64(max(of(theirs[i]), time.Microsecond)))
+	all := ratios(mine, theirs, of)
+	return fmt.Sprintf("%.2f (%.2f–%.2f)", median(all), slices.Min(all), slices.Max(all))
+}
+
+// ratios are those of the rounds.
+func ratios(mine, theirs []sample, of func(sample) time.Duration) []float64 {
+	out := make([]float64, min(len(mine), len(theirs)))
+	for i := range out {
+		out[i] = float64(of(mine[i])) / float64(max(of(theirs[i]), time.Microsecond))
 	}
-	return fmt.Sprintf("%.2f (%.2f–%.2f)", median(ratios), slices.Min(ratios), slices.Max(ratios))
+	return out
 }
 
 func ms(d time.Duration) string {
@@ -218,5 +228,5 @@ func readCSV(path string) ([]sample, error) {
 }
 
 func millis(d time.Duration) string {
-	return strconv.FormatFloat(float64(d)/float64(time.Millisecond), 'f', 1, 64)
+	return strconv.FormatFloat(float64(d)/float64(time.Millisecond), 'f', 2, 64)
 }

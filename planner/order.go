@@ -97,7 +97,10 @@ func compareHalves(a, b *half) int {
 		}
 		return 1
 	}
-	n := cmp.Or(cmp.Compare(a.rank, b.rank), cmp.Compare(a.name, b.name), cmp.Compare(a.change.ID.Kind, b.change.ID.Kind))
+	n := cmp.Compare(a.rank, b.rank)
+	if n == 0 {
+		n = cmp.Or(strings.Compare(a.name, b.name), strings.Compare(a.change.ID.Kind, b.change.ID.Kind))
+	}
 	if a.remove {
 		return -n
 	}
