@@ -1,9 +1,11 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -63,14 +65,36 @@ func stands(s shape.Shape, project string) func() error {
 		if len(names) != len(s.Nodes) {
 			return fmt.Errorf("%d namespaces, want %d", len(names), len(s.Nodes))
 		}
-		// Where the bridge was up before its ports (ip -batch), 1,000 of them flood it for some seconds, and ARP's three questions get lost.
-		for range 10 {
-			if _, err = output("ip", "netns", "exec", project+"-"+s.Nodes[s.From].Name, "ping", "-c", "1", "-w", "20", s.To.String()); err == nil {
-				return nil
-			}
-		}
+		// Where the bridge was up before its ports (ip -batch), 1,000 of them flood it for some seconds, and ARP's questions get lost.
+		_, err = output("ip", "netns", "exec", project+"-"+s.Nodes[s.From].Name, "ping", "-c", "1", "-w", "60", s.To.String())
 		return err
 	}
+}
+
+// canaries are links of the host's into the first and the last namespace. The kernel takes a namespace down after the call that closes it
+// has returned: they are gone when that is done, and whoever comes next has the machine for himself.
+func canaries(s shape.Shape, project string) func() error {
+	return func() error {
+		var commands [][]string
+		for i, n := range []int{0, len(s.Nodes) - 1} {
+			commands = append(commands, []string{"ip", "link", "add", canary(i), "type", "veth", "peer", "name", canary(i), "netns", project + "-" + s.Nodes[n].Name})
+		}
+		return runAll(commands)
+	}
+}
+
+func canary(i int) string { return fmt.Sprintf("canary%d", i) }
+
+// noCanaries waits until both are gone.
+func noCanaries() error {
+	for began := time.Now(); time.Since(began) < time.Minute; time.Sleep(time.Millisecond / 2) {
+		_, first := os.Stat("/sys/class/net/" + canary(0))
+		_, last := os.Stat("/sys/class/net/" + canary(1))
+		if os.IsNotExist(first) && os.IsNotExist(last) {
+			return nil
+		}
+	}
+	return errors.New("namespaces are not taken down after a minute")
 }
 
 // isEmpty says that nothing is left but lo.

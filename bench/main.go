@@ -188,6 +188,7 @@ type step struct {
 	verb          string
 	argv          []string
 	before, check func() error // what it begins with, and that it did what it says; not timed
+	until         func() error // what the kernel still does of it afterwards; timed. May be nil, as the others
 }
 
 func (s step) timed() (sample, error) {
@@ -201,6 +202,9 @@ func (s step) timed() (sample, error) {
 	cmd.Stdout, cmd.Stderr = &out, &out
 	start := time.Now()
 	err := cmd.Run()
+	if err == nil && s.until != nil {
+		err = s.until()
+	}
 	wall := time.Since(start)
 	if err != nil {
 		return sample{}, fmt.Errorf("%w\n%s", err, out.String())

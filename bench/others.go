@@ -84,7 +84,7 @@ ip -n %[1]s route add default via %[4]s
 func (b *builder) scripts(name string, s shape.Shape, up, down string) tool {
 	return tool{name, []step{
 		{verb: "up", argv: []string{"sh", b.write(name+"-up.sh", up)}, check: stands(s, name)},
-		{verb: "down", argv: []string{"sh", b.write(name+"-down.sh", down)}, check: isEmpty},
+		{verb: "down", argv: []string{"sh", b.write(name+"-down.sh", down)}, before: canaries(s, name), until: noCanaries, check: isEmpty},
 	}}
 }
 

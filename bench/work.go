@@ -75,14 +75,14 @@ func (b *builder) network() []tool {
 		{"floor", []step{
 			{verb: "up", argv: []string{b.floor, "up", b.Name, size}, check: stands(s, "floor")},
 			{verb: "plan", argv: []string{b.floor, "read", b.Name, size}},
-			{verb: "down", argv: []string{b.floor, "down", b.Name, size}, check: isEmpty},
+			{verb: "down", argv: []string{b.floor, "down", b.Name, size}, before: canaries(s, "floor"), until: noCanaries, check: isEmpty},
 		}},
 		{"topo", []step{
 			{verb: "up", argv: []string{b.topo, "up", "-f", file}, check: stands(s, b.Name)},
 			{verb: "plan", argv: []string{b.topo, "plan", "--detailed-exitcode", "-f", file}},
 			{verb: "again", argv: []string{b.topo, "up", "-f", file}},
 			{verb: "repair", argv: []string{b.topo, "up", "-f", file}, before: breaks(s, b.Name), check: stands(s, b.Name)},
-			{verb: "down", argv: []string{b.topo, "down", "-f", file}, check: isEmpty},
+			{verb: "down", argv: []string{b.topo, "down", "-f", file}, before: canaries(s, b.Name), until: noCanaries, check: isEmpty},
 		}},
 	}
 	if b.Name == "star" {
