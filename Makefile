@@ -2,7 +2,7 @@
 .PHONY: build test bench quickstart update
 
 build: ## bin/topo
-	CGO_ENABLED=0 go build -o bin/topo ./cmd/topo
+	scripts/build
 
 quickstart: ## brings up examples/flask-redis.yaml on this machine
 	scripts/quickstart

@@ -2,7 +2,6 @@ package main
 
 import (
 	"os"
-	"os/exec"
 	"path/filepath"
 	"testing"
 
@@ -26,9 +25,20 @@ func TestNoSlower(t *testing.T) {
 		return
 	}
 	bin := t.TempDir()
-	build := exec.Command("go", "build", "-o", bin+string(filepath.Separator), "topo/cmd/topo", "./floor", "./decode", "./empty")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("building: %v\n%s", err, out)
+	if err := runAll([][]string{
+		{"../scripts/build", bin},
+		{"go", "build", "-o", bin + string(filepath.Separator), "./floor", "./decode", "./empty"},
+	}); err != nil {
+		t.Fatal(err)
+	}
+	const room = 20e6
+	info, err := os.Stat(filepath.Join(bin, "topo"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("figure: topo has %.2f MB, of %.0f at most", float64(info.Size())/1e6, room/1e6)
+	if info.Size() > room {
+		t.Error("topo is too large")
 	}
 	most := map[string]map[string]float64{ // by work and verb
 		"wide:200":  {"up": 3, "plan": 6, "again": 7, "repair": 3, "down": 4},

@@ -43,25 +43,29 @@ func bridgeUp(m *batch, index int32, b shape.Bridge) {
 	m.end()
 }
 
-// addPort makes both ends in one message, each where it belongs, then marks the near one: the
-// kernel ignores an alias in the message that creates a link.
+// addPort makes both ends in one message, each where it belongs.
 func addPort(m *batch, i int, n *space, bridge int32) {
-	name := fmt.Sprintf("veth%010x", i)
 	m.begin(unix.RTM_NEWLINK, create)
 	m.link(0, true)
-	m.text(unix.IFLA_IFNAME, name)
+	m.text(unix.IFLA_IFNAME, portName(i))
 	m.attr(unix.IFLA_ADDRESS, mac(1, i))
 	m.number(unix.IFLA_MTU, mtu)
 	m.number(unix.IFLA_GROUP, group)
 	m.number(unix.IFLA_MASTER, uint32(bridge))
 	m.veth(firstIndex, "eth0", mac(2, i), n.fd)
 	m.end()
+}
+
+// markPort marks the near end: the kernel ignores an alias in the message that creates a link.
+func markPort(m *batch, i int, n *space) {
 	m.begin(unix.RTM_NEWLINK, 0)
 	m.link(0, false)
-	m.text(unix.IFLA_IFNAME, name)
+	m.text(unix.IFLA_IFNAME, portName(i))
 	m.text(unix.IFLA_IFALIAS, "topo:floor:port/"+n.node.Name+":eth0")
 	m.end()
 }
+
+func portName(i int) string { return fmt.Sprintf("veth%010x", i) }
 
 // addLink makes both ends of a link, each in its namespace.
 func addLink(m *batch, w wire, netns int) {
@@ -101,24 +105,15 @@ func macOf(w wire) []byte {
 
 // setUp brings lo and all interfaces of a node up and marks them, and adds its addresses and routes.
 func setUp(m *batch, n *space, s shape.Shape) {
-	mark := func(index int32, what string) {
-		m.begin(unix.RTM_NEWLINK, 0)
-		m.link(index, true)
-		if index == 1 {
-			m.number(unix.IFLA_GROUP, group)
-		}
-		m.text(unix.IFLA_IFALIAS, "topo:floor:"+what)
-		m.end()
-	}
-	mark(1, "netns/"+n.node.Name)
+	m.mark(1, "netns/"+n.node.Name)
 	if n.node.Bridge >= 0 {
 		gateway := s.Bridges[n.node.Bridge].Gateway
-		mark(firstIndex, "link/"+n.node.Name+":eth0")
+		m.mark(firstIndex, "link/"+n.node.Name+":eth0")
 		m.address(firstIndex, netip.PrefixFrom(n.node.Addr, gateway.Bits()))
 		m.route(netip.PrefixFrom(netip.IPv4Unspecified(), 0), gateway.Addr(), firstIndex)
 	}
 	for _, w := range n.links {
-		mark(w.index, "link/"+n.node.Name+":"+w.Interface)
+		m.mark(w.index, "link/"+n.node.Name+":"+w.Interface)
 		m.address(w.index, w.Addr)
 	}
 	for _, r := range n.node.Routes {
@@ -128,6 +123,17 @@ func setUp(m *batch, n *space, s shape.Shape) {
 			}
 		}
 	}
+}
+
+// mark sets a link of a node up and marks it.
+func (m *batch) mark(index int32, what string) {
+	m.begin(unix.RTM_NEWLINK, 0)
+	m.link(index, true)
+	if index == 1 {
+		m.number(unix.IFLA_GROUP, group)
+	}
+	m.text(unix.IFLA_IFALIAS, "topo:floor:"+what)
+	m.end()
 }
 
 // address adds an IPv4 address.
@@ -207,6 +213,17 @@ func filterAndForward(s shape.Shape, bridges []int32, host *socket) error {
 	return restore(rules(s))
 }
 
+func noRules() string {
+	return noTable("filter", "FORWARD") + noTable("nat", "POSTROUTING") + noTable("mangle", "POSTROUTING")
+}
+
+func deleteGroup(m *batch) {
+	m.begin(unix.RTM_DELLINK, 0)
+	m.link(0, false)
+	m.number(unix.IFLA_GROUP, group)
+	m.end()
+}
+
 // down removes the host's links by their group, in one message, then the namespaces, and waits.
 func down(s shape.Shape) error {
 	host, err := dial()
@@ -215,17 +232,14 @@ func down(s shape.Shape) error {
 	}
 	defer host.close()
 	if len(s.Bridges) > 0 {
-		if err := restore(noTable("filter", "FORWARD")+noTable("nat", "POSTROUTING")+noTable("mangle", "POSTROUTING"), noTable("filter", "FORWARD")); err != nil {
+		if err := restore(noRules(), noTable("filter", "FORWARD")); err != nil {
 			return err
 		}
 		if err := os.WriteFile("/proc/sys/net/ipv4/ip_forward", []byte("0\n"), 0o644); err != nil {
 			return err
 		}
 		var m batch
-		m.begin(unix.RTM_DELLINK, 0)
-		m.link(0, false)
-		m.number(unix.IFLA_GROUP, group)
-		m.end()
+		deleteGroup(&m)
 		if err := host.send(&m); err != nil {
 			return fmt.Errorf("deleting the group: %w", err)
 		}

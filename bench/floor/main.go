@@ -6,6 +6,7 @@
 //	floor read SHAPE N   links, addresses and routes of all of them
 //	floor down SHAPE N   remove it, and wait until the host has no link any more
 //	floor containers …   containers in namespaces that are there, by crun alone
+//	floor costs N        make and remove a star, one call after the other, and print what each kind of them takes
 //
 // The shapes are those of bench/shape.
 package main
@@ -46,8 +47,11 @@ func run(args []string) error {
 	if len(args) > 0 && args[0] == "containers" {
 		return containers(args[1:])
 	}
+	if len(args) == 2 && args[0] == "costs" {
+		return costs(args[1])
+	}
 	if len(args) != 3 {
-		return errors.New("usage: floor up|read|down SHAPE N")
+		return errors.New("usage: floor up|read|down SHAPE N, floor containers …, floor costs N")
 	}
 	verb := map[string]func(shape.Shape) error{"up": up, "read": read, "down": down}[args[0]]
 	if verb == nil {
@@ -279,6 +283,7 @@ func (n *space) make(hosts []byte) error {
 func (n *space) attach(i int, bridge int32, host *socket) error {
 	var m batch
 	addPort(&m, i, n, bridge)
+	markPort(&m, i, n)
 	return host.send(&m)
 }
 
