@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -68,7 +69,7 @@ func costs(size string) error {
 		return errors.Join(unix.Unmount(netnsDir, unix.MNT_DETACH), waitForNoLinks(host))
 	})
 	if b.err == nil {
-		b.print(n)
+		b.print(os.Stdout, n)
 	}
 	return b.err
 }
@@ -149,18 +150,18 @@ func (b *bill) node(s shape.Shape, i int, n *space, hosts []byte, bridge int32, 
 	unix.Close(n.fd)
 }
 
-func (b *bill) print(nodes int) {
+func (b *bill) print(out io.Writer, nodes int) {
 	us := func(of []time.Duration) float64 {
 		of = slices.Sorted(slices.Values(of))
 		return float64(of[len(of)/2].Nanoseconds()) / 1000
 	}
-	fmt.Printf("| call | each, of the first %d nodes | each, of the last %d |\n|---|--:|--:|\n", nodes/10, nodes/10)
+	fmt.Fprintf(out, "| call | each, of the first %d nodes | each, of the last %d |\n|---|--:|--:|\n", nodes/10, nodes/10)
 	for _, kind := range b.kinds {
 		took := b.took[kind]
 		if len(took) == 1 {
-			fmt.Printf("| %s | %.0f µs, once | |\n", kind, us(took))
+			fmt.Fprintf(out, "| %s | %.0f µs, once | |\n", kind, us(took))
 			continue
 		}
-		fmt.Printf("| %s | %.0f µs | %.0f µs |\n", kind, us(took[:len(took)/10]), us(took[len(took)-len(took)/10:]))
+		fmt.Fprintf(out, "| %s | %.0f µs | %.0f µs |\n", kind, us(took[:len(took)/10]), us(took[len(took)-len(took)/10:]))
 	}
 }
