@@ -36,15 +36,32 @@ func main() {
 		bin    = flag.String("bin", "bin", "the folder with the programs that are measured: topo, floor, decode, empty")
 		csv    = flag.String("csv", "", "`file` for the raw figures")
 		table  = flag.String("table", "", "only print the tables of a `file` with raw figures")
+		drawn  = flag.String("plot", "", "`file` for a plot, as SVG, of what stars take")
 	)
 	flag.Parse()
-	if *table != "" {
-		all, err := readCSV(*table)
-		exit(err)
-		printTables(os.Stdout, all)
-		return
+	all, err := figuresOf(*table, strings.Fields(*works), *rounds, *bin, *csv)
+	exit(err)
+	printTables(os.Stdout, all)
+	if *drawn != "" {
+		var b strings.Builder
+		exit(plot(&b, all))
+		exit(os.WriteFile(*drawn, []byte(b.String()), 0o644))
 	}
-	exit(bench(strings.Fields(*works), *rounds, *bin, *csv))
+}
+
+// figuresOf reads the figures of a file, or takes them where that is "".
+func figuresOf(table string, texts []string, rounds int, bin, csv string) ([]sample, error) {
+	if table != "" {
+		return readCSV(table)
+	}
+	works := make([]work, len(texts))
+	for i, text := range texts {
+		var err error
+		if works[i], err = parseWork(text); err != nil {
+			return nil, err
+		}
+	}
+	return measure(works, rounds, bin, csv)
 }
 
 func exit(err error) {
@@ -79,21 +96,6 @@ type sample struct {
 	Verb      string
 	Wall, CPU time.Duration // CPU is user and system time of the process and its children
 	Memory    int           // the largest resident set, in KiB, of the process or of one of its children
-}
-
-func bench(texts []string, rounds int, bin, csv string) error {
-	works := make([]work, len(texts))
-	for i, text := range texts {
-		var err error
-		if works[i], err = parseWork(text); err != nil {
-			return err
-		}
-	}
-	all, err := measure(works, rounds, bin, csv)
-	if err == nil {
-		printTables(os.Stdout, all)
-	}
-	return err
 }
 
 // measure takes the figures, and keeps them in a file, unless that is "", as it goes.
