@@ -94,6 +94,8 @@ func lockProject(ctx context.Context, c *cli.Context, project string) (unlock fu
 //
 // Registries are asked once, before: other projects don't wait for them, and what the printed plan says of an image is
 // what is fetched and what is proved, whatever its tag names by then.
+//
+// changed: there was something to do, and it was begun.
 func (w *changing) run(ctx context.Context, m *machine) (changed bool, err error) {
 	asked, err := m.engine.AskImages(ctx, w.query.Images)
 	if err != nil {
