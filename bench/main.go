@@ -35,7 +35,7 @@ func main() {
 		rounds = flag.Int("rounds", 7, "rounds of each; of those that take long, 5")
 		bin    = flag.String("bin", "bin", "the folder with the programs that are measured: topo, floor, decode, empty")
 		csv    = flag.String("csv", "", "`file` for the raw figures")
-		table  = flag.String("table", "", "only print the tables of a `file` with raw figures")
+		table  = flag.String("table", "", "take the figures from a `file` of -csv, instead of measuring")
 		drawn  = flag.String("plot", "", "`file` for a plot, as SVG, of what stars take")
 	)
 	flag.Parse()

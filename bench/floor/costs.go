@@ -109,33 +109,10 @@ func (b *bill) message(kind string, to *socket, add func(*batch)) {
 
 func (b *bill) node(s shape.Shape, i int, n *space, hosts []byte, bridge int32, host *socket) {
 	b.call("unshare(CLONE_NEWNET)", func() error { return unix.Unshare(unix.CLONE_NEWNET) })
-	b.call("net.ipv6.conf.default.accept_ra", func() error {
-		return os.WriteFile("/proc/sys/net/ipv6/conf/default/accept_ra", []byte("0"), 0o644)
-	})
-	const own = "/proc/thread-self/ns/net"
-	b.call("open(2) of the namespace, socket(2)", func() (err error) {
-		if n.fd, err = unix.Open(own, unix.O_RDONLY|unix.O_CLOEXEC, 0); err != nil {
-			return err
-		}
-		n.in, err = dial()
-		return err
-	})
-	b.call("mount(2) on /run/netns/NAME", func() error {
-		target := filepath.Join(netnsDir, n.name)
-		file, err := os.OpenFile(target, os.O_CREATE|os.O_EXCL, 0o444)
-		if err != nil {
-			return err
-		}
-		file.Close()
-		return unix.Mount(own, target, "none", unix.MS_BIND, "")
-	})
-	b.call("hosts file", func() error {
-		dir := filepath.Join(etcDir, n.name)
-		if err := os.MkdirAll(dir, 0o755); err != nil {
-			return err
-		}
-		return os.WriteFile(filepath.Join(dir, "hosts"), hosts, 0o644)
-	})
+	b.call("net.ipv6.conf.default.accept_ra", deafen)
+	b.call("open(2) of the namespace, socket(2)", n.open)
+	b.call("mount(2) on /run/netns/NAME", n.mount)
+	b.call("hosts file", func() error { return n.write(hosts) })
 	if b.err != nil {
 		return
 	}

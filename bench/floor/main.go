@@ -243,17 +243,10 @@ func (n *space) make(hosts []byte) error {
 	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
 		return fmt.Errorf("unsharing: %w", err)
 	}
-	// A node hears no router advertisements. A kernel without IPv6 has no such parameter.
-	if err := os.WriteFile("/proc/sys/net/ipv6/conf/default/accept_ra", []byte("0"), 0o644); err != nil && !errors.Is(err, os.ErrNotExist) {
+	if err := deafen(); err != nil {
 		return err
 	}
-	const own = "/proc/thread-self/ns/net"
-	fd, err := unix.Open(own, unix.O_RDONLY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return err
-	}
-	n.fd = fd
-	if n.in, err = dial(); err != nil {
+	if err := n.open(); err != nil {
 		return err
 	}
 	if n.node.Forward {
@@ -263,15 +256,45 @@ func (n *space) make(hosts []byte) error {
 			}
 		}
 	}
+	if err := n.mount(); err != nil {
+		return fmt.Errorf("mounting: %w", err)
+	}
+	return n.write(hosts)
+}
+
+// deafen has a node hear no router advertisements. A kernel without IPv6 has no such parameter.
+func deafen() error {
+	err := os.WriteFile("/proc/sys/net/ipv6/conf/default/accept_ra", []byte("0"), 0o644)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
+const ownNetns = "/proc/thread-self/ns/net"
+
+// open keeps the thread's namespace, and a socket in it.
+func (n *space) open() (err error) {
+	if n.fd, err = unix.Open(ownNetns, unix.O_RDONLY|unix.O_CLOEXEC, 0); err != nil {
+		return err
+	}
+	n.in, err = dial()
+	return err
+}
+
+// mount gives the thread's namespace its name.
+func (n *space) mount() error {
 	target := filepath.Join(netnsDir, n.name)
 	file, err := os.OpenFile(target, os.O_CREATE|os.O_EXCL, 0o444)
 	if err != nil {
 		return err
 	}
 	file.Close()
-	if err := unix.Mount(own, target, "none", unix.MS_BIND, ""); err != nil {
-		return fmt.Errorf("mounting: %w", err)
-	}
+	return unix.Mount(ownNetns, target, "none", unix.MS_BIND, "")
+}
+
+// write writes the hosts file.
+func (n *space) write(hosts []byte) error {
 	dir := filepath.Join(etcDir, n.name)
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err

@@ -67,20 +67,18 @@ func readLinks(c *conn) ([]link, error) {
 	return links, nil
 }
 
-// link reads one of the socket's namespace.
-func (c *conn) link(index int) (link, error) { return c.oneLink(index) }
-
 // linkIn reads a link of the namespace that has a number here (IFLA_TARGET_NETNSID, kernel 4.16 and later). An older kernel takes it for
 // one of the socket's own namespace. ENODEV where there is none, also where no namespace has that number any more.
 func (c *conn) linkIn(netns, index int) (link, error) {
-	l, err := c.oneLink(index, numberAttr(unix.IFLA_TARGET_NETNSID, uint32(netns)))
+	l, err := c.link(index, numberAttr(unix.IFLA_TARGET_NETNSID, uint32(netns)))
 	if errors.Is(err, unix.EINVAL) { // rtnl_get_net_ns_capable
 		err = unix.ENODEV
 	}
 	return l, err
 }
 
-func (c *conn) oneLink(index int, where ...nl.NetlinkRequestData) (l link, err error) {
+// link reads one, of the socket's namespace unless where says another.
+func (c *conn) link(index int, where ...nl.NetlinkRequestData) (l link, err error) {
 	header := nl.NewIfInfomsg(unix.AF_UNSPEC)
 	header.Index = int32(index)
 	req := nl.NewNetlinkRequest(unix.RTM_GETLINK, 0)

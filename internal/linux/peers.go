@@ -2,6 +2,7 @@ package linux
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 
 	"topo/internal/kernel"
@@ -108,9 +109,11 @@ func (h *Host) narrow(from string, searches []search, looks map[appearance][]can
 			}
 			peer, err := c.linkIn(s.link.peerNetns, s.link.peerIndex)
 			if err != nil && !absent(err) {
-				return err
+				return fmt.Errorf("looking for the other end of link %s of namespace %q: %w", s.link.Name, from, err)
 			}
-			if seen := looks[peer.appearance()]; len(seen) > 0 {
+			seen := looks[peer.appearance()]
+			// One of the same namespace is what a kernel shows that does not know the question.
+			if len(seen) > 0 && !slices.ContainsFunc(seen, func(c candidate) bool { return c.space == s.space }) {
 				s.among = seen
 			}
 		}

@@ -2,6 +2,7 @@ package linux
 
 import (
 	"context"
+	"fmt"
 	"slices"
 
 	"topo/internal/kernel"
@@ -174,7 +175,7 @@ func (r *reading) felt() error {
 			return nil
 		}
 		if err != nil {
-			return err
+			return fmt.Errorf("reading link %s again: %w", was.Name, err)
 		}
 		now.Master = linkName(byIndex, now.master)
 		*was = now

@@ -48,8 +48,12 @@ func (h *Host) withSysctls(netns string, f func() error) error {
 // readSysctls reads parameters, several namespaces at a time. Those that are not there are left out.
 func (h *Host) readSysctls(keys []kernel.SysctlKey) (map[kernel.SysctlKey]string, error) {
 	byNetns := map[string][]kernel.SysctlKey{}
+	asked := map[kernel.SysctlKey]bool{} // what is wanted is recorded, too, most often
 	for _, k := range keys {
-		byNetns[k.Netns] = append(byNetns[k.Netns], k)
+		if !asked[k] {
+			asked[k] = true
+			byNetns[k.Netns] = append(byNetns[k.Netns], k)
+		}
 	}
 	values := map[kernel.SysctlKey]string{}
 	var mu sync.Mutex
@@ -63,7 +67,7 @@ func (h *Host) readSysctls(keys []kernel.SysctlKey) (map[kernel.SysctlKey]string
 		g.Go(func() error {
 			err := h.readSysctlsOf(netns, keys, keep)
 			if err != nil && !absent(err) {
-				return fmt.Errorf("reading kernel parameters: %w", err)
+				return fmt.Errorf("reading kernel parameters of namespace %q: %w", netns, err)
 			}
 			return nil
 		})
